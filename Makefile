@@ -1,0 +1,72 @@
+# The two commands of this project: `make demo` and `make test`. `make help` lists the rest.
+PYTHON ?= python3
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+# One stage after the other, whatever -j says: they share one lab.
+.NOTPARALLEL:
+
+venv := .venv
+collection := $(venv)/collections/ansible_collections/bulkhead/tiers
+export PATH := $(CURDIR)/$(venv)/bin:$(PATH)
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+
+# $(call stage,NAME,COMMAND): run COMMAND and print how long it took.
+define stage
+@printf '\n\033[1m== %s\033[0m\n' '$(1)'; start=$$SECONDS; $(2); printf '== %s: %d s\n' '$(1)' "$$((SECONDS - start))"
+endef
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+.PHONY: setup
+setup: $(venv)/ready ## install what the project needs into .venv
+$(venv)/ready: requirements.txt
+	$(call stage,setup,tests/setup $(PYTHON) $(venv))
+
+.PHONY: plan
+plan: setup ## print what every tier would get; needs no host and no engine
+	@ansible-playbook playbooks/plan.yml
+
+.PHONY: demo
+demo: lab site prove ## bring the lab up, converge it, prove its isolation
+
+.PHONY: lab
+lab: setup ## hosts on this machine, as containers
+	$(call stage,lab,ansible-playbook playbooks/lab.yml)
+
+.PHONY: lab-down
+lab-down: setup ## remove the lab; nothing stays behind
+	$(call stage,lab-down,ansible-playbook playbooks/lab.yml -e lab_state=absent)
+
+.PHONY: site
+site: setup ## apply the site to the lab
+	$(call stage,site,ansible-playbook playbooks/site.yml)
+
+.PHONY: prove
+prove: setup ## prove with real packets that the lab is what the site declares
+	$(call stage,prove,ansible-playbook playbooks/prove.yml)
+
+.PHONY: test
+test: lint sanity unit integration molecule ## everything that must be green before a change lands
+
+.PHONY: lint
+lint: setup
+	$(call stage,lint,ruff check . && ruff format --check . && yamllint --strict . && ansible-lint --offline --profile production)
+
+.PHONY: sanity
+sanity: setup
+	$(call stage,sanity,tests/sanity/run)
+
+.PHONY: unit
+unit: setup
+	$(call stage,unit,PYTHONPATH=$(venv)/collections python -m pytest -q tests/unit)
+
+.PHONY: integration
+integration: setup
+	$(call stage,integration,PYTHONPATH=$(venv)/collections python -m pytest -q tests/integration)
+
+.PHONY: molecule
+molecule: setup
+	$(call stage,molecule,tests/molecule)
