@@ -1,0 +1,68 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Docker networks and engine settings of a host, in the shapes that swarm_network and the roles take."""
+
+from __future__ import annotations
+
+#: How large the subnets are that an engine cuts from its own pools, as Docker's documentation advises.
+_ENGINE_SIZES = {4: 24, 6: 64}
+
+
+def host_networks(site, tiers, hostname):
+    """The networks that a host must have, as swarm_network's `networks` items.
+
+    Bridges live on the hosts of their tiers. An overlay is the whole Swarm's: one manager, the first, makes it.
+    """
+    leads = bool(site.swarm.managers) and hostname == next(iter(site.swarm.managers))
+    return [
+        _item(network)
+        for network in site.networks.values()
+        if (leads if network.driver == "overlay" else set(network.tiers) & set(tiers))
+    ]
+
+
+def _item(network):
+    item = {"name": network.name, "driver": network.driver, "subnet": str(network.subnet), "internal": network.internal}
+    if network.driver == "overlay":
+        item.update(attachable=network.attachable, encrypted=network.encrypted)
+    for key in ("gateway", "ip_range"):
+        value = getattr(network, key)
+        if value:
+            item[key] = str(value)
+    if network.mtu:
+        item["mtu"] = network.mtu
+    if network.options:
+        item["options"] = dict(network.options)
+    labels = dict(network.labels)
+    if network.zone:
+        labels.setdefault("bulkhead.zone", network.zone)
+    if labels:
+        item["labels"] = labels
+    return item
+
+
+def engine_settings(site):
+    """What daemon.json says of addresses: {"default_address_pools": [{"base", "size"}]}, or {} if undeclared."""
+    pools = site.pools.get("engine", ())
+    if not pools:
+        return {}
+    return {
+        "default_address_pools": [
+            {"base": str(net), "size": max(net.prefix, _ENGINE_SIZES[net.version])} for net in pools
+        ]
+    }
+
+
+def swarm_settings(site, tiers, hostname):
+    """What a node needs to init or join: {manager, managers, tier, default_addr_pool, subnet_size}; {} for others."""
+    if not site.swarm.tier or site.swarm.tier not in tiers:
+        return {}
+    settings = {
+        "manager": hostname in site.swarm.managers,
+        "managers": {name: str(address) for name, address in site.swarm.managers.items()},
+        "tier": site.swarm.tier,
+    }
+    pools = site.pools.get("swarm", ())
+    if pools:
+        settings["default_addr_pool"] = [str(net) for net in pools]
+        settings["subnet_size"] = max([24] + [net.prefix for net in pools])
+    return settings
