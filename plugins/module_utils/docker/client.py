@@ -1,0 +1,176 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The Docker Engine's API: the one place that imports the Docker SDK for Python.
+
+Everything here returns the engine's answers as they are; what they mean is the business of ``model``.
+Tried with SDK 5.0.3 on Engine 20.10 (Debian 12) and SDK 7.1 on Engine 26.1 (Debian 13).
+"""
+
+from __future__ import annotations
+
+import os
+import traceback
+from contextlib import contextmanager
+
+from ansible.module_utils.basic import AnsibleFallbackNotFound, env_fallback, missing_required_lib
+
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.errors import EngineError, Failure
+
+try:
+    from requests.exceptions import RequestException
+
+    from docker import APIClient
+    from docker.errors import APIError, DockerException
+    from docker.tls import TLSConfig
+
+    SDK_TRACEBACK = None
+except ImportError:
+    SDK_TRACEBACK = traceback.format_exc()
+
+
+def certificate_fallback(filename: str) -> str:
+    """The named file in the directory $DOCKER_CERT_PATH, as the docker command looks for it."""
+    directory = os.environ.get("DOCKER_CERT_PATH")
+    if not directory:
+        raise AnsibleFallbackNotFound
+    return os.path.join(directory, filename)
+
+
+CONNECTION_ARGUMENTS = {
+    "docker_host": {
+        "type": "str",
+        "default": "unix:///var/run/docker.sock",
+        "aliases": ["docker_url"],
+        "fallback": (env_fallback, ["DOCKER_HOST"]),
+    },
+    "tls": {"type": "bool", "default": False, "fallback": (env_fallback, ["DOCKER_TLS"])},
+    "validate_certs": {
+        "type": "bool",
+        "default": False,
+        "aliases": ["tls_verify"],
+        "fallback": (env_fallback, ["DOCKER_TLS_VERIFY"]),
+    },
+    "ca_path": {
+        "type": "path",
+        "aliases": ["ca_cert", "tls_ca_cert", "cacert_path"],
+        "fallback": (certificate_fallback, ["ca.pem"]),
+    },
+    "client_cert": {
+        "type": "path",
+        "aliases": ["tls_client_cert", "cert_path"],
+        "fallback": (certificate_fallback, ["cert.pem"]),
+    },
+    "client_key": {
+        "type": "path",
+        "aliases": ["tls_client_key", "key_path"],
+        "fallback": (certificate_fallback, ["key.pem"]),
+    },
+    "api_version": {
+        "type": "str",
+        "default": "auto",
+        "aliases": ["docker_api_version"],
+        "fallback": (env_fallback, ["DOCKER_API_VERSION"]),
+    },
+    "timeout": {"type": "int", "default": 60, "fallback": (env_fallback, ["DOCKER_TIMEOUT"])},
+    "use_ssh_client": {"type": "bool", "default": False},
+}
+CONNECTION_TOGETHER = [["client_cert", "client_key"]]
+
+
+class SdkMissing(Failure):
+    """The Docker SDK for Python is not on the host that runs the module."""
+
+    def __init__(self, import_traceback: str):
+        super().__init__(missing_required_lib("docker (Debian: python3-docker)"))
+        self.import_traceback = import_traceback
+
+    def report(self) -> dict:
+        return {"msg": str(self), "exception": self.import_traceback}
+
+
+def connect(params: dict) -> Engine:
+    """Open the engine that the connection options name; asks for its API version, so that a dead engine shows here."""
+    if SDK_TRACEBACK:
+        raise SdkMissing(SDK_TRACEBACK)
+    url = params["docker_host"]
+    with engine_errors(url, "connect"):
+        return Engine(url, APIClient(**_sdk_arguments(params)))
+
+
+def _sdk_arguments(params: dict) -> dict:
+    """The SDK's keyword arguments for the connection options."""
+    arguments = {"base_url": params["docker_host"], "version": params["api_version"], "timeout": params["timeout"]}
+    if params["use_ssh_client"]:
+        arguments["use_ssh_client"] = True
+    if params["tls"] or params["validate_certs"]:
+        # The SDK speaks TLS only to https://, while DOCKER_HOST is written as tcp:// by convention.
+        arguments["base_url"] = params["docker_host"].replace("tcp://", "https://", 1)
+        pair = (params["client_cert"], params["client_key"]) if params["client_cert"] else None
+        arguments["tls"] = TLSConfig(client_cert=pair, ca_cert=params["ca_path"], verify=params["validate_certs"])
+    return arguments
+
+
+@contextmanager
+def engine_errors(url: str, doing: str):
+    """Turn whatever the SDK raises into an EngineError that says which engine was asked to do what."""
+    try:
+        yield
+    except APIError as error:
+        detail = str(error.explanation or error)
+        status = error.response.status_code if error.response is not None else None
+        raise EngineError(
+            f"The Docker Engine at {url} refused to {doing}: {detail} (HTTP {status})", status, detail
+        ) from error
+    # SDK 5 lets the OSError of a missing socket through, where SDK 7 wraps it.
+    except (DockerException, RequestException, OSError) as error:
+        raise EngineError(
+            f"The Docker Engine at {url} did not answer ({doing}): {error}. Check that it runs: "
+            "systemctl status docker",
+            None,
+            str(error),
+        ) from error
+
+
+class Engine:
+    """One Docker Engine: every method is one call of its API.
+
+    A network is always named by its full id: the engine takes any other word for a name *or the beginning of an id*
+    (seen on 20.10: ``b3`` was answered with the network whose id began with b3), so that a removal by name could
+    hit another network.
+    """
+
+    def __init__(self, url: str, api):
+        self.url = url
+        self._api = api
+
+    def info(self) -> dict:
+        """GET /info; its ``Swarm`` key tells what kind of node this is."""
+        return self._call("describe itself", self._api.info)
+
+    def networks(self) -> list:
+        """GET /networks: all that a comparison needs; ``Containers`` is not filled in here."""
+        return self._call("list networks", self._api.networks)
+
+    def containers(self) -> list:
+        """GET /containers/json?all=1: running, stopped and never started ones, with their networks."""
+        return self._call("list containers", self._api.containers, all=True)
+
+    def services(self) -> list:
+        """GET /services (managers only)."""
+        return self._call("list services", self._api.services)
+
+    def tasks(self) -> list:
+        """GET /tasks (managers only); containers that were attached by hand have none here."""
+        return self._call("list tasks", self._api.tasks)
+
+    def create_network(self, name: str, **body) -> str:
+        """POST /networks/create; the new network's id. A second network of the same name is refused (HTTP 409)."""
+        answer = self._call(f"create network {name}", self._api.create_network, name, check_duplicate=True, **body)
+        return answer["Id"]
+
+    def remove_network(self, network_id: str, name: str) -> None:
+        """DELETE /networks/{id}; ``name`` is for the message alone."""
+        self._call(f"remove network {name}", self._api.remove_network, network_id)
+
+    def _call(self, doing: str, function, *args, **kwargs):
+        with engine_errors(self.url, doing):
+            return function(*args, **kwargs)

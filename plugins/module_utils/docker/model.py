@@ -1,0 +1,288 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Networks, nodes and what uses a network, read from the engine's answers. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_interface, ip_network
+
+# Every network that this collection creates carries it; `purge` removes nothing without it.
+OWNERSHIP_LABEL = "bulkhead.tiers.managed"
+MTU_OPTION = "com.docker.network.driver.mtu"
+ENCRYPTED_OPTION = "encrypted"
+# The engine's own networks: it makes them by itself and needs them.
+RESERVED_NAMES = frozenset({"bridge", "host", "none", "ingress", "docker_gwbridge"})
+# Driver options that nobody asked for: the engine writes them into a network by itself, and no comparison sees them.
+ENGINE_FILLED_OPTIONS = frozenset(
+    {
+        "com.docker.network.driver.overlay.vxlanid_list",  # the VXLAN ids that Swarm's allocator gave
+        "com.docker.network.enable_ipv4",  # Engine 28 and newer repeat EnableIPv4 and EnableIPv6 here
+        "com.docker.network.enable_ipv6",
+    }
+)
+# The engine labels the containers that it runs for the swarm.
+TASK_LABEL = "com.docker.swarm.task.id"
+# A task in one of these states holds no address any more (Engine API, Task.Status.State).
+TERMINAL_TASK_STATES = frozenset({"complete", "shutdown", "failed", "rejected", "remove", "orphaned"})
+
+
+@dataclass(frozen=True)
+class Subnet:
+    """One pool of a network: ``cidr`` and ``ip_range`` are ipaddress networks, ``gateway`` an ipaddress address.
+
+    ``reserved`` holds Docker's auxiliary addresses as (name, address) pairs; they are kept over a recreation.
+    """
+
+    cidr: object
+    gateway: object = None
+    ip_range: object = None
+    reserved: tuple = ()
+
+    @property
+    def effective_gateway(self):
+        """The gateway that the engine uses: the given one, or else the first address it can hand out.
+
+        Tried on 20.10 and 26.1: the first address after the network's own, and with an ip_range that starts later
+        the very first address of the range.
+        """
+        if self.gateway is not None:
+            return self.gateway
+        pool = self.ip_range or self.cidr
+        return pool[0] if pool[0] != self.cidr[0] else self.cidr[1]
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network, live (with ``id``) or as it is to be created (``id`` is None).
+
+    ``options`` holds the driver options without MTU, encryption and what the engine filled in; ``labels`` is without
+    the ownership label, which is ``managed``. A live overlay with ``pending`` has got no subnet from Swarm's
+    allocator: it exists and carries no traffic.
+    """
+
+    name: str
+    driver: str
+    subnets: tuple = ()
+    internal: bool = False
+    attachable: bool = False
+    encrypted: bool = False
+    mtu: int | None = None
+    options: dict = field(default_factory=dict)
+    labels: dict = field(default_factory=dict)
+    managed: bool = True
+    id: str | None = None
+    scope: str = "local"
+    ingress: bool = False
+
+    @property
+    def pending(self) -> bool:
+        # Recorded on 20.10 and 26.1: an overlay whose subnet overlaps another one answers with an empty driver.
+        return self.scope == "swarm" and not self.driver
+
+    @property
+    def cidrs(self) -> tuple:
+        return tuple(subnet.cidr for subnet in self.subnets)
+
+
+@dataclass(frozen=True)
+class Node:
+    """The engine's place in a swarm: ``kind`` is manager, worker, leaderless, inactive, locked, pending or error."""
+
+    name: str
+    kind: str
+    detail: str = ""
+
+    @property
+    def is_manager(self) -> bool:
+        return self.kind == "manager"
+
+    def __str__(self) -> str:
+        text = {
+            "manager": "a swarm manager",
+            "worker": "a swarm worker",
+            "leaderless": "a swarm manager whose swarm has no leader",
+            "inactive": "a node outside any swarm",
+        }.get(self.kind, f"a node whose swarm state is '{self.kind}'")
+        return f"{self.name} is {text}" + (f" ({self.detail})" if self.detail else "")
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Who uses networks: ``containers`` and ``services`` map a network's id to names.
+
+    Containers that were never started stand under the network's name instead.
+    """
+
+    containers: dict
+    services: dict
+
+    def of(self, network: Network) -> list:
+        """Texts such as ``container web`` and ``service shop_api``, sorted."""
+        containers = self.containers.get(network.id, set()) | self.containers.get(network.name, set())
+        return sorted(
+            [f"container {name}" for name in containers]
+            + [f"service {name}" for name in self.services.get(network.id, set())]
+        )
+
+
+def read_node(info: dict) -> Node:
+    """The node of GET /info's answer."""
+    swarm = info.get("Swarm") or {}
+    name = info.get("Name") or "this node"
+    state = swarm.get("LocalNodeState") or "inactive"
+    detail = (swarm.get("Error") or "").strip()
+    if state != "active":
+        return Node(name, state, detail)
+    if not swarm.get("ControlAvailable"):
+        managers = sorted(manager["Addr"].rsplit(":", 1)[0] for manager in swarm.get("RemoteManagers") or [])
+        return Node(name, "worker", detail or f"managers: {', '.join(managers)}")
+    # Without a quorum GET /networks silently leaves the swarm's networks out; /info then lacks the cluster.
+    if detail or not (swarm.get("Cluster") or {}).get("ID"):
+        return Node(name, "leaderless", detail)
+    return Node(name, "manager")
+
+
+def read_network(answer: dict) -> Network:
+    """One network of GET /networks."""
+    options = {key: value for key, value in (answer.get("Options") or {}).items() if key not in ENGINE_FILLED_OPTIONS}
+    labels = dict(answer.get("Labels") or {})
+    managed = labels.pop(OWNERSHIP_LABEL, None) == "true"
+    encrypted = options.pop(ENCRYPTED_OPTION, None) is not None
+    mtu = options.get(MTU_OPTION)
+    if mtu is not None and mtu.isdigit():
+        del options[MTU_OPTION]
+        mtu = int(mtu)
+    else:
+        mtu = None
+    return Network(
+        name=answer["Name"],
+        id=answer["Id"],
+        driver=answer.get("Driver") or "",
+        scope=answer.get("Scope") or "local",
+        subnets=tuple(_read_subnets((answer.get("IPAM") or {}).get("Config") or [])),
+        internal=bool(answer.get("Internal")),
+        attachable=bool(answer.get("Attachable")),
+        encrypted=encrypted,
+        mtu=mtu,
+        options=options,
+        labels=labels,
+        managed=managed,
+        ingress=bool(answer.get("Ingress")),
+    )
+
+
+def _read_subnets(config: list):
+    for pool in config:
+        if not pool.get("Subnet"):
+            continue
+        # 20.10 keeps host bits as they were written (10.0.0.5/24); Engine 28 writes some gateways with a prefix.
+        yield Subnet(
+            cidr=ip_network(pool["Subnet"], strict=False),
+            gateway=ip_interface(pool["Gateway"]).ip if pool.get("Gateway") else None,
+            ip_range=ip_network(pool["IPRange"], strict=False) if pool.get("IPRange") else None,
+            reserved=tuple(
+                sorted((name, ip_address(address)) for name, address in (pool.get("AuxiliaryAddresses") or {}).items())
+            ),
+        )
+
+
+def read_usage(containers: list, services: list | None) -> Usage:
+    """Who uses which network, from GET /containers/json?all=1 and GET /services (None where this is no manager).
+
+    On a manager the tasks' containers do not count: either their service does, or it was removed and they are about
+    to end.
+    A stopped container counts: without its network it could not be started again. One that was never started has no
+    network id yet (recorded: ``"NetworkID": ""``) and is found by the network's name.
+    """
+    by_container, by_service = {}, {}
+    for container in containers:
+        if services is not None and TASK_LABEL in (container.get("Labels") or {}):
+            continue
+        name = container["Names"][0].lstrip("/") if container.get("Names") else container["Id"][:12]
+        for network_name, end in ((container.get("NetworkSettings") or {}).get("Networks") or {}).items():
+            by_container.setdefault(end.get("NetworkID") or network_name, set()).add(name)
+    for service in services or ():
+        spec = service["Spec"]
+        # Old clients write the networks beside the task template, newer ones into it.
+        for network in (spec.get("Networks") or []) + ((spec.get("TaskTemplate") or {}).get("Networks") or []):
+            by_service.setdefault(network["Target"], set()).add(spec["Name"])
+    return Usage(by_container, by_service)
+
+
+def tasks_on(tasks: list, network_ids) -> list:
+    """The ids of the tasks of GET /tasks that still hold an address on one of the networks."""
+    wanted = set(network_ids)
+    return sorted(
+        task["ID"]
+        for task in tasks
+        if (task.get("Status") or {}).get("State") not in TERMINAL_TASK_STATES
+        and any(end["Network"]["ID"] in wanted for end in task.get("NetworksAttachments") or [])
+    )
+
+
+def creation_body(network: Network) -> dict:
+    """The keyword arguments of ``Engine.create_network`` for a network that is to be made."""
+    options = dict(network.options)
+    if network.mtu is not None:
+        options[MTU_OPTION] = str(network.mtu)
+    if network.encrypted:
+        options[ENCRYPTED_OPTION] = "true"
+    body = {
+        "driver": network.driver,
+        "internal": network.internal,
+        "options": options,
+        "labels": {**network.labels, OWNERSHIP_LABEL: "true"},
+        "enable_ipv6": any(cidr.version == 6 for cidr in network.cidrs),
+    }
+    if network.attachable:
+        body["attachable"] = True
+    if network.subnets:
+        body["ipam"] = {"Driver": "default", "Config": [_creation_pool(subnet) for subnet in network.subnets]}
+    return body
+
+
+def _creation_pool(subnet: Subnet) -> dict:
+    pool = {"Subnet": str(subnet.cidr)}
+    if subnet.gateway is not None:
+        pool["Gateway"] = str(subnet.gateway)
+    if subnet.ip_range is not None:
+        pool["IPRange"] = str(subnet.ip_range)
+    if subnet.reserved:
+        pool["AuxiliaryAddresses"] = {name: str(address) for name, address in subnet.reserved}
+    return pool
+
+
+def describe(network: Network) -> dict:
+    """A network as both modules return it: plain types only."""
+    return {
+        "name": network.name,
+        "id": network.id,
+        "driver": network.driver,
+        "scope": network.scope,
+        "subnets": [str(cidr) for cidr in network.cidrs],
+        "gateways": [str(subnet.effective_gateway) for subnet in network.subnets],
+        "ip_ranges": [str(subnet.ip_range) for subnet in network.subnets if subnet.ip_range is not None],
+        "internal": network.internal,
+        "attachable": network.attachable,
+        "encrypted": network.encrypted,
+        "mtu": network.mtu,
+        "options": dict(network.options),
+        "labels": dict(network.labels),
+        "managed": network.managed,
+    }
+
+
+def overlaps(owned):
+    """Every overlapping pair of ``(cidr, owner)`` items, as ((cidr, owner), (cidr, owner)).
+
+    CIDR blocks are nested or apart, so one sweep in address order with the stack of the enclosing blocks finds all.
+    """
+    items = sorted(owned, key=lambda item: (item[0].version, int(item[0].network_address), item[0].prefixlen))
+    enclosing = []
+    for item in items:
+        version, first = item[0].version, int(item[0].network_address)
+        while enclosing and (enclosing[-1][0].version != version or int(enclosing[-1][0].broadcast_address) < first):
+            enclosing.pop()
+        for outer in enclosing:
+            yield outer, item
+        enclosing.append(item)

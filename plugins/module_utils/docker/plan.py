@@ -1,0 +1,364 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""From requests and the live networks to what has to be done: drift, plan, and what forbids it. Pure.
+
+Docker has no call that changes a network. A difference is therefore of one of two kinds: it needs a new network of
+the same name (every field of FIELDS), or it is the engine's own doing and ignored (model.ENGINE_FILLED_OPTIONS, the
+IPAM driver, a gateway that nobody asked for). None can be mended in place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.errors import Mistake
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import (
+    RESERVED_NAMES,
+    Network,
+    Node,
+    Subnet,
+    Usage,
+    overlaps,
+)
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.request import Request
+
+
+@dataclass(frozen=True)
+class Drift:
+    """One field in which a live network is not what was asked for; ``live`` and ``wanted`` are texts."""
+
+    field: str
+    live: str
+    wanted: str
+
+    def __str__(self) -> str:
+        return f"{self.field} is {self.live}, not {self.wanted}"
+
+
+@dataclass(frozen=True)
+class Field:
+    """How one field is compared: ``said`` whether the request speaks of it, ``wanted`` and ``live`` as plain values."""
+
+    name: str
+    said: object
+    wanted: object
+    live: object
+
+
+def _gateways(subnets) -> list:
+    return sorted(str(subnet.effective_gateway) for subnet in subnets)
+
+
+def _ranges(subnets) -> list:
+    return sorted(str(subnet.ip_range) for subnet in subnets if subnet.ip_range is not None)
+
+
+FIELDS = (
+    Field("driver", lambda request: True, lambda request: request.driver, lambda network: network.driver),
+    Field(
+        "subnet",
+        lambda request: request.subnets is not None,
+        lambda request: sorted(map(str, request.cidrs)),
+        lambda network: sorted(map(str, network.cidrs)),
+    ),
+    Field(
+        "ip_range",
+        lambda request: request.says_ip_range and request.subnets is not None,
+        lambda request: _ranges(request.subnets),
+        lambda network: _ranges(network.subnets),
+    ),
+    Field(
+        "gateway",
+        lambda request: request.says_gateway and request.subnets is not None,
+        lambda request: _gateways(request.subnets),
+        lambda network: _gateways(network.subnets),
+    ),
+    Field(
+        "internal",
+        lambda request: request.internal is not None,
+        lambda request: request.internal,
+        lambda network: network.internal,
+    ),
+    Field(
+        "attachable",
+        lambda request: request.attachable is not None,
+        lambda request: request.attachable,
+        lambda network: network.attachable,
+    ),
+    Field(
+        "encrypted",
+        lambda request: request.encrypted is not None,
+        lambda request: request.encrypted,
+        lambda network: network.encrypted,
+    ),
+    Field("mtu", lambda request: request.says_mtu, lambda request: request.mtu, lambda network: network.mtu),
+    Field(
+        "options",
+        lambda request: request.options is not None,
+        lambda request: request.options,
+        lambda network: network.options,
+    ),
+    Field(
+        "labels",
+        lambda request: request.labels is not None,
+        lambda request: request.labels,
+        lambda network: network.labels,
+    ),
+)
+
+
+def drift(request: Request, network: Network) -> list:
+    """Every field in which the live network is not what the request says, in the order of FIELDS."""
+    if network.pending:
+        return [Drift("subnet", "not allocated by the swarm", _text([str(cidr) for cidr in request.cidrs]))]
+    found = []
+    for field in FIELDS:
+        if field.said(request):
+            wanted, live = field.wanted(request), field.live(network)
+            if wanted != live:
+                found.append(Drift(field.name, _text(live), _text(wanted)))
+    return found
+
+
+def _text(value) -> str:
+    """A value as a person reads it in one line."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return ", ".join(f"{key}={value[key]}" for key in sorted(value)) or "empty"
+    if isinstance(value, list):
+        return ", ".join(value) or "of the engine's choice"
+    return "the engine's default" if value is None else str(value)
+
+
+def target(request: Request, live: Network | None = None) -> Network:
+    """The network that has to be made. What the request leaves open is taken over from the one that it replaces."""
+    wanted = Network(
+        name=request.name,
+        driver=request.driver,
+        scope="swarm" if request.driver == "overlay" else "local",
+        subnets=request.subnets or (),
+        internal=bool(request.internal),
+        attachable=bool(request.attachable),
+        encrypted=bool(request.encrypted),
+        mtu=request.mtu,
+        options=request.options or {},
+        labels=request.labels or {},
+    )
+    if live is None or live.pending:
+        return wanted
+    kept = {"subnets": _kept_subnets(request, live)}
+    if request.internal is None:
+        kept["internal"] = live.internal
+    if request.labels is None:
+        kept["labels"] = live.labels
+    # The other fields mean something to their own driver alone.
+    if request.driver == live.driver:
+        if request.attachable is None:
+            kept["attachable"] = live.attachable
+        if request.encrypted is None:
+            kept["encrypted"] = live.encrypted
+        if not request.says_mtu:
+            kept["mtu"] = live.mtu
+        if request.options is None:
+            kept["options"] = live.options
+    return replace(wanted, **kept)
+
+
+def _kept_subnets(request: Request, live: Network) -> tuple:
+    """The request's subnets with the live gateway, range and reserved addresses of the same subnet, where not said."""
+    if request.subnets is None:
+        return live.subnets
+    before = {subnet.cidr: subnet for subnet in live.subnets}
+    return tuple(
+        Subnet(
+            subnet.cidr,
+            subnet.gateway if request.says_gateway else before[subnet.cidr].gateway,
+            subnet.ip_range if request.says_ip_range else before[subnet.cidr].ip_range,
+            before[subnet.cidr].reserved,
+        )
+        if subnet.cidr in before
+        else subnet
+        for subnet in request.subnets
+    )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What has to be done, in this order: take ``removals`` away, then make ``creations``.
+
+    A recreation stands in both. ``removals`` are (path, Network) pairs, ``creations`` are (Request, Network) pairs,
+    ``kept`` are (Request, Network) pairs that are right already.
+    """
+
+    removals: tuple
+    creations: tuple
+    kept: tuple
+
+    @property
+    def empty(self) -> bool:
+        return not self.removals and not self.creations
+
+    @property
+    def removed_names(self) -> list:
+        return sorted({network.name for path, network in self.removals} - set(self.recreated_names))
+
+    @property
+    def created_names(self) -> list:
+        return sorted({network.name for request, network in self.creations} - set(self.recreated_names))
+
+    @property
+    def recreated_names(self) -> list:
+        gone = {network.name for path, network in self.removals}
+        return sorted(network.name for request, network in self.creations if network.name in gone)
+
+
+def make_plan(requests: list, networks: list, node: Node, purge: bool, recreate: str) -> tuple:
+    """(Plan, mistakes) for requests against the live networks. Requests that are not sound only count as names.
+
+    Who uses a network is not looked at here: see ``in_use``. ``recreate`` is ``never`` or ``if_unused``.
+    """
+    mistakes = list(_wrong_node(requests, networks, node, purge))
+    by_name = {}
+    for network in networks:
+        by_name.setdefault(network.name, []).append(network)
+    removals, creations, kept = [], [], []
+    for request in (request for request in requests if request.sound):
+        live = by_name.get(request.name, [])
+        if len(live) > 1:
+            mistakes.append(
+                Mistake(
+                    f"{request.path}.name",
+                    f"{len(live)} live networks called '{request.name}' "
+                    f"({', '.join(network.id[:12] for network in live)})",
+                    "one",
+                    "remove all but one: docker network rm ID",
+                )
+            )
+        elif request.present:
+            _plan_present(request, live[0] if live else None, recreate, (removals, creations, kept), mistakes)
+        elif live:
+            _plan_absent(request, live[0], removals, mistakes)
+    if purge:
+        named = {request.name for request in requests}
+        removals.extend(
+            ("purge", network)
+            for network in sorted(networks, key=lambda network: network.name)
+            if _purgeable(network, node) and network.name not in named
+        )
+    plan = Plan(tuple(removals), tuple(creations), tuple(kept))
+    mistakes.extend(_live_overlaps(plan, networks))
+    return plan, mistakes
+
+
+def _plan_present(request, live, recreate, lists, mistakes) -> None:
+    removals, creations, kept = lists
+    if live is None:
+        creations.append((request, target(request)))
+        return
+    differences = drift(request, live)
+    if not differences:
+        kept.append((request, live))
+    # A pending network of our own carries nothing: an earlier run was cut off before it could take it back.
+    elif recreate == "if_unused" or (live.pending and live.managed):
+        removals.append((request.path, live))
+        creations.append((request, target(request, live)))
+    else:
+        for difference in differences:
+            mistakes.append(
+                Mistake(
+                    f"{request.path}.{difference.field}",
+                    f"{difference.live} on the live network '{live.name}'",
+                    difference.wanted,
+                    "Docker cannot change a network: set recreate: if_unused to have it removed and "
+                    "made again where nothing uses it, or write what is there",
+                )
+            )
+
+
+def _plan_absent(request, live, removals, mistakes) -> None:
+    if request.driver is not None and live.driver and request.driver != live.driver:
+        mistakes.append(
+            Mistake(
+                f"{request.path}.driver",
+                f"{live.driver} on the live network '{live.name}'",
+                request.driver,
+                "leave out driver if this is the network to remove",
+            )
+        )
+    else:
+        removals.append((request.path, live))
+
+
+def _purgeable(network: Network, node: Node) -> bool:
+    if not network.managed or network.ingress or network.name in RESERVED_NAMES:
+        return False
+    return network.scope != "swarm" or node.is_manager
+
+
+def _wrong_node(requests, networks, node, purge):
+    """One mistake for all overlays that cannot be reached from this node, and for a purge that would see half."""
+    if node.is_manager:
+        return
+    scopes = {network.name: network.scope for network in networks}
+    overlays = [request.name for request in requests if _needs_manager(request, scopes.get(request.name), node)]
+    if overlays:
+        yield Mistake(
+            "networks",
+            f"{', '.join(overlays)} on {node}",
+            "a swarm manager: no other node sees and makes overlays",
+            _node_remedy(node),
+        )
+    elif purge and node.kind == "leaderless":
+        yield Mistake("purge", f"true on {node}", "a swarm with a leader", _node_remedy(node))
+
+
+def _needs_manager(request: Request, live_scope, node: Node) -> bool:
+    if request.driver is not None:
+        return request.driver == "overlay"
+    # Absent, driver open: a node of a swarm cannot say that no overlay has this name; a node of none can.
+    return live_scope == "swarm" or (live_scope is None and node.kind != "inactive")
+
+
+def _node_remedy(node: Node) -> str:
+    if node.kind == "leaderless":
+        return "bring back more than half of the managers, then run again"
+    if node.kind == "inactive":
+        return "run it on a manager, or first make this node one: docker swarm init --default-addr-pool CIDR"
+    return "run it on a manager"
+
+
+def _live_overlaps(plan: Plan, networks: list):
+    """Networks that are to be made on addresses of one that stays.
+
+    The engine itself refuses only an overlap of two bridges; overlays it takes silently and never allocates.
+    """
+    gone = {network.id for path, network in plan.removals}
+    owned = [(cidr, (None, network)) for network in networks if network.id not in gone for cidr in network.cidrs]
+    owned += [(cidr, (request, network)) for request, network in plan.creations for cidr in network.cidrs]
+    for one, other in overlaps(owned):
+        # Two live ones are nobody's request; two requested ones were reported when the requests were read.
+        if (one[1][0] is None) == (other[1][0] is None):
+            continue
+        new, old = (one, other) if one[1][0] is not None else (other, one)
+        request, live = new[1][0], old[1][1]
+        yield Mistake(
+            f"{request.path}.subnet",
+            str(new[0]),
+            f"a subnet apart from the live {live.driver} network '{live.name}' with {old[0]}",
+            f"give another subnet, or remove '{live.name}' first",
+        )
+
+
+def in_use(plan: Plan, usage: Usage):
+    """A mistake for each removal of a network that somebody uses."""
+    recreated = set(plan.recreated_names)
+    for path, network in plan.removals:
+        users = usage.of(network)
+        if users:
+            doing = "recreated" if network.name in recreated else "removed"
+            yield Mistake(
+                path,
+                f"network '{network.name}' in use by {', '.join(users)}",
+                f"a network that nothing uses, to be {doing}",
+                "detach or remove these first",
+            )

@@ -1,0 +1,52 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The plan as before/after text that a person reads. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import Network
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.plan import Plan
+
+
+def render(plan: Plan) -> dict:
+    """Ansible's diff: the networks that change, sorted by name, before and after."""
+    before = {network.name: network for path, network in plan.removals}
+    after = {network.name: network for request, network in plan.creations}
+    names = sorted({*before, *after})
+    return {
+        "before": "".join(_block(name, before.get(name)) for name in names),
+        "after": "".join(_block(name, after.get(name)) for name in names),
+    }
+
+
+def _block(name: str, network: Network | None) -> str:
+    if network is None:
+        return f"{name}: absent\n"
+    return "\n".join([f"{name}:", *(f"  {line}" for line in _lines(network))]) + "\n"
+
+
+def _lines(network: Network):
+    if network.pending:
+        yield "driver: overlay (never allocated by the swarm)"
+        return
+    yield f"driver: {network.driver}"
+    for subnet in network.subnets:
+        extras = []
+        # The first address is what the engine writes down where no gateway was given.
+        if subnet.gateway not in (None, replace(subnet, gateway=None).effective_gateway):
+            extras.append(f"gateway {subnet.gateway}")
+        if subnet.ip_range is not None:
+            extras.append(f"range {subnet.ip_range}")
+        yield f"subnet: {subnet.cidr}" + (f" ({', '.join(extras)})" if extras else "")
+    if not network.subnets:
+        yield "subnet: of the engine's choice"
+    for flag in ("internal", "attachable", "encrypted"):
+        if getattr(network, flag):
+            yield f"{flag}: true"
+    if network.mtu is not None:
+        yield f"mtu: {network.mtu}"
+    for title, mapping in (("option", network.options), ("label", network.labels)):
+        for key in sorted(mapping):
+            yield f"{title} {key}: {mapping[key]}"
+    yield f"managed: {'true' if network.managed else 'false'}"

@@ -1,0 +1,260 @@
+"""A stand-in for a Docker Engine, for tests where none can run: the real SDK talks to it over a Unix socket.
+
+Every answer is a recorded one (``fixtures/``, made by ``fixtures/record.py`` on real engines) with other names, ids and
+addresses put in; ``test_docker_standin.py`` plays the recorded calls back and compares. It is no engine: it knows
+exactly the calls that were recorded.
+"""
+
+from __future__ import annotations
+
+import copy
+import ipaddress
+import itertools
+import json
+import socketserver
+import threading
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
+VERSIONS = ("20_10", "26_1")
+FIXTURES = Path(__file__).parent / "fixtures"
+
+
+def transcript(version: str) -> dict:
+    """{scene: [{method, path, body, status, answer}]} of one recorded engine."""
+    return json.loads((FIXTURES / f"engine_{version}.json").read_text(encoding="utf-8"))["scenes"]
+
+
+def recorded(calls: list, method: str, path: str, status: int = 200, last: bool = False):
+    """The first (or last) recorded answer to a call."""
+    found = [
+        call["answer"] for call in calls if (call["method"], call["path"], call["status"]) == (method, path, status)
+    ]
+    return copy.deepcopy(found[-1 if last else 0])
+
+
+class _Server(socketserver.ThreadingUnixStreamServer):
+    daemon_threads = True
+
+    def handle_error(self, *unused):
+        """A client that is gone is no news."""
+
+
+class StandIn:
+    """``role``: manager, worker, outside or leaderless. Use it as a context manager; ``url`` is its docker_host.
+
+    Knobs for tests: ``containers``, ``services`` and ``tasks`` are answers; ``held`` is {network name: how often its
+    removal is refused as "in use by task"}; ``lag`` is the number of lists that still show a removed overlay,
+    ``allocation_lag`` of those that show a new one without a subnet; ``before_create`` and ``before_remove`` are called
+    with the name and the id; ``broken`` is {(method, nth call): (status, message), or None for a connection that ends
+    without an answer}. ``calls`` and ``bodies`` are what was asked.
+    """
+
+    def __init__(self, path, version: str, role: str = "manager"):
+        self.scenes = transcript(version)
+        self.role = role
+        scene = self.scenes[role]
+        self.info = recorded(scene, "GET", "/info")
+        self.networks = recorded(scene, "GET", "/networks", last=True)
+        self.containers, self.services, self.tasks = [], [], []
+        self.held, self.lag, self.allocation_lag, self.broken = {}, 0, 0, {}
+        self.before_create = self.before_remove = lambda name: None
+        self.calls, self.bodies = [], []
+        self.url = f"unix://{path}/engine.sock"
+        self._ids = itertools.count(1)
+        self._ghosts, self._unallocated = {}, {}
+        self._server = _Server(f"{path}/engine.sock", self._handler())
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *unused):
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    @property
+    def writes(self) -> list:
+        """(method, path) of the calls that change something."""
+        return [call for call in self.calls if call[0] != "GET"]
+
+    def named(self, name: str) -> dict:
+        return next(network for network in self.networks if network["Name"] == name)
+
+    @property
+    def names(self) -> list:
+        return sorted(network["Name"] for network in self.networks)
+
+    def in_use(self, **ids) -> None:
+        """Put in the recorded users; ``overlay``/``bridge`` are the ids of the networks that they use."""
+        scene = self.scenes["inuse"]
+        text = json.dumps([recorded(scene, "GET", path) for path in ("/containers/json?all=1", "/services", "/tasks")])
+        for kind, name in (("overlay", "ov-used"), ("bridge", "br-used")):
+            old = next(net for net in recorded(scene, "GET", "/networks") if net["Name"] == name)
+            new = next((net for net in self.networks if net["Id"] == ids.get(kind)), old)
+            text = text.replace(old["Id"], new["Id"]).replace(f'"{name}"', json.dumps(new["Name"]))
+        self.containers, self.services, self.tasks = json.loads(text)
+
+    def answer(self, method: str, path: str, body):
+        """(status, answer) for one call."""
+        self.calls.append((method, path))
+        nth = sum(call[0] == method for call in self.calls)
+        if (method, nth) in self.broken:
+            broken = self.broken[method, nth]
+            return broken and (broken[0], {"message": broken[1]})
+        if method == "POST":
+            self.bodies.append(copy.deepcopy(body))
+            self.before_create(body["Name"])
+            return self.create(body)
+        if method == "DELETE":
+            self.before_remove(path.rsplit("/", 1)[1])
+            return self.remove(path.rsplit("/", 1)[1])
+        plain = path.split("?")[0]
+        if plain == "/networks":
+            return 200, self.list()
+        known = {
+            "/version": recorded(self.scenes["version"], "GET", "/version"),
+            "/info": self.info,
+            "/containers/json": self.containers,
+            "/services": self.services,
+            "/tasks": self.tasks,
+        }
+        return 200, known[plain]
+
+    def list(self) -> list:
+        ghosts = []
+        for network_id, (network, left) in list(self._ghosts.items()):
+            if left:
+                ghosts.append(network)
+                self._ghosts[network_id] = (network, left - 1)
+        shown = []
+        for network in self.networks:
+            left = self._unallocated.get(network["Id"], 0)
+            self._unallocated[network["Id"]] = max(left - 1, 0)
+            shown.append(
+                {
+                    **self._template("ov-overlap"),
+                    "Name": network["Name"],
+                    "Id": network["Id"],
+                    "Labels": network["Labels"],
+                }
+                if left
+                else network
+            )
+        return shown + ghosts
+
+    def create(self, body: dict):
+        overlay = body["Driver"] == "overlay"
+        scene = self.scenes["manager"]
+        if overlay and self.role != "manager":
+            status = next(call["status"] for call in self.scenes[self.role] if call["method"] == "POST")
+            return status, recorded(self.scenes[self.role], "POST", "/networks/create", status)
+        if body["Name"] in self.names:
+            answer = recorded(scene, "POST", "/networks/create", 409)
+            return 409, {"message": answer["message"].replace("ov-plain", body["Name"])}
+        taken = self._overlapped(body)
+        if taken and not overlay:
+            return 403, recorded(scene, "POST", "/networks/create", 403)
+        network = self._made(body, "ov-overlap" if taken else "ov-plain" if overlay else "br-plain")
+        self.networks.append(network)
+        if overlay:
+            self._unallocated[network["Id"]] = self.allocation_lag
+        return 201, {"Id": network["Id"], "Warning": ""}
+
+    def remove(self, network_id: str):
+        network = next((network for network in self.networks if network["Id"] == network_id), None)
+        scene = self.scenes["manager"]
+        if network is None:
+            path = next(call["path"] for call in scene if call["method"] == "DELETE" and call["status"] == 404)
+            message = recorded(scene, "DELETE", path, 404)["message"]
+            return 404, {"message": message.replace(path.rsplit("/", 1)[1], network_id)}
+        if self.held.get(network["Name"], 0):
+            self.held[network["Name"]] -= 1
+            call = next(call for call in self.scenes["held"] if call["method"] == "DELETE")
+            return call["status"], {
+                "message": call["answer"]["message"].replace(call["path"].rsplit("/", 1)[1], network_id)
+            }
+        self.networks.remove(network)
+        if network["Scope"] == "swarm":
+            self._ghosts[network_id] = (network, self.lag)
+        return 204, None
+
+    def _template(self, name: str) -> dict:
+        for call in self.scenes["manager"]:
+            if call["path"] == "/networks" and any(network["Name"] == name for network in call["answer"]):
+                return copy.deepcopy(next(network for network in call["answer"] if network["Name"] == name))
+        raise LookupError(name)
+
+    def _made(self, body: dict, template: str) -> dict:
+        network = self._template(template)
+        number = next(self._ids)
+        overlay = body["Driver"] == "overlay"
+        network.update(
+            Name=body["Name"],
+            Id=f"{number:025d}" if overlay else f"{number:064x}",
+            Internal=bool(body.get("Internal")),
+            Attachable=bool(body.get("Attachable")),
+            EnableIPv6=bool(body.get("EnableIPv6")),
+            Labels=body["Labels"],
+        )
+        if not network["Driver"]:  # refused by the allocator: recorded with nothing in it
+            return network
+        network["Options"] = {**body["Options"], **(network["Options"] if overlay else {})}
+        pools = (body.get("IPAM") or {}).get("Config")
+        if not pools:
+            network["IPAM"] = self._template("ov-auto" if overlay else "br-auto")["IPAM"]
+            return network
+        for pool in pools:
+            if overlay and "Gateway" not in pool:
+                cidr = ipaddress.ip_network(pool["Subnet"])
+                start = ipaddress.ip_network(pool.get("IPRange") or pool["Subnet"])
+                pool["Gateway"] = str(cidr[1] if start[0] == cidr[0] else start[0])
+        network["IPAM"]["Config"] = pools
+        return network
+
+    def _overlapped(self, body: dict) -> bool:
+        """Whether a network of the same scope has some of the addresses: all that a real engine looks at."""
+        scope = "swarm" if body["Driver"] == "overlay" else "local"
+        taken = [
+            ipaddress.ip_network(pool["Subnet"])
+            for network in self.networks
+            if network["Scope"] == scope
+            for pool in network["IPAM"]["Config"] or []
+        ]
+        asked = [ipaddress.ip_network(pool["Subnet"]) for pool in (body.get("IPAM") or {}).get("Config") or []]
+        return any(new.version == old.version and new.overlaps(old) for new in asked for old in taken)
+
+    def _handler(self):
+        engine = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def handle_any(self):
+                length = int(self.headers.get("Content-Length") or 0)
+                body = json.loads(self.rfile.read(length)) if length else None
+                path = (
+                    "/" + self.path.split("/", 2)[2]
+                    if self.path.startswith("/v") and self.path[2].isdigit()
+                    else self.path
+                )
+                result = engine.answer(self.command, path, body)
+                if result is None:
+                    self.close_connection = True
+                    return
+                status, answer = result
+                data = b"" if answer is None else json.dumps(answer).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            do_GET = do_POST = do_DELETE = handle_any
+
+            def log_message(self, *unused):
+                """Keep quiet."""
+
+        return Handler
