@@ -1,0 +1,396 @@
+"""The prober and the listener against the real kernel: network namespaces, veth pairs, iptables. Needs root; leaves
+nothing.
+
+fp-a 10.201.1.10 --- fp-r --- fp-b 10.201.2.10
+                       |
+                       +----- fp-c 10.201.3.10
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+DRIVE = Path(__file__).with_name("drive.py")
+A, B, C = "10.201.1.10", "10.201.2.10", "10.201.3.10"
+HOSTS = {"a": A, "b": B, "c": C}
+PORTS = [1000, 1001, 1002, 1003, 1004, 1005, 1006, 2222, 4789]
+
+pytestmark = pytest.mark.skipif(
+    os.getuid() != 0 or not shutil.which("iptables") or not shutil.which("ip"),
+    reason="needs root, iproute2 and iptables",
+)
+
+
+def pythons():
+    """The oldest Python that is supported and the newest at hand; those between them run on the lab's hosts."""
+    found = [python_of(minor) for minor in (9, 13)]
+    return list(filter(None, found)) or [shutil.which("python3")]
+
+
+def python_of(minor):
+    """Python 3.`minor`, on the path or among pyenv's versions."""
+    of_pyenv = os.pathsep.join(str(path) for path in Path.home().glob(f".pyenv/versions/3.{minor}.*/bin"))
+    return shutil.which(f"python3.{minor}", path=of_pyenv or None)
+
+
+def run(command):
+    subprocess.run(command, shell=True, check=True)
+
+
+@pytest.fixture(scope="module")
+def network():
+    """The three hosts and their router, without any firewall rule."""
+    remove()
+    # ICMP errors are limited to one a second and peer: the tests ask for more of them.
+    run(
+        "ip netns add fp-r; ip -n fp-r link set lo up;"
+        "ip netns exec fp-r sysctl -qw net.ipv4.ip_forward=1 net.ipv4.icmp_ratemask=0"
+    )
+    for name, address in HOSTS.items():
+        router = address.rsplit(".", 1)[0] + ".1"
+        run(
+            f"ip netns add fp-{name}; ip -n fp-{name} link set lo up;"
+            f"ip link add fp-r-{name} netns fp-r type veth peer name eth0 netns fp-{name};"
+            f"ip -n fp-r address add {router}/24 dev fp-r-{name}; ip -n fp-r link set fp-r-{name} up;"
+            f"ip -n fp-{name} address add {address}/24 dev eth0; ip -n fp-{name} link set eth0 up;"
+            f"ip -n fp-{name} route add default via {router};"
+            f"ip netns exec fp-{name} sysctl -qw net.ipv4.icmp_ratemask=0"
+        )
+    yield
+    remove()
+
+
+def remove():
+    for name in "abcr":
+        subprocess.run(["ip", "netns", "delete", f"fp-{name}"], stderr=subprocess.DEVNULL, check=False)
+
+
+@pytest.fixture
+def rules(network):
+    """Call it with a host and iptables arguments; all its rules go at the end of the test."""
+    used = set()
+
+    def add(name, arguments):
+        used.add(name)
+        run(f"ip netns exec fp-{name} iptables {arguments}")
+
+    yield add
+    for name in used:
+        run(f"ip netns exec fp-{name} iptables -F; ip netns exec fp-{name} iptables -t nat -F")
+
+
+@pytest.fixture(params=pythons(), ids=lambda path: Path(path).name)
+def prober(request, network):
+    """Runs steps with one Python; every listener that it started is stopped at the end."""
+    driver = Driver(request.param)
+    yield driver
+    for name in [*HOSTS, "r"]:
+        driver.stop(name)
+
+
+class Driver:
+    """The module's three modes, run inside a host's namespace."""
+
+    runs = itertools.count()
+
+    def __init__(self, python):
+        self.python = python
+        self.token = f"run{next(self.runs)}"
+
+    def step(self, host, **asked):
+        asked.setdefault("token", self.token)
+        done = subprocess.run(
+            ["ip", "netns", "exec", f"fp-{host}", self.python, str(DRIVE)],
+            input=json.dumps(asked),
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+            timeout=30,
+            env={**os.environ, "PYTHONPATH": str(ROOT / ".venv" / "collections"), "PYTHONDONTWRITEBYTECODE": "1"},
+        )
+        return json.loads(done.stdout)
+
+    def listen(self, name, ports=PORTS, **more):
+        return self.step(
+            name, step="listen", name=name, ports=[(proto, port) for proto in ("tcp", "udp") for port in ports], **more
+        )
+
+    def probe(self, name, *jobs, **more):
+        """jobs: (proto, dest, port, {...}); a listener is expected unless a job says otherwise. Returns the results."""
+        names = {address: host for host, address in HOSTS.items()}
+        full = [
+            {
+                "id": str(number),
+                "proto": proto,
+                "source": HOSTS[name],
+                "dest": dest,
+                "port": port,
+                "host": names.get(dest),
+                "listening": True,
+                **(extra[0] if extra else {}),
+            }
+            for number, (proto, dest, port, *extra) in enumerate(jobs)
+        ]
+        return self.step(name, step="probe", jobs=full, **more)
+
+    def verdicts(self, name, *jobs, **more):
+        return [result["verdict"] for result in self.probe(name, *jobs, **more)]
+
+    def stop(self, name):
+        return self.step(name, step="stop", peers=list(HOSTS.values()))
+
+
+@pytest.fixture
+def service(network):
+    """Start a command in a host's namespace; it ends with the test."""
+    started = []
+
+    def start(name, code):
+        process = subprocess.Popen(
+            ["ip", "netns", "exec", f"fp-{name}", "python3", "-c", code], stdout=subprocess.PIPE, text=True
+        )
+        started.append(process)
+        process.stdout.readline()  # it is ready
+
+    yield start
+    for process in started:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+TCP_SERVICE = """
+import socket
+server = socket.create_server(("0.0.0.0", 2222))
+print("ready", flush=True)
+while True:
+    connection = server.accept()[0]
+    connection.settimeout(0.3)
+    try:
+        got = connection.recv(100)
+    except OSError:
+        got = b""
+    if got:
+        print("was sent", got, flush=True)
+"""
+UDP_SERVICE = """
+import socket, time
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("0.0.0.0", 2222))
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+def test_an_open_network_answers_every_nonce(prober):
+    said = prober.listen("b")
+    assert [address["address"] for address in said["addresses"]] == [B]
+    assert said["bound"] == 2 * len(PORTS) and said["failed"] == [] and said["services"] == []
+    assert said["hears"] == {"passed": True, "wire": True}
+    jobs = [(proto, B, port) for proto in ("tcp", "udp") for port in PORTS]
+    assert prober.verdicts("a", *jobs) == ["ALLOWED"] * len(jobs)
+
+
+def test_a_drop_and_every_kind_of_reject_are_told_apart(prober, rules):
+    kinds = [
+        "tcp-reset",
+        "icmp-port-unreachable",
+        "icmp-admin-prohibited",
+        "icmp-host-prohibited",
+        "icmp-net-prohibited",
+    ]
+    for port, kind in zip(PORTS, kinds):
+        rules("b", f"-A INPUT -p tcp --dport {port} -j REJECT --reject-with {kind}")
+        if kind != "tcp-reset":
+            rules("b", f"-A INPUT -p udp --dport {port} -j REJECT --reject-with {kind}")
+    rules("b", "-A INPUT -p tcp --dport 1006 -j DROP")
+    rules("b", "-A INPUT -p udp --dport 1006 -j DROP")
+    prober.listen("b")
+    results = prober.probe("a", *[("tcp", B, port) for port in PORTS[:7]], *[("udp", B, port) for port in PORTS[1:7]])
+    verdicts = [result["verdict"] for result in results]
+    assert verdicts == ["REJECTED"] * 5 + ["ALLOWED", "DROPPED"] + ["REJECTED"] * 4 + ["ALLOWED", "DROPPED"]
+    assert "icmp" not in results[0]
+    assert [result["icmp"] for result in results[7:11]] == [
+        {"type": 3, "code": code, "from": B} for code in (3, 13, 10, 9)
+    ]
+    assert [result["icmp"]["code"] for result in results[1:5]] == [3, 13, 10, 9]
+
+
+def test_a_router_that_rejects_is_named(prober, rules):
+    rules("r", "-A FORWARD -p udp --dport 1000 -j REJECT")
+    rules("r", "-A FORWARD -p tcp --dport 1000 -j REJECT")
+    prober.listen("b")
+    for result in prober.probe("a", ("udp", B, 1000), ("tcp", B, 1000)):
+        assert result["verdict"] == "REJECTED" and result["icmp"]["from"] == "10.201.1.1"
+
+
+def test_a_closed_port_is_no_listener_and_a_missing_way_is_no_route(prober, rules):
+    prober.listen("b", ports=[1000])
+    closed = {"listening": False}
+    assert prober.verdicts("a", ("tcp", B, 1001, closed), ("udp", B, 1001, closed)) == ["NO_LISTENER"] * 2
+    run("ip -n fp-a route add unreachable 10.201.8.0/24; ip -n fp-r route add unreachable 10.201.9.0/24")
+    dests = ["10.201.7.7", "10.201.9.9", "10.201.8.8"]  # nobody's, refused by the router, refused by the host itself
+    try:
+        # The router answers for a missing route once a second at most, after the first five: it is asked again.
+        jobs = [*[("udp", dest, 1000) for dest in dests], ("tcp", "10.201.8.8", 1000), ("tcp", "10.201.9.9", 1000)]
+        results = prober.probe("a", *jobs, timeout=3.2)
+    finally:
+        run("ip -n fp-a route delete unreachable 10.201.8.0/24; ip -n fp-r route delete unreachable 10.201.9.0/24")
+    assert [result["verdict"] for result in results] == ["NO_ROUTE"] * 5
+    router = "10.201.1.1"
+    assert [result.get("icmp", {}).get("from") for result in results] == [router, router, None, None, router]
+    assert [result["icmp"]["code"] for result in results[:2]] == [0, 1]
+
+
+def test_a_lost_datagram_is_sent_again(prober, rules):
+    rules("b", "-A INPUT -p udp --dport 1000 ! -i lo -m statistic --mode nth --every 3 --packet 0 -j DROP")
+    prober.listen("b", ports=[1000])
+    result = prober.probe("a", ("udp", B, 1000))[0]
+    assert result["verdict"] == "ALLOWED" and result["ms"] > 300
+
+
+def test_a_real_service_is_used_and_is_sent_nothing(prober, service, rules):
+    service("b", TCP_SERVICE)
+    service("b", UDP_SERVICE)
+    said = prober.listen("b")
+    assert {(found["proto"], found["port"]) for found in said["services"]} == {("tcp", 2222), ("udp", 2222)}
+    assert all(found["process"].startswith("python") for found in said["services"])
+    assert said["failed"] == [] and said["bound"] == 2 * len(PORTS) - 2
+    jobs = [("tcp", B, 2222, {"service": True}), ("udp", B, 2222, {"service": True})]
+    assert prober.verdicts("a", *jobs) == ["ALLOWED"] * 2
+    rules("b", "-A INPUT -p udp --dport 2222 ! -i lo -j DROP")
+    rules("b", "-A INPUT -p tcp --dport 2222 ! -i lo -j DROP")
+    assert prober.verdicts("a", *jobs) == ["DROPPED"] * 2
+
+
+def test_a_port_of_the_kernel_is_judged_too(prober, rules):
+    run(f"ip -n fp-b link add fp-vx type vxlan id 42 dstport 4789 local {B} dev eth0 && ip -n fp-b link set fp-vx up")
+    try:
+        said = prober.listen("b")
+        assert [(found["proto"], found["port"]) for found in said["services"]] == [("udp", 4789)] and said[
+            "failed"
+        ] == []
+        assert prober.verdicts("a", ("udp", B, 4789, {"service": True})) == ["ALLOWED"]
+        rules("b", "-A INPUT -p udp --dport 4789 ! -i lo -j DROP")
+        assert prober.verdicts("a", ("udp", B, 4789, {"service": True})) == ["DROPPED"]
+    finally:
+        run("ip -n fp-b link delete fp-vx")
+
+
+def test_a_router_answers_for_the_kernel_s_port_from_the_address_that_was_asked(prober):
+    run("ip -n fp-r link add fp-vx type vxlan id 42 dstport 4789 dev fp-r-b; ip -n fp-r link set fp-vx up")
+    try:
+        assert prober.listen("r", ports=[1000])["failed"] == []
+        result = prober.probe("a", ("udp", "10.201.2.1", 4789, {"service": True, "host": "r"}))[0]
+        assert result["verdict"] == "ALLOWED" and "detail" not in result
+    finally:
+        run("ip -n fp-r link delete fp-vx")
+
+
+def test_two_listeners_do_not_answer_each_other_s_answers(prober):
+    """Both hear raw packets, and an answer to a port that nobody owns looks to the other one like any datagram."""
+    run(f"ip -n fp-b link add fp-vx type vxlan id 42 dstport 4789 local {B} dev eth0 && ip -n fp-b link set fp-vx up")
+    try:
+        prober.listen("a", ports=[1000])
+        prober.listen("b", ports=[1000])
+        assert prober.verdicts("a", ("udp", B, 4789, {"service": True})) == ["ALLOWED"]
+        assert f"{B} {A} udp" not in prober.stop("a")["passed"]
+        assert prober.stop("b")["passed"][f"{A} {B} udp"] == [4789]
+    finally:
+        run("ip -n fp-b link delete fp-vx")
+
+
+def test_where_a_packet_ended_is_heard_on_the_way(prober, rules):
+    for name in "abr":
+        prober.listen(name, ports=[1000, 1001, 1002, 1003])
+    for proto in ("tcp", "udp"):
+        rules("a", f"-A OUTPUT -p {proto} --dport 1000 -d {B} -j DROP")
+        rules("r", f"-A FORWARD -p {proto} --dport 1001 -j DROP")
+        rules("b", f"-A INPUT -p {proto} --dport 1002 -s {A} -j DROP")
+        rules("r", f"-A FORWARD -p {proto} --sport 1003 -j DROP")  # one way: the answer is lost
+    for proto in ("tcp", "udp"):
+        jobs = [(proto, B, port) for port in range(1000, 1004)]
+        assert [verdict for verdict in prober.verdicts("a", *jobs) if verdict not in ("DROPPED", "REJECTED")] == []
+    at = {name: prober.stop(name) for name in "abr"}
+    for proto in ("tcp", "udp"):
+        key = f"{A} {B} {proto}"
+        assert at["a"]["left"][key] == [1001, 1002, 1003]
+        assert at["r"]["arrived"][key] == [1001, 1002, 1003]
+        assert at["r"]["left"][key] == [1002, 1003]
+        assert at["b"]["arrived"][key] == [1002, 1003]
+        assert at["b"]["passed"][key] == [1003]
+
+
+def test_an_answer_from_the_wrong_host_is_misdirected(prober, rules):
+    prober.listen("b")
+    prober.listen("c")
+    for proto in ("tcp", "udp"):
+        rules("r", f"-t nat -A PREROUTING -p {proto} -d {B} --dport 1000 -j DNAT --to {C}")
+        rules("r", f"-t nat -A PREROUTING -p {proto} -d {B} --dport 1001 -j DNAT --to {B}:1002")
+    jobs = [(proto, B, port) for port in (1000, 1001, 1003) for proto in ("tcp", "udp")]
+    results = prober.probe("a", *jobs)
+    assert [result["verdict"] for result in results] == ["MISDIRECTED"] * 4 + ["ALLOWED"] * 2
+    assert [result["by"] for result in results[:4]] == ["c", "c", "b", "b"]
+    assert results[2]["detail"] == results[3]["detail"] == f"it arrived at {B} port 1002"
+    assert results[0]["detail"] == f"c answered, at {C}"
+
+
+def test_a_translated_source_is_told(prober, rules):
+    rules("r", "-t nat -A POSTROUTING -p tcp --dport 1000 -j MASQUERADE")
+    prober.listen("b")
+    first, second = prober.probe("a", ("tcp", B, 1000), ("tcp", B, 1001))
+    assert (first["verdict"], first["peer"]) == ("ALLOWED", "10.201.2.1")
+    assert "peer" not in second
+
+
+def test_something_else_that_listens_is_not_taken_for_the_listener(prober, service):
+    service("b", TCP_SERVICE)
+    result = prober.probe("a", ("tcp", B, 2222))[0]
+    assert result["verdict"] == "MISDIRECTED"
+
+
+def test_a_new_listener_replaces_an_old_one_and_only_its_own_run_stops_it(prober):
+    prober.listen("b", ports=[1000], token="crashed")
+    assert prober.listen("b", ports=[1000])["replaced"] is True
+    assert prober.step("b", step="stop", token="crashed", peers=[])["running"] is False
+    assert prober.verdicts("a", ("tcp", B, 1000)) == ["ALLOWED"]
+    assert prober.stop("b")["running"] is True
+    assert prober.stop("b")["running"] is False
+    assert prober.verdicts("a", ("tcp", B, 1000, {"listening": False})) == ["NO_LISTENER"]
+
+
+def test_the_listener_ends_when_its_time_is_over(prober):
+    prober.listen("b", ports=[1000], ttl=1)
+    time.sleep(1.5)
+    assert prober.stop("b")["running"] is False
+    assert subprocess.run(["ip", "netns", "pids", "fp-b"], capture_output=True, text=True, check=True).stdout == ""
+
+
+def test_a_host_that_cannot_bind_a_port_says_so(prober, rules):
+    rules("b", "-A INPUT -i lo -p tcp --dport 1000 -j DROP")
+    failed = prober.listen("b", ports=[1000, 1001])["failed"]
+    assert [(lost["proto"], lost["port"]) for lost in failed] == [("tcp", 1000)]
+    assert "from the host itself: DROPPED" in failed[0]["error"]
+
+
+def test_four_thousand_probes_take_little_more_than_one_timeout(prober, rules):
+    ports = list(range(3000, 4000))
+    rules("b", "-A INPUT -p tcp --dport 3500:4999 ! -i lo -j DROP")
+    rules("b", "-A INPUT -p udp --dport 3500:4999 ! -i lo -j DROP")
+    began = time.monotonic()
+    prober.listen("b", ports=ports)
+    listening = time.monotonic()
+    verdicts = prober.verdicts("a", *[(proto, B, port) for proto in ("tcp", "udp") for port in range(3000, 5000)])
+    done = time.monotonic()
+    assert verdicts == (["ALLOWED"] * 500 + ["DROPPED"] * 1500) * 2
+    print(f"listen {listening - began:.1f} s, probe {done - listening:.1f} s")
+    assert done - listening < 1.5 + 4
