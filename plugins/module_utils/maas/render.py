@@ -1,0 +1,158 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The tree for people (the diff) and as the module's own input (the export)."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any, Optional
+
+from .state import State, Subnet, Vlan, address
+
+
+def fabric_text(state: State, name: str) -> str:
+    """One fabric with all that is in it, a line a thing, indented as they nest; empty where there is none."""
+    fabric = state.fabrics.get(name)
+    if fabric is None:
+        return ""
+    lines = ["fabric %s%s" % (name, " class %s" % fabric.class_type if fabric.class_type else "")]
+    for key in sorted(key for key in state.vlans if key[0] == name):
+        lines.extend(_vlan_lines(state, state.vlans[key]))
+    return "".join(line + "\n" for line in lines)
+
+
+def diff(before: State, after: State) -> dict:
+    """The before and after text of the spaces and fabrics that change; both empty where nothing does."""
+    sides = (before, after)
+    texts = ["", ""]
+    for name in sorted(set(before.spaces) | set(after.spaces)):
+        lines = [_space_line(side, name) for side in sides]
+        if lines[0] != lines[1]:
+            texts = [text + line for text, line in zip(texts, lines)]
+    for name in sorted(set(before.fabrics) | set(after.fabrics)):
+        lines = [fabric_text(side, name) for side in sides]
+        if lines[0] != lines[1]:
+            texts = [text + line for text, line in zip(texts, lines)]
+    return {"before_header": "MAAS", "after_header": "MAAS", "before": texts[0], "after": texts[1]}
+
+
+def _space_line(state: State, name: str) -> str:
+    space = state.spaces.get(name)
+    if space is None:
+        return ""
+    return "space %s%s\n" % (name, " (%s)" % space.description if space.description else "")
+
+
+def _vlan_lines(state: State, vlan: Vlan) -> list:
+    parts = ["vlan %d" % vlan.vid, vlan.name or "", "mtu %d" % vlan.mtu]
+    if vlan.space:
+        parts.append("space %s" % vlan.space)
+    if vlan.dhcp_on:
+        parts.append("dhcp on")
+    if vlan.primary_rack:
+        parts.append("racks " + ", ".join(rack for rack in (vlan.primary_rack, vlan.secondary_rack) if rack))
+    if vlan.relay_vlan:
+        parts.append("relayed to %s/%d" % vlan.relay_vlan)
+    lines = ["  " + " ".join(part for part in parts if part)]
+    for subnet in sorted(state.subnets_of(vlan.key), key=_order):
+        lines.extend(_subnet_lines(state, subnet))
+    return lines
+
+
+def _subnet_lines(state: State, subnet: Subnet) -> list:
+    parts = ["subnet %s" % subnet.cidr]
+    if subnet.name != subnet.cidr:
+        parts.append("'%s'" % subnet.name)
+    if subnet.gateway_ip:
+        parts.append("gateway %s" % subnet.gateway_ip)
+    if subnet.dns_servers:
+        parts.append("dns %s" % ", ".join(subnet.dns_servers))
+    if subnet.rdns_mode != 2:
+        parts.append("rdns_mode %d" % subnet.rdns_mode)
+    for name, usual in (("allow_dns", True), ("allow_proxy", True), ("managed", True), ("active_discovery", False)):
+        if getattr(subnet, name) != usual:
+            parts.append("%s %s" % (name, "yes" if getattr(subnet, name) else "no"))
+    if subnet.description:
+        parts.append("(%s)" % subnet.description)
+    lines = ["    " + " ".join(parts)]
+    for item in state.ranges_of(subnet.cidr):
+        span = "%s-%s" % (address(item.start, item.cidr), address(item.end, item.cidr))
+        lines.append("      %s %s%s" % (item.type, span, " (%s)" % item.comment if item.comment else ""))
+    for key in sorted(key for key in state.routes or {} if key[0] == subnet.cidr):
+        lines.append("      route to %s via %s metric %d" % (key[1], key[2], (state.routes or {})[key].metric))
+    return lines
+
+
+def export(state: State, fabrics: Optional[set] = None) -> dict:
+    """``{"spaces": [...], "fabrics": [...]}``, which applied to the same MAAS changes nothing."""
+    return {
+        "spaces": [_without_none(name=space.name, description=space.description) for space in _named(state.spaces)],
+        "fabrics": [
+            _without_none(
+                name=fabric.name,
+                class_type=fabric.class_type,
+                vlans=[
+                    _export_vlan(state, state.vlans[key])
+                    for key in sorted(key for key in state.vlans if key[0] == fabric.name)
+                ],
+            )
+            for fabric in _named(state.fabrics)
+            if fabrics is None or fabric.name in fabrics
+        ],
+    }
+
+
+def _export_vlan(state: State, vlan: Vlan) -> dict:
+    relay = {"fabric": vlan.relay_vlan[0], "vid": vlan.relay_vlan[1]} if vlan.relay_vlan else {}
+    return _without_none(
+        vid=vlan.vid,
+        # The default VLAN's name cannot be read or set.
+        name=None if vlan.default else vlan.name,
+        mtu=vlan.mtu,
+        space=vlan.space or "",
+        dhcp_on=vlan.dhcp_on,
+        primary_rack=vlan.primary_rack or (None if vlan.secondary_rack or vlan.dhcp_on else ""),
+        secondary_rack=vlan.secondary_rack if vlan.primary_rack else None,
+        relay_vlan=relay,
+        subnets=[_export_subnet(state, subnet) for subnet in sorted(state.subnets_of(vlan.key), key=_order)],
+    )
+
+
+def _export_subnet(state: State, subnet: Subnet) -> dict:
+    return {
+        "cidr": subnet.cidr,
+        "name": subnet.name,
+        "description": subnet.description,
+        "gateway_ip": subnet.gateway_ip or "",
+        "dns_servers": list(subnet.dns_servers),
+        "rdns_mode": subnet.rdns_mode,
+        "allow_dns": subnet.allow_dns,
+        "allow_proxy": subnet.allow_proxy,
+        "managed": subnet.managed,
+        "active_discovery": subnet.active_discovery,
+        "ranges": [
+            {
+                "type": item.type,
+                "start_ip": address(item.start, item.cidr),
+                "end_ip": address(item.end, item.cidr),
+                "comment": item.comment,
+            }
+            for item in state.ranges_of(subnet.cidr)
+        ],
+        "static_routes": [
+            {"destination": key[1], "gateway_ip": key[2], "metric": (state.routes or {})[key].metric}
+            for key in sorted(key for key in state.routes or {} if key[0] == subnet.cidr)
+        ],
+    }
+
+
+def _named(things: dict) -> list:
+    return [things[name] for name in sorted(things)]
+
+
+def _order(subnet: Subnet) -> tuple:
+    net = ipaddress.ip_network(subnet.cidr)
+    return (net.version, int(net.network_address), net.prefixlen)
+
+
+def _without_none(**fields: Any) -> dict:
+    return {name: value for name, value in fields.items() if value is not None}

@@ -1,0 +1,88 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""parse -> read -> plan -> render -> apply, for the two modules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .apply import apply
+from .drift import drift
+from .plan import needs, plan
+from .render import diff, export
+from .state import State, read, read_more
+from .transport import Client, MaasError
+from .wanted import Wanted, parse
+
+EVERYTHING = frozenset(("spaces", "racks", "routes"))
+"""A report shows these whether a plan would need them or not."""
+
+
+class Refused(MaasError):
+    """Input that cannot be applied; ``errors`` has every reason, and nothing was written."""
+
+    def __init__(self, errors: list):
+        super().__init__("\n".join(errors))
+        self.errors = errors
+
+
+def ensure(client: Client, params: dict, check_mode: bool) -> tuple:
+    """``(result, [warning])`` of `maas_vlan`; the same keys in check mode and outside."""
+    wanted, errors = parse(params)
+    state = _read(client, wanted, errors)
+    planned = plan(wanted, state)
+    if errors or planned.errors:
+        raise Refused(errors + planned.errors)
+    if not check_mode:
+        apply(client, planned)
+    result = {
+        "changed": bool(planned.ops),
+        "operations": [str(op) for op in planned.ops],
+        "requests": _requests(client),
+        "diff": diff(planned.before, planned.after),
+    }
+    return result, planned.warnings
+
+
+def report(client: Client, params: dict) -> dict:
+    """The result of `maas_vlan_info`: the tree as the other module's input, and what drifted."""
+    wanted, errors = parse(params)
+    state = _read(client, wanted, errors, EVERYTHING)
+    if errors:
+        raise Refused(errors)
+    only = set(wanted.fabrics) if params.get("fabrics") is not None else None
+    return {
+        "changed": False,
+        "tree": export(state, only),
+        "drift": drift(state, wanted),
+        "racks": [
+            {"hostname": rack.hostname, "system_id": rack.system_id, "vids": sorted(rack.vids)}
+            for _name, rack in sorted((state.racks or {}).items())
+        ],
+        "requests": _requests(client),
+    }
+
+
+def _read(client: Client, wanted: Wanted, errors: list, more: frozenset = frozenset()) -> State:
+    """The state that the plan needs; where MAAS cannot be read, the errors of the input are told with that."""
+    try:
+        state = read(client)
+        read_more(client, state, needs(wanted, state) | more)
+    except MaasError as error:
+        if errors:
+            raise Refused(errors + [str(error)]) from None
+        raise
+    return state
+
+
+def _requests(client: Client) -> dict:
+    reads = client.sent["GET"]
+    return {"reads": reads, "writes": sum(client.sent.values()) - reads}
+
+
+def failure(error: MaasError) -> dict:
+    """The keys of a failed task: the text, each error by itself, and what had been done by then."""
+    done: list = getattr(error, "done", [])
+    facts: dict[str, Any] = {"msg": str(error), "errors": list(getattr(error, "errors", [str(error)]))}
+    facts["operations"] = [str(op) for op in done]
+    facts["changed"] = bool(done)
+    return facts

@@ -1,0 +1,344 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The network tree of a MAAS region as plain values, and its reader.
+
+Keys are what people call a thing, never a database id: a space or fabric by name, a VLAN by
+``(fabric, vid)``, a subnet by its normalised CIDR, a range by ``(cidr, start, end)`` with the
+addresses as integers, a static route by ``(source cidr, destination cidr, gateway)``.
+
+Three requests read the tree.  ``fabrics/`` carries every VLAN in 160 ms where ``fabrics/N/vlans/``
+takes 1150 ms; ``spaces/``, ``rackcontrollers/``, ``static-routes/`` and ``nodes/`` are asked only
+where the wanted tree cannot be compared without them (see `read_more`).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+from typing import Any, Optional
+
+UNDEFINED = "undefined"
+"""What a VLAN without a space reads as."""
+
+LISTS = {
+    "space": "spaces/",
+    "fabric": "fabrics/",
+    "vlan": "vlans/",
+    "subnet": "subnets/",
+    "range": "ipranges/",
+    "route": "static-routes/",
+}
+"""Kind -> collection; an item is at ``<collection><id>/``."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """A space.  ``description`` is None where ``spaces/`` was not read."""
+
+    name: str
+    description: Optional[str] = None
+    id: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class Fabric:
+    """A fabric.  Its description is write-only in MAAS and therefore not here."""
+
+    name: str
+    class_type: Optional[str] = None
+    id: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class Vlan:
+    """A VLAN; racks are hostnames (a system id where the racks were not read), ``relay_vlan`` is a VLAN's key."""
+
+    fabric: str
+    vid: int
+    name: Optional[str] = None
+    mtu: int = 1500
+    space: Optional[str] = None
+    dhcp_on: bool = False
+    primary_rack: Optional[str] = None
+    secondary_rack: Optional[str] = None
+    relay_vlan: Optional[tuple] = None
+    default: bool = False
+    id: Optional[int] = None
+
+    @property
+    def key(self) -> tuple:
+        return (self.fabric, self.vid)
+
+
+@dataclass(frozen=True)
+class Subnet:
+    """A subnet; the defaults are those of MAAS for a new one."""
+
+    cidr: str
+    vlan: tuple
+    name: str
+    description: str = ""
+    gateway_ip: Optional[str] = None
+    dns_servers: tuple = ()
+    rdns_mode: int = 2
+    allow_dns: bool = True
+    allow_proxy: bool = True
+    managed: bool = True
+    active_discovery: bool = False
+    id: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class Range:
+    """An IP range; ``start`` and ``end`` are integers, both inside."""
+
+    cidr: str
+    start: int
+    end: int
+    type: str
+    comment: str = ""
+    id: Optional[int] = None
+
+    @property
+    def key(self) -> tuple:
+        return (self.cidr, self.start, self.end)
+
+    def overlaps(self, other: Range) -> bool:
+        return self.start <= other.end and other.start <= self.end
+
+
+@dataclass(frozen=True)
+class Route:
+    """A static route for the machines of ``source``."""
+
+    source: str
+    destination: str
+    gateway_ip: str
+    metric: int = 0
+    id: Optional[int] = None
+
+    @property
+    def key(self) -> tuple:
+        return (self.source, self.destination, self.gateway_ip)
+
+
+@dataclass(frozen=True)
+class Rack:
+    """A rack controller: it can serve DHCP on VLANs whose vid one of its interfaces has."""
+
+    hostname: str
+    system_id: str
+    vids: frozenset
+
+
+@dataclass
+class State:
+    """The tree as it is (or, as the planner's result, as it shall be).
+
+    ``racks``, ``routes`` and ``interfaces`` are None where they were not read.
+    ``interfaces``: VLAN id -> names of the nodes' interfaces on it.
+    """
+
+    spaces: dict = field(default_factory=dict)
+    fabrics: dict = field(default_factory=dict)
+    vlans: dict = field(default_factory=dict)
+    subnets: dict = field(default_factory=dict)
+    ranges: dict = field(default_factory=dict)
+    routes: Optional[dict] = None
+    racks: Optional[dict] = None
+    interfaces: Optional[dict] = None
+
+    def copy(self) -> State:
+        """New dicts over the same (frozen) values."""
+        return State(
+            dict(self.spaces),
+            dict(self.fabrics),
+            dict(self.vlans),
+            dict(self.subnets),
+            dict(self.ranges),
+            None if self.routes is None else dict(self.routes),
+            self.racks,
+            self.interfaces,
+        )
+
+    def sort(self) -> None:
+        """Puts everything in the order of its key: neither MAAS's lists nor the input's decide a run's order."""
+        for name in ("spaces", "fabrics", "vlans", "subnets", "ranges", "routes"):
+            things = getattr(self, name)
+            if things is not None:
+                setattr(self, name, dict(sorted(things.items())))
+
+    def default_vlan(self, fabric: str) -> Optional[tuple]:
+        """The key of the VLAN that MAAS will not delete and moves orphans to."""
+        return next((key for key, vlan in self.vlans.items() if key[0] == fabric and vlan.default), None)
+
+    def subnets_of(self, vlan: tuple) -> list:
+        return [subnet for subnet in self.subnets.values() if subnet.vlan == vlan]
+
+    def ranges_of(self, cidr: str) -> list:
+        return sorted((item for item in self.ranges.values() if item.cidr == cidr), key=lambda item: item.start)
+
+
+def address(number: int, cidr: str) -> str:
+    """The text of an address of ``cidr``'s family."""
+    return str(ipaddress.IPv6Address(number) if ":" in cidr else ipaddress.IPv4Address(number))
+
+
+def canonical(cidr: str) -> str:
+    """``10.0.3.5/24`` as ``10.0.3.0/24``, IPv6 compressed: what MAAS shows as ``cidr``."""
+    return str(ipaddress.ip_network(cidr, strict=False))
+
+
+def read(client: Any) -> State:
+    """The tree from three GETs."""
+    state = State()
+    relays = []
+    owners = {}
+    for shown in client.get(LISTS["fabric"]):
+        fabric = fabric_of(shown)
+        state.fabrics[fabric.name] = fabric
+        # "untagged" is the VLAN with the lowest id; it can have been given another vid.
+        lowest = min((vlan["id"] for vlan in shown["vlans"]), default=None)
+        for item in shown["vlans"]:
+            vlan = vlan_of(item, default=item["id"] == lowest)
+            state.vlans[vlan.key] = vlan
+            owners[item["id"]] = vlan.key
+            if vlan.space:
+                state.spaces.setdefault(vlan.space, Space(vlan.space))
+            if item["relay_vlan"]:
+                relays.append((vlan.key, item["relay_vlan"]["id"]))
+    for key, target in relays:
+        state.vlans[key] = _with(state.vlans[key], relay_vlan=owners.get(target))
+    for shown in client.get(LISTS["subnet"]):
+        subnet = subnet_of(shown)
+        state.subnets[subnet.cidr] = subnet
+    for shown in client.get(LISTS["range"]):
+        item = range_of(shown)
+        state.ranges[item.key] = item
+    state.sort()
+    return state
+
+
+def read_more(client: Any, state: State, needs: set) -> None:
+    """Adds what ``needs`` names: ``spaces``, ``racks``, ``routes``, ``interfaces``; a GET each."""
+    if "spaces" in needs:
+        state.spaces = {item.name: item for item in map(space_of, client.get(LISTS["space"])) if item.name != UNDEFINED}
+    if "racks" in needs:
+        state.racks = {rack.hostname: rack for rack in map(rack_of, client.get("rackcontrollers/"))}
+        _name_racks(state)
+    if "routes" in needs:
+        state.routes = {item.key: item for item in map(route_of, client.get(LISTS["route"]))}
+    if "interfaces" in needs:
+        state.interfaces = interfaces_of(client.get("nodes/"))
+    state.sort()
+
+
+def lookup(client: Any, kind: str, key: tuple) -> Optional[dict]:
+    """The thing with this key as MAAS shows it now, or None; reads the list anew."""
+    if kind == "vlan":
+        shown = [vlan for fabric in client.get(LISTS["fabric"]) for vlan in fabric["vlans"]]
+    else:
+        shown = client.get(LISTS[kind])
+    return next((item for item in shown if KEYS[kind](item) == key), None)
+
+
+def space_of(shown: dict) -> Space:
+    return Space(shown["name"], shown["description"], shown["id"])
+
+
+def fabric_of(shown: dict) -> Fabric:
+    return Fabric(shown["name"], shown["class_type"] or None, shown["id"])
+
+
+def vlan_of(shown: dict, default: bool = False) -> Vlan:
+    return Vlan(
+        fabric=shown["fabric"],
+        vid=shown["vid"],
+        name=shown["name"],
+        mtu=shown["mtu"],
+        space=None if shown["space"] == UNDEFINED else shown["space"],
+        dhcp_on=shown["dhcp_on"],
+        primary_rack=shown["primary_rack"],
+        secondary_rack=shown["secondary_rack"],
+        default=default,
+        id=shown["id"],
+    )
+
+
+def subnet_of(shown: dict) -> Subnet:
+    return Subnet(
+        cidr=canonical(shown["cidr"]),
+        vlan=(shown["vlan"]["fabric"], shown["vlan"]["vid"]),
+        name=shown["name"],
+        description=shown["description"],
+        # "" right after a write, null on a GET.
+        gateway_ip=shown["gateway_ip"] or None,
+        dns_servers=tuple(shown["dns_servers"] or ()),
+        rdns_mode=shown["rdns_mode"],
+        allow_dns=shown["allow_dns"],
+        allow_proxy=shown["allow_proxy"],
+        managed=shown["managed"],
+        active_discovery=shown["active_discovery"],
+        id=shown["id"],
+    )
+
+
+def range_of(shown: dict) -> Range:
+    return Range(
+        cidr=canonical(shown["subnet"]["cidr"]),
+        start=int(ipaddress.ip_address(shown["start_ip"])),
+        end=int(ipaddress.ip_address(shown["end_ip"])),
+        type=shown["type"],
+        comment=shown["comment"] or "",
+        id=shown["id"],
+    )
+
+
+def route_of(shown: dict) -> Route:
+    return Route(
+        source=canonical(shown["source"]["cidr"]),
+        destination=canonical(shown["destination"]["cidr"]),
+        gateway_ip=str(ipaddress.ip_address(shown["gateway_ip"])),
+        metric=shown["metric"],
+        id=shown["id"],
+    )
+
+
+def rack_of(shown: dict) -> Rack:
+    vids = frozenset(item["vlan"]["vid"] for item in shown["interface_set"] if item["vlan"])
+    return Rack(shown["hostname"], shown["system_id"], vids)
+
+
+def interfaces_of(nodes: list) -> dict:
+    """VLAN id -> ``["host eth0", ...]`` over machines, devices and controllers."""
+    found: dict = {}
+    for node in nodes:
+        for item in node.get("interface_set") or ():
+            if item["vlan"]:
+                found.setdefault(item["vlan"]["id"], []).append("%s %s" % (node["hostname"], item["name"]))
+    return {number: sorted(names) for number, names in found.items()}
+
+
+KEYS = {
+    "space": lambda shown: shown["name"],
+    "fabric": lambda shown: shown["name"],
+    "vlan": lambda shown: (shown["fabric"], shown["vid"]),
+    "subnet": lambda shown: canonical(shown["cidr"]),
+    "range": lambda shown: range_of(shown).key,
+    "route": lambda shown: route_of(shown).key,
+}
+
+
+def _name_racks(state: State) -> None:
+    """Writes hostnames where MAAS shows system ids."""
+    names = {rack.system_id: rack.hostname for rack in (state.racks or {}).values()}
+    for key, vlan in state.vlans.items():
+        if vlan.primary_rack or vlan.secondary_rack:
+            state.vlans[key] = _with(
+                vlan,
+                primary_rack=names.get(vlan.primary_rack, vlan.primary_rack),
+                secondary_rack=names.get(vlan.secondary_rack, vlan.secondary_rack),
+            )
+
+
+def _with(vlan: Vlan, **changes: Any) -> Vlan:
+    return Vlan(**{**vlan.__dict__, **changes})

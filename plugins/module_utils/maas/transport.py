@@ -1,0 +1,371 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""One kept-alive connection to the MAAS API, signed afresh for every attempt.
+
+Behaviour read off a MAAS 3.6.5: success is 200 (204 for a DELETE), busy is 409 or 503 with
+``Retry-After``, a nonce is good for one request, and **the 401 body of a bad signature contains
+the secret**.  For that reason no text of a 401 leaves this file, and every other text that does
+is first cleaned of the three parts of the key.
+
+A write that got no answer may have happened.  A PUT or a DELETE is then simply repeated; a POST
+is looked up first (``settle``), because a second one would be refused or make a second thing.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import http.client
+import json
+import os
+import socket
+import ssl
+import time
+import uuid
+from dataclasses import dataclass, field
+from typing import Any, Callable, Optional
+from urllib.parse import quote, urlencode, urlsplit
+
+API = "/api/2.0/"
+BUSY = (409, 503)
+"""MAAS rolled the request back and asks for another try."""
+
+UNANSWERED = (502, 504)
+"""A proxy in front of MAAS lost the answer: the request may have been carried out."""
+
+LONGEST_PAUSE = 30.0
+"""Seconds; the cap on a ``Retry-After`` that would hang a play."""
+
+NONCE_USED = "Authorization Error: 'Nonce already used"
+EXPIRED = "Authorization Error: 'Expired timestamp"
+
+
+class MaasError(Exception):
+    """A failure whose text may be shown: it never holds a part of the API key."""
+
+
+class RequestRefused(MaasError):
+    """MAAS answered, and the answer is no.  ``status`` is the HTTP status."""
+
+    def __init__(self, message: str, status: int):
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class ApiKey:
+    """The three parts of ``consumer:token:secret``; its repr shows none of them."""
+
+    consumer: str = field(repr=False)
+    token: str = field(repr=False)
+    secret: str = field(repr=False)
+
+    @classmethod
+    def parse(cls, text: str) -> ApiKey:
+        parts = text.strip().split(":")
+        if len(parts) != 3 or not all(parts) or any(not part.isalnum() for part in parts):
+            raise MaasError(
+                "api_key: got %d part(s) separated by ':', expected three, as `maas apikey` prints them: "
+                "consumer:token:secret" % len(parts)
+            )
+        return cls(*parts)
+
+    def header(self, now: float) -> str:
+        """The ``Authorization`` header of one attempt: a new nonce and the time in seconds."""
+        fields = (
+            ("oauth_version", "1.0"),
+            ("oauth_signature_method", "PLAINTEXT"),
+            ("oauth_consumer_key", self.consumer),
+            ("oauth_token", self.token),
+            ("oauth_signature", "%26" + quote(self.secret, safe="")),
+            ("oauth_nonce", uuid.uuid4().hex),
+            ("oauth_timestamp", str(int(now))),
+        )
+        return "OAuth " + ", ".join('%s="%s"' % pair for pair in fields)
+
+    def redact(self, text: str) -> str:
+        """``text`` without any part of the key."""
+        for part in (self.secret, self.token, self.consumer):
+            text = text.replace(part, "***")
+        return text
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where the API is, and how its certificate is checked."""
+
+    scheme: str
+    host: str
+    port: int
+    root: str
+    ca_path: Optional[str] = None
+    validate_certs: bool = True
+    timeout: float = 30.0
+
+    @classmethod
+    def parse(cls, url: str, ca_path: Optional[str] = None, validate_certs: bool = True, timeout: float = 30.0):
+        """Accepts what people have at hand: ``http://maas:5240``, ``.../MAAS``, ``.../MAAS/api/2.0/``."""
+        try:
+            parts = urlsplit(url.strip())
+            port = parts.port
+        except ValueError as error:
+            raise MaasError("url: got %r, expected http(s)://HOST[:PORT]/MAAS (%s)" % (url, error)) from None
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise MaasError("url: got %r, expected http(s)://HOST[:PORT]/MAAS" % url)
+        if parts.username or parts.password:
+            raise MaasError("url: it holds a user or password; MAAS takes neither, give the key as api_key")
+        path = parts.path.rstrip("/")
+        if path.endswith("/api/2.0"):
+            path = path[: -len("/api/2.0")]
+        if ca_path and not os.path.exists(ca_path):
+            raise MaasError("ca_path: %s does not exist on the host that runs this task" % ca_path)
+        if timeout <= 0:
+            raise MaasError("timeout: got %s, expected seconds greater than 0" % timeout)
+        return cls(
+            scheme=parts.scheme,
+            host=parts.hostname,
+            port=port or (443 if parts.scheme == "https" else 80),
+            root=(path or "/MAAS") + API,
+            ca_path=ca_path,
+            validate_certs=validate_certs,
+            timeout=timeout,
+        )
+
+    def __str__(self) -> str:
+        host = "[%s]" % self.host if ":" in self.host else self.host
+        return "%s://%s:%d%s" % (self.scheme, host, self.port, self.root)
+
+    def connect(self) -> http.client.HTTPConnection:
+        """A connection object; the first request opens the socket."""
+        if self.scheme == "http":
+            return http.client.HTTPConnection(self.host, self.port, timeout=self.timeout)
+        return http.client.HTTPSConnection(self.host, self.port, timeout=self.timeout, context=self._tls())
+
+    def _tls(self) -> ssl.SSLContext:
+        folder = bool(self.ca_path) and os.path.isdir(self.ca_path)
+        try:
+            context = ssl.create_default_context(
+                cafile=None if folder else self.ca_path, capath=self.ca_path if folder else None
+            )
+        except (ssl.SSLError, OSError) as error:
+            raise MaasError("ca_path: %s holds no usable certificate (%s)" % (self.ca_path, error)) from None
+        if not self.validate_certs:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
+
+
+def encode(value: Any) -> str:
+    """A value as MAAS reads it in a form; only ``true`` and ``false`` are booleans to it (``0`` is true)."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (list, tuple)):
+        return ",".join(str(item) for item in value)
+    return str(value)
+
+
+def retry_after(value: Optional[str], now: float) -> Optional[float]:
+    """Seconds asked for by a ``Retry-After`` header (a number or a date), or None."""
+    if not value:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - now)
+    except (TypeError, ValueError):
+        return None
+
+
+@dataclass
+class Answer:
+    """Status, headers that matter and text of one response."""
+
+    status: int
+    text: str
+    retry_after: Optional[str] = None
+    location: Optional[str] = None
+
+
+class Client:
+    """GET, POST, PUT and DELETE below ``/api/2.0/``, one after the other on one connection.
+
+    ``retries`` is the number of further attempts; ``connect``, ``sleep`` and ``clock`` are there for tests.
+    ``sent`` counts attempts by method.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        key: ApiKey,
+        retries: int = 4,
+        connect: Optional[Callable[[], Any]] = None,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.time,
+    ):
+        self._endpoint = endpoint
+        self._key = key
+        self._retries = retries
+        self._connect = connect or endpoint.connect
+        self._sleep = sleep
+        self._clock = clock
+        self._connection: Optional[Any] = None
+        self.sent = {"GET": 0, "POST": 0, "PUT": 0, "DELETE": 0}
+
+    def get(self, path: str) -> Any:
+        """The decoded JSON at ``path``."""
+        return self._decoded("GET", path, self._call("GET", path, None))
+
+    def put(self, path: str, fields: dict) -> Any:
+        """The thing at ``path`` after the change; fields that are not sent stay."""
+        return self._decoded("PUT", path, self._call("PUT", path, fields))
+
+    def delete(self, path: str) -> None:
+        """Deletes; gone already (404) is what was wanted, whoever did it."""
+        try:
+            self._call("DELETE", path, None)
+        except RequestRefused as error:
+            if error.status != 404:
+                raise
+
+    def post(self, path: str, fields: dict, settle: Callable[[], Optional[dict]]) -> tuple:
+        """Creates; answers ``(thing, mine)``.
+
+        ``settle`` looks for the thing and answers it or None.  It is asked where an attempt got no answer,
+        and where MAAS refuses because the thing is there (a second writer was quicker).  ``mine`` is False
+        when the thing was found and not seen being made: its other fields are then to be compared.
+        """
+        try:
+            answer = self._call("POST", path, fields, settle)
+        except RequestRefused as error:
+            found = settle() if error.status == 400 else None
+            if found is None:
+                raise
+            return found, False
+        if isinstance(answer, Answer):
+            return self._decoded("POST", path, answer), True
+        return answer, False
+
+    def close(self) -> None:
+        """Lets go of the socket; the next request opens a new one."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _call(self, method: str, path: str, fields: Optional[dict], settle: Optional[Callable] = None) -> Any:
+        attempt = 0
+        while True:
+            attempt += 1
+            trouble, pause, lost = None, None, False
+            try:
+                answer = self._once(method, path, fields)
+            except ssl.SSLCertVerificationError as error:
+                self.close()
+                raise MaasError(
+                    "%s: its certificate is not trusted (%s); give the CA that signed it as ca_path"
+                    % (self._endpoint, error.verify_message)
+                ) from None
+            except (OSError, http.client.HTTPException) as error:
+                self.close()
+                trouble, lost = _reason(error, self._endpoint.timeout), True
+            else:
+                if 200 <= answer.status < 300:
+                    return answer
+                if answer.status in BUSY:
+                    trouble = "MAAS is busy (%d)" % answer.status
+                    pause = retry_after(answer.retry_after, self._clock())
+                elif answer.status in UNANSWERED:
+                    trouble, lost = "the proxy in front of MAAS got no answer (%d)" % answer.status, True
+                elif answer.status == 401 and answer.text.startswith(NONCE_USED):
+                    trouble = "MAAS has seen the request's nonce before (401)"
+                else:
+                    raise self._refusal(method, path, answer)
+            if attempt > self._retries:
+                raise MaasError("%s %s: %s, after %d attempts" % (method, self._shown(path), trouble, attempt))
+            self._sleep(min(LONGEST_PAUSE, pause if pause is not None else 0.5 * 2 ** (attempt - 1)))
+            if lost and settle is not None:
+                found = settle()
+                if found is not None:
+                    return found
+
+    def _once(self, method: str, path: str, fields: Optional[dict]) -> Answer:
+        if self._connection is None:
+            self._connection = self._connect()
+        headers = {
+            "Authorization": self._key.header(self._clock()),
+            "Accept": "application/json",
+            "User-Agent": "bulkhead.tiers",
+        }
+        body = None
+        if fields is not None:
+            body = urlencode([(name, encode(value)) for name, value in fields.items()])
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        self.sent[method] += 1
+        self._connection.request(method, self._endpoint.root + path, body=body, headers=headers)
+        response = self._connection.getresponse()
+        text = response.read().decode("utf-8", "replace")
+        return Answer(response.status, text, response.getheader("Retry-After"), response.getheader("Location"))
+
+    def _decoded(self, method: str, path: str, answer: Answer) -> Any:
+        try:
+            return json.loads(answer.text)
+        except ValueError:
+            raise MaasError(
+                "%s %s: got an answer that is not JSON, expected the MAAS API; is url the region controller's?"
+                % (method, self._shown(path))
+            ) from None
+
+    def _shown(self, path: str) -> str:
+        return str(self._endpoint) + path
+
+    def _refusal(self, method: str, path: str, answer: Answer) -> RequestRefused:
+        """The error for an answer that another attempt would not change.  Never the text of a 401."""
+        where = "%s %s" % (method, self._shown(path))
+        if answer.status == 401:
+            if answer.text.startswith(EXPIRED):
+                text = (
+                    "MAAS refuses the time of the request (401): the clocks differ by more than 300 s; set them right"
+                )
+            else:
+                text = "MAAS refuses the API key (401): it is wrong or was revoked; make one with `maas apikey`"
+            return RequestRefused("%s: %s" % (where, text), 401)
+        if answer.status == 403:
+            return RequestRefused("%s: the API key's user may not do this (403); use an administrator's" % where, 403)
+        if 300 <= answer.status < 400:
+            target = self._key.redact(answer.location or "elsewhere")
+            return RequestRefused(
+                "%s: answered with a redirect to %s; give that address as url" % (where, target), answer.status
+            )
+        text = self._key.redact(_flat(answer.text))
+        return RequestRefused("%s: MAAS answered %d: %s" % (where, answer.status, text or "(no text)"), answer.status)
+
+
+def _flat(text: str) -> str:
+    """A 400's ``{"field": ["message"]}`` as ``field: message; ...``; other text cut to a line's length."""
+    try:
+        decoded = json.loads(text)
+    except ValueError:
+        decoded = None
+    if isinstance(decoded, dict):
+        parts = []
+        for name, messages in decoded.items():
+            said = " ".join(str(item) for item in messages) if isinstance(messages, list) else str(messages)
+            parts.append(said if name == "__all__" else "%s: %s" % (name, said))
+        return "; ".join(parts)
+    return " ".join(text.split())[:300]
+
+
+def _reason(error: Exception, timeout: float) -> str:
+    """A connection's failure in words; nothing that was sent is in them."""
+    if isinstance(error, (socket.timeout, TimeoutError)):
+        return "no answer within %g s" % timeout
+    if isinstance(error, ConnectionResetError):  # http.client.RemoteDisconnected is one
+        return "the connection was cut before an answer"
+    if isinstance(error, ConnectionRefusedError):
+        return "the connection was refused; does MAAS listen there?"
+    if isinstance(error, socket.gaierror):
+        return "the name cannot be resolved"
+    if isinstance(error, ssl.SSLError):
+        return "TLS failed (%s)" % (error.reason or error.__class__.__name__)
+    return "the connection failed (%s)" % error.__class__.__name__

@@ -1,0 +1,163 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A group is the VLAN that its machines boot from, in both directions."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from ansible_collections.bulkhead.tiers.plugins.inventory.maas import connection_address, gather, group_names
+from ansible_collections.bulkhead.tiers.tests.maas_server import harness
+from ansible_collections.bulkhead.tiers.tests.maas_server.serve import Server
+
+TREE = {
+    "fabrics": [
+        {
+            "name": "gough",
+            "vlans": [
+                {"vid": 10, "name": "management", "subnets": [{"cidr": "10.0.1.0/24", "gateway_ip": "10.0.1.1"}]},
+                {"vid": 20, "name": "swarm workers", "subnets": [{"cidr": "10.0.2.0/24"}, {"cidr": "fd00:2::/64"}]},
+            ],
+        },
+        {"name": "other", "vlans": [{"vid": 10, "name": "lab"}]},
+    ]
+}
+
+
+def populated():
+    """Two machines on workers (one not deployed), one on management with two addresses, one without boot interface."""
+    front = harness.front()
+    harness.run(front, TREE)
+    region = front.region
+    vlans = {vlan["name"]: number for number, vlan in region.vlans.items()}
+    subnets = {subnet["cidr"]: number for number, subnet in region.subnets.items()}
+    for system_id, name, facts in (
+        ("m1", "node1", {"tag_names": ["gpu"]}),
+        ("m2", "node2", {"status_name": "Ready"}),
+        ("m3", "admin1", {"ip_addresses": ["192.0.2.9", "10.0.1.5"]}),
+        ("m4", "lost", {"boot_interface": None, "ip_addresses": []}),
+        ("m5", "labbox", {}),
+    ):
+        region.add_node(system_id, name, 0, facts)
+    region.plug(
+        "m1", vlans["swarm workers"], ((subnets["fd00:2::/64"], "fd00:2::7"), (subnets["10.0.2.0/24"], "10.0.2.7"))
+    )
+    region.plug("m2", vlans["swarm workers"])
+    region.plug("m3", vlans["management"])
+    region.plug("m5", vlans["lab"])
+    front.log.clear()
+    return front
+
+
+@pytest.fixture
+def source(tmp_path):
+    """Writes an inventory file and answers what ansible-inventory makes of it."""
+    front = populated()
+    with Server(front) as server:
+
+        def inventory(**options):
+            config = {"plugin": "bulkhead.tiers.maas", "url": server.url, "api_key": front.key, **options}
+            (tmp_path / "site.maas.yml").write_text(json.dumps(config))
+            environment = dict(os.environ, ANSIBLE_LOCALHOST_WARNING="False", ANSIBLE_NOCOLOR="1")
+            environment["ANSIBLE_COLLECTIONS_PATH"] = str(collections_folder())
+            environment["ANSIBLE_INVENTORY_ENABLED"] = "bulkhead.tiers.maas"
+            environment["ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED"] = "1"
+            tool = pathlib.Path(sys.executable).parent / "ansible-inventory"
+            done = subprocess.run(
+                [str(tool), "-i", str(tmp_path / "site.maas.yml"), "--list"],
+                env=environment,
+                cwd=str(tmp_path),
+                capture_output=True,
+                check=False,
+                text=True,
+                timeout=60,
+            )
+            assert front.key.split(":")[2] not in done.stdout + done.stderr
+            if done.returncode:
+                return done.stderr
+            return json.loads(done.stdout, object_hook=lambda found: found.get("__ansible_unsafe", found))
+
+        inventory.front = front
+        yield inventory
+
+
+def collections_folder():
+    """The folder above ansible_collections that this collection was imported from."""
+    parts = pathlib.Path(gather.__code__.co_filename).parts
+    return pathlib.Path(*parts[: parts.index("ansible_collections")])
+
+
+def test_machines_are_in_the_group_of_their_boot_vlan(source):
+    found = source(fabrics=["gough"])
+    assert found["swarm_workers"]["hosts"] == ["node1"] and found["management"]["hosts"] == ["admin1"]
+    hosts = found["_meta"]["hostvars"]
+    assert hosts["node1"]["ansible_host"] == "10.0.2.7" and hosts["admin1"]["ansible_host"] == "10.0.1.5"
+    assert hosts["node1"]["maas_system_id"] == "m1" and hosts["node1"]["maas_tags"] == ["gpu"]
+    assert hosts["node1"]["maas_tier"]["subnet"] == ["10.0.2.0/24", "fd00:2::/64"]
+    assert hosts["admin1"]["maas_tier"]["vlan"] == 10 and hosts["admin1"]["maas_tier"]["gateway"] == ["10.0.1.1"]
+    assert set(hosts) == {"node1", "admin1"}
+
+
+def test_a_cached_inventory_asks_nothing_and_its_cache_holds_no_key(source, tmp_path):
+    options = {
+        "cache": True,
+        "cache_plugin": "ansible.builtin.jsonfile",
+        "cache_connection": str(tmp_path / "cache"),
+        "statuses": [],
+        "keyed_groups": [{"key": "maas_tags", "prefix": "tag"}],
+    }
+    first = source(**options)
+    count = len(source.front.log)
+    assert count == 3
+    assert source(**options) == first and len(source.front.log) == count
+    assert first["tag_gpu"]["hosts"] == ["node1"] and "lost" in first["ungrouped"]["hosts"]
+    assert sorted(first["swarm_workers"]["hosts"]) == ["node1", "node2"]
+    text = "".join(path.read_text() for path in (tmp_path / "cache").iterdir())
+    assert "node1" in text and not any(part in text for part in source.front.key.split(":"))
+
+
+def test_a_wrong_key_is_a_clear_error(source):
+    assert "MAAS refuses the API key (401)" in source(api_key="consumerkey1:tokenkey222:wrong")
+
+
+def test_every_vlan_is_a_group_and_every_group_one_vlan():
+    data = gather(harness.client(populated()))
+    names = group_names(data["tiers"])
+    assert len(set(names.values())) == len(names) == len(data["tiers"])
+    assert names[("gough", 10)] == "management" and names[("gough", 20)] == "swarm_workers"
+    assert names[("gough", 0)] == "gough_vlan0" and names[("fabric-0", 20)] == "fabric_0_vlan20"
+
+
+def test_names_that_stand_in_two_fabrics_or_become_one_stay_apart():
+    tiers = [
+        {"fabric": "a", "vlan": 10, "name": "lan"},
+        {"fabric": "b", "vlan": 10, "name": "lan"},
+        {"fabric": "c", "vlan": 20, "name": "my lan"},
+        {"fabric": "c", "vlan": 21, "name": "my-lan"},
+    ]
+    assert group_names(tiers) == {
+        ("a", 10): "a_lan",
+        ("b", 10): "b_lan",
+        ("c", 20): "c_my_lan_vlan20",
+        ("c", 21): "c_my_lan_vlan21",
+    }
+
+
+@pytest.mark.parametrize(
+    "addresses, boot, subnets, expected",
+    [
+        ([], [], [], None),
+        (["192.0.2.1", "10.0.1.5"], [], ["10.0.1.0/24"], "10.0.1.5"),
+        (["192.0.2.1"], ["10.9.9.9"], ["10.0.1.0/24"], "10.9.9.9"),
+        (["10.0.1.5"], ["10.9.9.9"], ["10.0.1.0/24"], "10.9.9.9"),
+        (["fd00::1", "192.0.2.1"], [], [], "192.0.2.1"),
+        (["fd00::1"], ["fd00::1"], ["fd00::/64"], "fd00::1"),
+    ],
+)
+def test_the_address_to_connect_to(addresses, boot, subnets, expected):
+    assert connection_address(addresses, boot, subnets) == expected

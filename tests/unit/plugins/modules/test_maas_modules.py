@@ -1,0 +1,166 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The two modules as Ansible runs them: over a socket, with their argument specs, their results and their silence."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+import yaml
+from ansible.module_utils import basic
+from ansible.module_utils.testing import patch_module_args
+
+from ansible_collections.bulkhead.tiers.plugins.doc_fragments.maas import ModuleDocFragment
+from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.arguments import TREE, connection
+from ansible_collections.bulkhead.tiers.plugins.modules import maas_vlan, maas_vlan_info
+from ansible_collections.bulkhead.tiers.tests.maas_server import harness
+from ansible_collections.bulkhead.tiers.tests.maas_server.serve import Server
+
+FABRICS = [
+    {
+        "name": "gough",
+        "vlans": [
+            {
+                "vid": 20,
+                "name": "provisioning",
+                "dhcp_on": True,
+                "primary_rack": "rack1",
+                "subnets": [
+                    {
+                        "cidr": "10.0.2.0/24",
+                        "gateway_ip": "10.0.2.1",
+                        "ranges": [{"type": "dynamic", "start_ip": "10.0.2.100", "end_ip": "10.0.2.200"}],
+                    }
+                ],
+            }
+        ],
+    }
+]
+
+
+@pytest.fixture
+def region():
+    front = harness.front()
+    with Server(front) as server:
+        yield front, server.url
+
+
+def run(module, region, **options):
+    """The module's result; ``text`` is everything that it printed."""
+    front, url = region
+    args = {"url": url, "api_key": front.key, "fabrics": FABRICS}
+    args.update(options)
+    output = io.StringIO()
+    with patch_module_args(args), contextlib.redirect_stdout(output):
+        with pytest.raises(SystemExit):
+            module.main()
+    result = json.loads(output.getvalue())
+    result["text"] = output.getvalue()
+    return result
+
+
+def test_create_again_change_and_absent(region):
+    first = run(maas_vlan, region)
+    assert first["changed"] and len(first["operations"]) == 5
+    again = run(maas_vlan, region)
+    assert not again["changed"] and again["requests"] == {"reads": 4, "writes": 0}
+    changed = json.loads(json.dumps(FABRICS))
+    changed[0]["vlans"][0]["mtu"] = 9000
+    assert run(maas_vlan, region, fabrics=changed)["operations"] == ["update vlan gough/20: mtu=9000"]
+    gone = [{"name": "gough", "vlans": [{"vid": 20, "state": "absent", "orphans_to": {"vid": 0}}]}]
+    assert run(maas_vlan, region, fabrics=gone)["operations"][-1] == "delete vlan gough/20"
+
+
+def test_check_mode_foresees_the_run_and_writes_nothing(region):
+    check = run(maas_vlan, region, _ansible_check_mode=True, _ansible_diff=True)
+    assert region[0].writes == []
+    real = run(maas_vlan, region, _ansible_diff=True)
+    assert check["operations"] == real["operations"] and check["diff"] == real["diff"]
+    assert {key for key in check if key != "text"} == {key for key in real if key != "text"}
+
+
+def test_bad_input_fails_with_every_reason(region):
+    bad = [{"name": "fabric-7", "vlans": [{"vid": 4095}]}]
+    result = run(maas_vlan, region, fabrics=bad)
+    assert result["failed"] and not result["changed"] and len(result["errors"]) == 2
+    assert result["msg"] == "\n".join(result["errors"])
+
+
+def test_warnings_reach_the_user(region, monkeypatch):
+    # In one process with the controller's code, Ansible would show them instead of returning them.
+    said = []
+    monkeypatch.setattr(maas_vlan.AnsibleModule, "warn", lambda _module, text: said.append(text))
+    nested = [{"name": "gough", "vlans": [{"vid": 10, "subnets": [{"cidr": "10.0.0.0/16"}, {"cidr": "10.0.1.0/24"}]}]}]
+    run(maas_vlan, region, fabrics=nested)
+    assert len(said) == 1 and "nested" in said[0]
+
+
+def test_the_report_is_input_for_the_other_module(region):
+    run(maas_vlan, region)
+    live = run(maas_vlan_info, region)
+    assert live["drift"] == [] and not live["changed"]
+    assert [rack["hostname"] for rack in live["racks"]] == ["rack1", "rack2", "rack3"]
+    assert run(maas_vlan, region, **live["tree"])["operations"] == []
+
+
+@pytest.mark.parametrize("module", [maas_vlan, maas_vlan_info])
+@pytest.mark.parametrize("key", [None, "consumerkey1:tokenkey222:wrongsecret9", "junk"])
+def test_no_part_of_the_key_is_in_any_output(region, module, key):
+    result = run(module, region, **({"api_key": key} if key else {}), _ansible_diff=True, _ansible_verbosity=4)
+    # The invocation is what Ansible itself prints, with no_log values masked.
+    for part in (region[0].key + ":" + (key or "")).split(":"):
+        assert not part or part not in result["text"]
+    assert bool(key) == bool(result.get("failed"))
+
+
+def test_the_environment_stands_in_for_address_and_key(region, monkeypatch):
+    front, url = region
+    monkeypatch.setenv("MAAS_URL", url)
+    monkeypatch.setenv("MAAS_API_KEY", front.key)
+    output = io.StringIO()
+    with patch_module_args({"fabrics": FABRICS}), contextlib.redirect_stdout(output), pytest.raises(SystemExit):
+        maas_vlan.main()
+    assert json.loads(output.getvalue())["changed"]
+
+
+def test_the_documentation_names_exactly_the_options_of_the_spec():
+    def same(documented, spec, path=""):
+        assert documented.keys() == spec.keys(), path
+        for name, option in spec.items():
+            text = documented[name]
+            assert text["type"] == option["type"], path + name
+            assert text.get("default") == option.get("default"), path + name
+            assert text.get("choices") == option.get("choices"), path + name
+            assert text.get("elements") == option.get("elements"), path + name
+            assert bool(text.get("required")) == bool(option.get("required")), path + name
+            same(text.get("suboptions", {}), option.get("options", {}), "%s%s." % (path, name))
+
+    documented = yaml.safe_load(ModuleDocFragment.DOCUMENTATION)["options"]
+    same(documented, connection())
+    same(yaml.safe_load(ModuleDocFragment.TREE)["options"], TREE)
+
+
+def test_the_modules_import_nothing_of_the_controllers():
+    code = (
+        "import sys; from ansible_collections.bulkhead.tiers.plugins.modules import %s;"
+        "print([name for name in sys.modules if '.module_utils.site' in name or '.module_utils.compile' in name])"
+    )
+    for name in ("maas_vlan", "maas_vlan_info"):
+        assert subprocess.check_output([sys.executable, "-c", code % name], text=True).strip() == "[]"
+
+
+@pytest.mark.parametrize("module", [maas_vlan, maas_vlan_info])
+def test_main_is_at_most_thirty_lines(module):
+    text = pathlib.Path(module.__file__).read_text()
+    body = text[text.index("def main()") : text.index('if __name__ == "__main__"')]
+    assert len(body.strip().splitlines()) <= 30
+
+
+def test_the_key_is_declared_as_a_secret():
+    assert connection()["api_key"]["no_log"] is True
+    assert basic.AnsibleModule is maas_vlan.AnsibleModule
