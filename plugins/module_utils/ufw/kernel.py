@@ -1,0 +1,266 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the kernel filters now, read from iptables-save, and rules compared by what they mean.
+
+iptables-save does not print what was loaded: it adds `-m tcp`, `/32` and defaults, reorders options, names or numbers
+protocols (1.8.9 prints `-p vrrp`, 1.8.11 `-p 112`), masks IPv6 host bits. ``canonical`` takes both sides to one form.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from typing import NamedTuple
+
+from .errors import RulesetError
+from .files import Host
+
+BUILTIN = ("INPUT", "FORWARD", "OUTPUT")
+SAVE = {4: "iptables-save", 6: "ip6tables-save"}
+RESTORE = {4: "iptables-restore", 6: "ip6tables-restore"}
+
+_PROTOCOLS = {
+    "1": "icmp",
+    "2": "igmp",
+    "6": "tcp",
+    "17": "udp",
+    "41": "ipv6",
+    "47": "gre",
+    "50": "esp",
+    "51": "ah",
+    "58": "ipv6-icmp",
+    "112": "vrrp",
+    "icmpv6": "ipv6-icmp",
+}
+_ICMP = {
+    "echo-reply": "0",
+    "pong": "0",
+    "destination-unreachable": "3",
+    "source-quench": "4",
+    "redirect": "5",
+    "echo-request": "8",
+    "ping": "8",
+    "router-advertisement": "9",
+    "router-solicitation": "10",
+    "time-exceeded": "11",
+    "ttl-exceeded": "11",
+    "parameter-problem": "12",
+    "timestamp-request": "13",
+    "timestamp-reply": "14",
+}
+_ICMP6 = {
+    "destination-unreachable": "1",
+    "packet-too-big": "2",
+    "time-exceeded": "3",
+    "ttl-exceeded": "3",
+    "parameter-problem": "4",
+    "echo-request": "128",
+    "ping": "128",
+    "echo-reply": "129",
+    "pong": "129",
+    "router-solicitation": "133",
+    "router-advertisement": "134",
+    "neighbor-solicitation": "135",
+    "neighbour-solicitation": "135",
+    "neighbor-advertisement": "136",
+    "neighbour-advertisement": "136",
+    "redirect": "137",
+}
+_LONG = {
+    "--source": "-s",
+    "--src": "-s",
+    "--destination": "-d",
+    "--dst": "-d",
+    "--protocol": "-p",
+    "--proto": "-p",
+    "--in-interface": "-i",
+    "--out-interface": "-o",
+    "--jump": "-j",
+    "--match": "-m",
+    "--source-port": "--sport",
+    "--destination-port": "--dport",
+    "--source-ports": "--sports",
+    "--destination-ports": "--dports",
+    "--icmp-type": "--icmp-type",
+    "--state": "--ctstate",
+}
+# A match whose options say everything, so that `-m NAME` itself adds nothing.
+_SELF_EVIDENT = frozenset(
+    (
+        "tcp",
+        "udp",
+        "icmp",
+        "icmp6",
+        "ipv6-icmp",
+        "icmpv6",
+        "multiport",
+        "conntrack",
+        "state",
+        "limit",
+        "recent",
+        "comment",
+        "addrtype",
+        "hl",
+        "rt",
+    )
+)
+# Printed by iptables-save although they are the defaults.
+_DEFAULTS = frozenset(
+    (
+        ("--name", "DEFAULT"),
+        ("--mask", "255.255.255.255"),
+        ("--mask", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+        ("--rsource", ""),
+        ("--reject-with", "icmp-port-unreachable"),
+        ("--reject-with", "icmp6-port-unreachable"),
+        ("--limit-burst", "5"),
+        ("--log-level", "4"),
+        ("--log-level", "warning"),
+        ("-p", "all"),
+        ("--rt-segsleft", "0:4294967295"),
+    )
+)
+_KNOWN = frozenset(
+    (
+        "-s",
+        "-d",
+        "-p",
+        "-i",
+        "-o",
+        "-j",
+        "-g",
+        "--dport",
+        "--sport",
+        "--dports",
+        "--sports",
+        "--ctstate",
+        "--set",
+        "--update",
+        "--seconds",
+        "--hitcount",
+        "--limit",
+        "--limit-burst",
+        "--log-prefix",
+        "--comment",
+        "--reject-with",
+        "--icmp-type",
+        "--icmpv6-type",
+        "--dst-type",
+        "--src-type",
+        "--hl-eq",
+        "--rt-type",
+    )
+)
+_TOKENS = re.compile(r'"((?:[^"\\]|\\.)*)"|\'([^\']*)\'|(\S+)')
+
+
+class Kernel(NamedTuple):
+    """The filter table of one family: built-in policies, and every chain's rules as iptables-save prints them."""
+
+    policies: dict[str, str]
+    chains: dict[str, list[str]]
+
+
+def read_kernel(host: Host, family: int) -> Kernel:
+    """One iptables-save of the filter table; RulesetError where it fails."""
+    command = SAVE[family]
+    done = host.run([command, "-t", "filter"])
+    if done.status:
+        raise RulesetError(
+            f"{command} failed (status {done.status}): {done.err.strip() or 'no message'}; check that "
+            "the kernel has netfilter and that the task runs as root (become: true)"
+        )
+    return parse_save(done.out)
+
+
+def parse_save(text: str) -> Kernel:
+    """Take iptables-save's output of the filter table apart."""
+    policies: dict[str, str] = {}
+    chains: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        if line.startswith("-A "):
+            chain, _space, specification = line[3:].partition(" ")
+            chains[chain].append(specification)
+        elif line.startswith(":"):
+            name, policy = line[1:].split()[:2]
+            chains[name] = []
+            if policy != "-":
+                policies[name] = policy
+    # Without any rule there may be no table yet: then everything is accepted.
+    for name in BUILTIN:
+        chains.setdefault(name, [])
+        policies.setdefault(name, "ACCEPT")
+    return Kernel(policies, chains)
+
+
+def canonical(specification: str) -> tuple[str, ...]:
+    """A rule as a sorted tuple of its options, the same for what was written and for what iptables-save prints."""
+    if '"' in specification or "'" in specification:
+        words = [_word(found) for found in _TOKENS.finditer(specification)]
+    else:
+        words = specification.split()
+    options: list[tuple[str, str]] = []
+    negated = ""
+    for word in words:
+        if word == "!":
+            negated = "! "
+        elif word.startswith("-") and len(word) > 1 and not word[1].isdigit() and word != "->":
+            options.append((negated + _LONG.get(word, word), ""))
+            negated = ""
+        elif options:
+            name, value = options[-1]
+            options[-1] = (name, value + " " + word if value else word)
+        else:
+            options.append(("", word))
+    pairs = [(name, _value(name, value)) for name, value in options]
+    kept = [
+        name + " " + value
+        for name, value in pairs
+        if (name, value) not in _DEFAULTS
+        and not (name == "-m" and value in _SELF_EVIDENT)
+        and not (name in ("-s", "-d") and value in ("0.0.0.0/0", "::/0"))
+    ]
+    return tuple(sorted(kept))
+
+
+def is_known(rule: tuple[str, ...]) -> bool:
+    """Whether ``canonical`` understands every option of a rule, so that two different forms mean different rules."""
+    return all(option.replace("! ", "", 1).split(" ", 1)[0] in _KNOWN for option in rule)
+
+
+def _word(found: re.Match[str]) -> str:
+    """One word without its quotes. A profile's comment that `ufw allow` loaded has quotes inside: \"\\'dapp_X\\'\"."""
+    quoted, single, plain = found.groups()
+    if quoted is not None:
+        text = quoted.replace("\\'", "'").replace('\\"', '"').replace("\\\\", "\\")
+        return text.strip("'") if text.startswith(("'dapp_", "'sapp_")) else text
+    return single if single is not None else plain
+
+
+def _value(name: str, value: str) -> str:
+    if name in ("-s", "-d", "! -s", "! -d"):
+        return _address(value)
+    if name == "-p":
+        return _PROTOCOLS.get(value, value)
+    if name == "--limit":
+        return value.replace("/minute", "/min").replace("/second", "/sec")
+    if name == "--icmp-type":
+        return _ICMP.get(value, value)
+    if name == "--icmpv6-type":
+        return _ICMP6.get(value, value)
+    if name == "--ctstate":
+        return ",".join(sorted(value.split(",")))
+    return value
+
+
+def _address(text: str) -> str:
+    """Without the mask of a single host; IPv6 networks without host bits and in the shortest form."""
+    host, _slash, mask = text.partition("/")
+    if ":" not in text:
+        return host if mask in ("32", "255.255.255.255") else text
+    bits = int(mask) if mask.isdigit() else 128
+    try:
+        number = int.from_bytes(socket.inet_pton(socket.AF_INET6, host), "big") >> (128 - bits) << (128 - bits)
+    except OSError:  # a list of addresses, which only a hand-written rules file has
+        return text
+    host = socket.inet_ntop(socket.AF_INET6, number.to_bytes(16, "big"))
+    return host if bits == 128 else f"{host}/{bits}"

@@ -1,0 +1,269 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""State and wish -> what to do, and how it reads. Nothing here touches the host."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, NamedTuple
+
+from .drift import Repair, repair
+from .errors import RulesetError
+from .files import CONF, DEFAULTS, RULES, edit_settings
+from .parse import WantedRules
+from .render import Settings, kernel_plan, kernel_plan_without_ipv6, rules_file
+from .rule import Rule, describe, has_both_families, twin
+from .state import POLICIES, POLICY_WORDS, State, merge_families
+
+_POLICY_VALUES = {ours: f'"{theirs.upper()}"' for theirs, ours in POLICY_WORDS.items()}
+
+
+class Wish(NamedTuple):
+    """What the task asks for; None leaves a thing as it is."""
+
+    enabled: bool
+    policies: dict[str, str]
+    logging: str | None
+    ipv6: bool | None
+    rules: WantedRules | None
+    purge: bool
+
+
+class Plan(NamedTuple):
+    """``files`` are the texts to write by path (without ENABLED, which the switch writes), ``repairs`` the payloads by
+    family; ``switch`` is ``enable``, ``disable`` or empty. ``before`` and ``after`` are the diff.
+    """
+
+    files: dict[str, str]
+    repairs: dict[int, Repair]
+    switch: str
+    settings: dict[str, Any]
+    added: list[str]
+    removed: list[str]
+    reordered: bool
+    drift: list[str]
+    before: str
+    after: str
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.switch or self.files or self.repairs)
+
+
+def make_plan(state: State, wish: Wish) -> Plan:
+    """Compare what is wanted with the files and with the kernel."""
+    settings = wanted_settings(state.settings, wish)
+    if state.malformed and not (wish.purge and wish.rules is not None):
+        raise RulesetError(
+            "; ".join(state.malformed) + "; ufw skips such a rule and drops it the next time it writes "
+            "the file: repair or remove the line, or set purge: true"
+        )
+    rules = wanted_rules(state, wish, settings.ipv6 and state.has_ipv6)
+    files = _file_changes(state, wish, settings, rules)
+    switch = _switch(state, wish)
+    repairs, drift = _repairs(state, wish, settings, rules) if wish.enabled and not switch else ({}, [])
+    drift = state.malformed + file_drift(state) + drift
+    before = _lines(state.rules, state.filters_ipv6)
+    after = _lines(rules, settings.ipv6 and state.has_ipv6)
+    return Plan(
+        files=files,
+        repairs=repairs,
+        switch=switch,
+        settings=_setting_changes(state, wish, settings),
+        added=_surplus(after, before),
+        removed=_surplus(before, after),
+        reordered=_is_reordered(state.rules, rules),
+        drift=drift,
+        before=_text(state.enabled, state.settings, before, drift),
+        after=_text(wish.enabled, settings, after, []),
+    )
+
+
+# -- what is wanted --------------------------------------------------------------------------------------------------
+
+
+def wanted_settings(current: Settings, wish: Wish) -> Settings:
+    """The settings with the wish laid over them."""
+    changes: dict[str, Any] = dict(wish.policies)
+    if wish.logging is not None:
+        changes["logging"] = wish.logging
+    if wish.ipv6 is not None:
+        changes["ipv6"] = wish.ipv6
+    return current._replace(**changes)
+
+
+def wanted_rules(state: State, wish: Wish, use_ipv6: bool) -> dict[int, list[Rule]]:
+    """The rules that the files are to hold. Without IPv6 the IPv6 file stays as it is, for the day it is on again."""
+    if wish.rules is None:
+        return state.rules
+    listed = {4: wish.rules.v4, 6: wish.rules.v6}
+    if wish.purge:
+        wanted = listed
+    else:
+        wanted = {family: merge(state.rules[family], listed[family]) for family in (4, 6)}
+    if not use_ipv6:
+        wanted = {4: wanted[4], 6: state.rules[6]}
+    return wanted
+
+
+def merge(current: list[Rule], listed: list[Rule]) -> list[Rule]:
+    """Listed rules into current ones. A rule of the same match is replaced where it stands; the listed rules' order is
+    kept by filling the places of those that are there in the listed order; a new rule goes right before the next listed
+    one that is there, or to the end. The tuples of a listed profile that has other ports now are replaced too."""
+    wanted = {rule.match for rule in listed} | {rule.app_match for rule in listed if rule.app_match}
+    ours = [rule.match in wanted or rule.app_match in wanted for rule in current]
+    known = {rule.match for rule, is_ours in zip(current, ours) if is_ours}
+    queue = iter(listed)
+    merged: list[Rule] = []
+    for rule, is_ours in zip(current, ours):
+        if not is_ours:
+            merged.append(rule)
+            continue
+        for following in queue:
+            merged.append(following)
+            if following.match in known:
+                break
+    merged.extend(queue)
+    return merged
+
+
+# -- what to do ------------------------------------------------------------------------------------------------------
+
+
+def _switch(state: State, wish: Wish) -> str:
+    if wish.enabled:
+        return "" if state.active else "enable"
+    return "disable" if state.enabled or state.loaded else ""
+
+
+def _file_changes(state: State, wish: Wish, settings: Settings, rules: dict[int, list[Rule]]) -> dict[str, str]:
+    policies = {
+        POLICIES[name]: _POLICY_VALUES[getattr(settings, name)]
+        for name in POLICIES
+        if getattr(settings, name) != getattr(state.settings, name)
+    }
+    if settings.ipv6 != state.settings.ipv6:
+        policies["IPV6"] = "yes" if settings.ipv6 else "no"
+    level = {}
+    if settings.logging != state.settings.logging or (wish.enabled and not state.level_set):
+        level["LOGLEVEL"] = settings.logging
+    texts = {
+        DEFAULTS: edit_settings(state.texts[DEFAULTS], policies),
+        CONF: edit_settings(state.texts[CONF], level),
+    }
+    for family in (4, 6):
+        if family == 6 and not (settings.ipv6 and state.has_ipv6):
+            continue
+        # While ufw is off only its rules count: a fresh package's file lacks what ufw adds when it is switched on.
+        if wish.enabled or rules[family] != state.rules[family]:
+            texts[RULES[family]] = rules_file(rules[family], settings, family)
+    return {path: text for path, text in texts.items() if text != state.texts[path]}
+
+
+def _repairs(
+    state: State, wish: Wish, settings: Settings, rules: dict[int, list[Rule]]
+) -> tuple[dict[int, Repair], list[str]]:
+    """The payloads that make the kernel as wanted, and how the kernel differs from ufw's files as they are now."""
+    wanted = kernel_repairs(state, settings, rules)
+    unchanged = settings == state.settings and rules == state.rules
+    current = wanted if unchanged else kernel_repairs(state, state.settings, state.rules)
+    return wanted, kernel_drift(current)
+
+
+def kernel_repairs(state: State, settings: Settings, rules: dict[int, list[Rule]]) -> dict[int, Repair]:
+    """For each family whose kernel differs from these rules and settings, what mends it."""
+    repairs = {}
+    for family, kernel in state.kernel.items():
+        if family == 6 and not settings.ipv6:
+            plan = kernel_plan_without_ipv6(kernel.chains)
+        else:
+            plan = kernel_plan(rules[family], settings, family, state.framework[family])
+        fix = repair(plan, kernel, check_framework=not state.hooks_executable)
+        if fix.payload:
+            repairs[family] = fix
+    return repairs
+
+
+def kernel_drift(repairs: dict[int, Repair]) -> list[str]:
+    """What differs in the kernel, one line each."""
+    return [f"IPv{family} kernel: {line}" for family, fix in repairs.items() for line in fix.drift]
+
+
+# -- how it reads ----------------------------------------------------------------------------------------------------
+
+
+def _setting_changes(state: State, wish: Wish, settings: Settings) -> dict[str, Any]:
+    old, new = state.settings._asdict(), settings._asdict()
+    changes: dict[str, Any] = {name: value for name, value in new.items() if value != old[name]}
+    if wish.enabled != state.enabled:
+        changes["state"] = "enabled" if wish.enabled else "disabled"
+    return changes
+
+
+def _lines(rules: dict[int, list[Rule]], use_ipv6: bool) -> list[str]:
+    """All rules, one line each; a rule of both families is one line, others say their family where it is not plain."""
+    if use_ipv6:
+        pairs = merge_families(rules[4], rules[6], twins(rules[6]))
+    else:
+        pairs = [(rule, rule) for rule in rules[4]]
+    lines: list[str] = []
+    for v4, v6 in pairs:
+        rule = v4 or v6
+        line = describe(rule, "" if v4 and v6 else _family_note(v4, v6))
+        # The tuples of one profile read the same: they are one rule to the operator.
+        if not (rule.app_match and lines and lines[-1] == line):
+            lines.append(line)
+    return lines
+
+
+def twins(v6: list[Rule]) -> dict[Rule, Rule]:
+    """The v4 rule that each v6 rule without an address would be."""
+    return {rule: twin(rule) for rule in v6 if has_both_families(rule)}
+
+
+def _family_note(v4: Rule | None, v6: Rule | None) -> str:
+    rule = v4 or v6
+    if not has_both_families(rule):
+        return ""
+    return "v4" if v4 else "v6"
+
+
+def _surplus(lines: list[str], others: list[str]) -> list[str]:
+    left = Counter(lines) - Counter(others)
+    surplus = []
+    for line in lines:
+        if left[line] > 0:
+            left[line] -= 1
+            surplus.append(line)
+    return surplus
+
+
+def _is_reordered(old: dict[int, list[Rule]], new: dict[int, list[Rule]]) -> bool:
+    """Whether rules that stay change their order among each other."""
+    for family in (4, 6):
+        both = {rule.match for rule in old[family]} & {rule.match for rule in new[family]}
+        if [r.match for r in old[family] if r.match in both] != [r.match for r in new[family] if r.match in both]:
+            return True
+    return False
+
+
+def file_drift(state: State) -> list[str]:
+    """Files whose iptables lines are not those of their own rules: somebody edited them, and a boot would load that."""
+    return [
+        f"{RULES[family]}: the iptables lines are not those of its rules and settings"
+        for family in (4, 6)
+        if state.enabled
+        and state.level_set
+        and (family == 4 or state.filters_ipv6)
+        and rules_file(state.rules[family], state.settings, family) != state.texts[RULES[family]]
+    ]
+
+
+def _text(enabled: bool, settings: Settings, rules: list[str], drift: list[str]) -> str:
+    """The ruleset as text for the diff: settings, rules, and what is wrong with the kernel or the files."""
+    lines = [
+        "state: " + ("enabled" if enabled else "disabled"),
+        "default: {} (incoming), {} (outgoing), {} (routed)".format(*settings[:3]),
+        "logging: " + settings.logging,
+        "ipv6: " + ("yes" if settings.ipv6 else "no"),
+    ]
+    return "\n".join(lines + rules + ["drift: " + line for line in drift] + [""])

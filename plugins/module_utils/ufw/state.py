@@ -1,0 +1,144 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a host has: ufw's files and the kernel's filter table, read once."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .errors import RulesetError
+from .files import CONF, DEFAULTS, FRAMEWORK, RULES, Host, filter_section, read_settings
+from .kernel import Kernel, read_kernel
+from .render import Settings
+from .rule import MalformedTuple, Rule, is_tuple, parse_tuple
+
+# Setting of /etc/default/ufw -> our name of it.
+POLICIES = {"incoming": "DEFAULT_INPUT_POLICY", "outgoing": "DEFAULT_OUTPUT_POLICY", "routed": "DEFAULT_FORWARD_POLICY"}
+POLICY_WORDS = {"accept": "allow", "drop": "deny", "reject": "reject"}
+LEVELS = ("off", "low", "medium", "high", "full")
+_USER_CHAIN = {4: "ufw-user-input", 6: "ufw6-user-input"}
+
+Sections = list[tuple[list[str], list[tuple[str, str]]]]
+
+
+class State(NamedTuple):
+    """``texts`` are the files' contents by path; ``rules`` and ``malformed`` (lines that ufw skips) are by family;
+    ``kernel`` holds the families that are filtered here; ``enabled`` is what ufw.conf says, ``loaded`` what is so.
+    ``level_set`` is whether ufw.conf has a valid log level at all; ``has_ipv6`` whether the kernel knows IPv6."""
+
+    texts: dict[str, str]
+    rules: dict[int, list[Rule]]
+    malformed: list[str]
+    settings: Settings
+    level_set: bool
+    enabled: bool
+    has_ipv6: bool
+    kernel: dict[int, Kernel]
+    framework: dict[int, Sections]
+    hooks_executable: bool
+
+    @property
+    def loaded(self) -> bool:
+        """Whether ufw's rules are in the kernel, as ufw itself decides it."""
+        return 4 in self.kernel and _USER_CHAIN[4] in self.kernel[4].chains
+
+    @property
+    def active(self) -> bool:
+        return self.enabled and self.loaded
+
+    @property
+    def filters_ipv6(self) -> bool:
+        return self.settings.ipv6 and self.has_ipv6
+
+
+def read_state(host: Host, need_kernel: bool = True) -> State:
+    """Read everything; RulesetError where ufw is missing or set up in a way that this module must not touch."""
+    defaults_text, conf_text = host.read(DEFAULTS), host.read(CONF)
+    defaults, conf = read_settings(defaults_text), read_settings(conf_text)
+    if defaults.get("MANAGE_BUILTINS") == "yes":
+        raise RulesetError(
+            f"{DEFAULTS}: MANAGE_BUILTINS is yes, which makes ufw flush every other program's rules, Docker's too, "
+            "whenever it starts; expected no: set MANAGE_BUILTINS=no, and reload what has rules of its own"
+        )
+    settings, level_set = _settings(defaults, conf)
+    has_ipv6 = host.exists("/proc/sys/net/ipv6")
+    texts = {DEFAULTS: defaults_text, CONF: conf_text}
+    rules: dict[int, list[Rule]] = {}
+    malformed: list[str] = []
+    framework: dict[int, Sections] = {}
+    kernel: dict[int, Kernel] = {}
+    for family in (4, 6):
+        path = RULES[family]
+        texts[path] = host.read(path)
+        rules[family], bad = read_rules(path, texts[path])
+        malformed += bad
+        framework[family] = [filter_section(host.read(name)) for name in FRAMEWORK[family]]
+        if need_kernel and (family == 4 or has_ipv6):
+            kernel[family] = read_kernel(host, family)
+    enabled = conf.get("ENABLED") == "yes"
+    return State(
+        texts,
+        rules,
+        malformed,
+        settings,
+        level_set,
+        enabled,
+        has_ipv6,
+        kernel,
+        framework,
+        any(host.executable(name) for name in ("/etc/ufw/before.init", "/etc/ufw/after.init")),
+    )
+
+
+def _settings(defaults: dict[str, str], conf: dict[str, str]) -> tuple[Settings, bool]:
+    policies = {}
+    for name, option in POLICIES.items():
+        word = defaults.get(option)
+        if word not in POLICY_WORDS:
+            raise RulesetError(
+                f'{DEFAULTS}: {option} is {word or "missing"}; expected "ACCEPT", "DROP" or "REJECT"; '
+                "ufw itself does not start with this: restore the line"
+            )
+        policies[name] = POLICY_WORDS[word]
+    level = conf.get("LOGLEVEL")
+    valid = level in LEVELS
+    # ufw takes low where the level is missing or not one of its own.
+    return Settings(
+        policies["incoming"],
+        policies["outgoing"],
+        policies["routed"],
+        level if valid else "low",
+        defaults.get("IPV6") == "yes",
+    ), valid
+
+
+def read_rules(path: str, text: str) -> tuple[list[Rule], list[str]]:
+    """The rules of a rules file, and what is wrong with the lines that are none."""
+    rules: list[Rule] = []
+    malformed: list[str] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if is_tuple(line):
+            try:
+                rules.append(parse_tuple(line))
+            except MalformedTuple as error:
+                malformed.append(f"{path} line {number}: {error}")
+    return rules, malformed
+
+
+def merge_families(v4: list[Rule], v6: list[Rule], twins: dict[Rule, Rule]) -> list[tuple[Rule | None, Rule | None]]:
+    """Both families' rules as one list of pairs (v4, v6); a rule that stands in one family alone has None beside it.
+
+    ``twins`` maps each v6 rule that can have a twin to the v4 rule it would be. The order of each family is kept: where
+    the families order their common rules differently, some of them stay single.
+    """
+    place = {twins[rule]: index for index, rule in enumerate(v6) if rule in twins}
+    merged: list[tuple[Rule | None, Rule | None]] = []
+    done = 0
+    for rule in v4:
+        at = place.get(rule, -1)
+        if at >= done:
+            merged += [(None, other) for other in v6[done:at]]
+            merged.append((rule, v6[at]))
+            done = at + 1
+        else:
+            merged.append((rule, None))
+    return merged + [(None, other) for other in v6[done:]]

@@ -1,0 +1,152 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A host of the recorded files: its kernel takes iptables-restore's input, its ufw switches on and off.
+
+The kernel starts from a recorded iptables-save and understands just what iptables-restore -n does with a payload:
+declared chains are emptied or made, policies set, rules appended, inserted, deleted, all or nothing.
+"""
+
+from __future__ import annotations
+
+import copy
+import shutil
+from pathlib import Path
+
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host, Result, edit_settings
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import parse_save
+
+RECORDED = Path(__file__).parent / "recorded"
+FAMILIES = {"iptables": 4, "ip6tables": 6}
+
+
+class RestoreFailed(Exception):
+    """A payload that iptables-restore would refuse."""
+
+
+class FakeTable:
+    """The filter table of one family."""
+
+    def __init__(self, save: str) -> None:
+        kernel = parse_save(save)
+        self.policies, self.chains = dict(kernel.policies), {name: list(rules) for name, rules in kernel.chains.items()}
+
+    def save(self) -> str:
+        """As iptables-save prints it."""
+        lines = ["*filter"]
+        lines += [":%s %s [0:0]" % (name, self.policies.get(name, "-")) for name in self.chains]
+        lines += ["-A %s %s" % (name, rule) for name, rules in self.chains.items() for rule in rules]
+        return "\n".join([*lines, "COMMIT", ""])
+
+    def restore(self, payload: str) -> None:
+        """iptables-restore -n: everything or nothing."""
+        work = copy.deepcopy(self)
+        lines = payload.splitlines()
+        assert (lines[0], lines[-1]) == ("*filter", "COMMIT"), payload
+        for line in lines[1:-1]:
+            work.step(line)
+        for rules in work.chains.values():
+            for rule in rules:
+                target = rule.partition("-j ")[2].split(" ")[0]
+                if target.startswith("ufw") and target not in work.chains:
+                    raise RestoreFailed("no chain " + target)
+        self.policies, self.chains = work.policies, work.chains
+
+    def step(self, line: str) -> None:
+        if not line or line.startswith("#"):
+            return
+        if line.startswith(":"):
+            name, policy = line[1:].split()[:2]
+            if policy == "-":
+                self.chains[name] = []
+            else:
+                self.policies[name] = policy
+            return
+        how, _space, rest = line.partition(" ")
+        name, _space, rule = rest.partition(" ")
+        if name not in self.chains:
+            raise RestoreFailed("no chain " + name)
+        if how == "-A":
+            self.chains[name].append(rule)
+        elif how == "-I":
+            self.chains[name].insert(0, rule)
+        elif how == "-D":
+            self.chains[name].remove(rule)
+        elif how == "-F":
+            self.chains[name] = []
+        elif how == "-X":
+            assert not self.chains.pop(name), name
+        else:
+            raise RestoreFailed("unknown command " + line)
+
+
+def recorded_table(release: str, family: int) -> FakeTable:
+    """The filter table of a recorded host."""
+    return FakeTable((RECORDED / release / ("iptables-save" if family == 4 else "ip6tables-save")).read_text())
+
+
+class FakeHost(Host):
+    """A copy of a recorded host in a temporary folder; ``ran`` is every command that was run, ``fail`` makes some fail:
+    a substring of the command line -> the message that it fails with."""
+
+    def __init__(self, root: Path, release: str = "debian12") -> None:
+        super().__init__(str(root))
+        shutil.copytree(RECORDED / release / "etc", root / "etc")
+        (root / "run").mkdir()
+        (root / "proc/sys/net/ipv6").mkdir(parents=True)
+        self.release = release
+        self.tables = {family: recorded_table(release, family) for family in (4, 6)}
+        self.ran: list[str] = []
+        self.fail: dict[str, str] = {}
+
+    # -- what tests look at --------------------------------------------------------------------------------------
+
+    def file(self, name: str) -> Path:
+        return Path(self.path(name))
+
+    def snapshot(self) -> dict[str, str]:
+        """Everything that an apply may change."""
+        state = {str(path): path.read_text() for path in sorted(Path(self.root, "etc").rglob("*")) if path.is_file()}
+        return {**state, "v4": self.tables[4].save(), "v6": self.tables[6].save()}
+
+    def inactive(self) -> FakeHost:
+        """Switch ufw off, as after the package's installation."""
+        self._switch("disable")
+        return self
+
+    # -- commands ------------------------------------------------------------------------------------------------
+
+    def run(self, argv: list[str], stdin: str = "") -> Result:
+        line = " ".join(argv)
+        self.ran.append(line)
+        for part, message in self.fail.items():
+            if part in line:
+                return Result(1, "", message)
+        if argv[0] == "ufw":
+            self._switch(argv[-1])
+            return Result(0, "", "")
+        family = FAMILIES[argv[0].partition("-")[0]]
+        if argv[0].endswith("-save"):
+            return Result(0, self.tables[family].save(), "")
+        try:
+            table = copy.deepcopy(self.tables[family])
+            table.restore(stdin)
+        except RestoreFailed as error:
+            return Result(1, "", str(error))
+        if "--test" not in argv:
+            self.tables[family] = table
+        return Result(0, "", "")
+
+    def _switch(self, word: str) -> None:
+        conf = self.file("/etc/ufw/ufw.conf")
+        value = {"enable": "yes", "disable": "no"}[word]
+        conf.write_text(edit_settings(conf.read_text(), {"ENABLED": value}))
+        for family, table in self.tables.items():
+            if word == "disable":
+                table.policies = dict.fromkeys(table.policies, "ACCEPT")
+                for name in list(table.chains):
+                    table.chains[name] = []
+                    if "-user-" in name:
+                        del table.chains[name]
+            else:
+                rules = self.file("/etc/ufw/" + ("user.rules" if family == 4 else "user6.rules"))
+                self.tables[family] = recorded_table(self.release, family)
+                self.tables[family].restore(rules.read_text().rstrip("\n"))

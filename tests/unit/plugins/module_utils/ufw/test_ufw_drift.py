@@ -1,0 +1,162 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.drift import repair
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import filter_section
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import parse_save
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.render import (
+    Settings,
+    kernel_plan,
+    kernel_plan_without_ipv6,
+)
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import read_rules
+from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import (
+    RECORDED,
+    FakeTable,
+)
+
+ETC = RECORDED / "debian12/etc/ufw"
+SAVE = (RECORDED / "debian12/iptables-save").read_text()
+RULES, _MALFORMED = read_rules("user.rules", (ETC / "user.rules").read_text())
+LOW = Settings("deny", "allow", "deny", "low", True)
+
+
+def plan(before="", settings=LOW):
+    texts = [
+        (ETC / "before.rules").read_text().replace("# End required lines\n", "# End required lines\n" + before),
+        (ETC / "after.rules").read_text(),
+    ]
+    return kernel_plan(RULES, settings, 4, [filter_section(text) for text in texts])
+
+
+def broken(*steps):
+    """The recorded kernel after commands of somebody's."""
+    table = FakeTable(SAVE)
+    for step in steps:
+        table.step(step)
+    return table
+
+
+DAMAGE = {
+    "a rule added by hand": (
+        ["-A ufw-user-input -p tcp --dport 9999 -j ACCEPT"],
+        "ufw-user-input has -p tcp --dport 9999 -j ACCEPT",
+    ),
+    "a rule put in front": (["-I ufw-user-input -j ACCEPT"], "ufw-user-input has -j ACCEPT"),
+    "a rule removed": (["-D ufw-user-input -p vrrp -j ACCEPT"], "ufw-user-input lacks -p vrrp -j ACCEPT"),
+    "a rule doubled": (["-A ufw-user-input -p vrrp -j ACCEPT"], "ufw-user-input has -p vrrp -j ACCEPT"),
+    "rules in another order": (
+        ["-D ufw-user-input -p vrrp -j ACCEPT", "-I ufw-user-input -p vrrp -j ACCEPT"],
+        "ufw-user-input has its rules in another order",
+    ),
+    "a flushed chain": (["-F ufw-user-forward"], "ufw-user-forward lacks -i eth0"),
+    "a missing chain": (
+        ["-D ufw-before-output -j ufw-user-output", "-F ufw-user-output", "-X ufw-user-output"],
+        "chain ufw-user-output is missing",
+    ),
+    "an open policy": ([":INPUT ACCEPT [0:0]"], "policy of INPUT is ACCEPT, expected DROP"),
+    "a hole before the user's rules": (
+        ["-I ufw-before-input -p tcp --dport 9 -j ACCEPT"],
+        "ufw-before-input has -p tcp --dport 9 -j ACCEPT",
+    ),
+    "a lost rule of before.rules": (["-D ufw-before-input -i lo -j ACCEPT"], "ufw-before-input lacks -i lo -j ACCEPT"),
+    "a rule of before.rules changed": (
+        [
+            "-D ufw-before-input -m conntrack --ctstate INVALID -j DROP",
+            "-A ufw-before-input -m conntrack --ctstate INVALID -j ACCEPT",
+        ],
+        "ufw-before-input has -m conntrack --ctstate INVALID -j ACCEPT",
+    ),
+    "a way around ufw": (["-D INPUT -j ufw-before-input"], "INPUT does not jump to ufw's chains in their order"),
+    "jumps in another order": (
+        ["-D INPUT -j ufw-before-input", "-A INPUT -j ufw-before-input"],
+        "INPUT does not jump to ufw's chains in their order",
+    ),
+    "a flushed firewall": (
+        ["-F INPUT", "-F FORWARD", "-F OUTPUT"],
+        "INPUT does not jump to ufw's chains in their order",
+    ),
+    "the logging switched off": (["-F ufw-after-logging-input"], "ufw-after-logging-input lacks -j LOG"),
+    "the policy chain opened": (
+        ["-F ufw-skip-to-policy-input", "-A ufw-skip-to-policy-input -j ACCEPT"],
+        "ufw-skip-to-policy-input has -j ACCEPT",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_damage_to_the_kernel_is_found_named_mended_and_can_be_brought_back(name):
+    steps, complaint = DAMAGE[name]
+    table = broken(*steps)
+    before = copy.deepcopy(table)
+    fix = repair(plan(), parse_save(table.save()))
+    assert any(line.startswith(complaint) for line in fix.drift), fix.drift
+    table.restore(fix.payload.rstrip("\n"))
+    assert repair(plan(), parse_save(table.save())).drift == []
+    table.restore(fix.undo.rstrip("\n"))
+    assert {name: rules for name, rules in table.chains.items() if rules} == {
+        name: rules for name, rules in before.chains.items() if rules
+    }
+    assert set(table.chains) == set(before.chains)
+    assert table.policies == before.policies
+
+
+def test_only_the_chain_that_differs_is_replaced_so_that_the_counters_of_the_others_stay():
+    fix = repair(plan(), parse_save(broken("-A ufw-user-input -j ACCEPT").save()))
+    assert [line for line in fix.payload.splitlines() if line.startswith(":")] == [":ufw-user-input - [0:0]"]
+
+
+def test_the_rules_of_other_programs_in_the_built_in_chains_are_left_where_they_are():
+    table = broken("-I FORWARD -j DOCKER-USER", "-A INPUT -j KUBE", "-D INPUT -j ufw-reject-input")
+    table.chains["DOCKER-USER"], table.chains["KUBE"] = [], []
+    fix = repair(plan(), parse_save(table.save()))
+    table.restore(fix.payload.rstrip("\n"))
+    assert table.chains["FORWARD"][0] == "-j DOCKER-USER"
+    assert table.chains["INPUT"][0] == "-j KUBE"
+    assert table.chains["INPUT"][-2:] == ["-j ufw-reject-input", "-j ufw-track-input"]
+
+
+def test_the_operators_own_words_in_before_rules_are_not_taken_for_drift_when_the_count_is_right():
+    table = broken("-I ufw-before-input -m set --match-set bad src -j DROP")
+    wanted = plan("-I ufw-before-input -m set --set-name-of-mine bad src -j DROP\n")
+    assert repair(wanted, parse_save(table.save())).drift == []
+
+
+def test_a_rule_that_is_understood_is_found_even_beside_one_that_is_not():
+    table = broken("-I ufw-before-input -m set --match-set bad src -j DROP", "-I ufw-before-input -j ACCEPT")
+    wanted = plan("-I ufw-before-input -m set --set-name-of-mine bad src -j DROP\n")
+    assert any("ufw-before-input has -j ACCEPT" in line for line in repair(wanted, parse_save(table.save())).drift)
+
+
+def test_a_rule_that_is_understood_is_found_even_when_the_count_is_right():
+    table = broken(
+        "-I ufw-before-input -m set --match-set bad src -j DROP",
+        "-I ufw-before-input -j ACCEPT",
+        "-D ufw-before-input -i lo -j ACCEPT",
+    )
+    wanted = plan("-I ufw-before-input -m set --set-name-of-mine bad src -j DROP\n")
+    drift = repair(wanted, parse_save(table.save())).drift
+    assert "ufw-before-input has -j ACCEPT" in drift
+    assert "ufw-before-input lacks -i lo -j ACCEPT" in drift
+
+
+def test_rules_that_an_executable_init_hook_may_have_added_are_left_alone_but_a_missing_chain_is_made():
+    table = broken("-I ufw-before-input -p tcp --dport 9 -j ACCEPT")
+    assert repair(plan(), parse_save(table.save()), check_framework=False).drift == []
+    table = broken("-F ufw-not-local", "-X ufw-not-local")
+    assert repair(plan(), parse_save(table.save()), check_framework=False).drift == ["chain ufw-not-local is missing"]
+
+
+def test_without_ipv6_everything_is_dropped_but_the_loopback_and_old_chains_are_emptied():
+    table = FakeTable((RECORDED / "debian12/ip6tables-save").read_text())
+    wanted = kernel_plan_without_ipv6(table.chains)
+    table.restore(repair(wanted, parse_save(table.save())).payload.rstrip("\n"))
+    assert table.policies == {"INPUT": "DROP", "FORWARD": "DROP", "OUTPUT": "DROP"}
+    assert table.chains["INPUT"][0] == "-i lo -j ACCEPT"
+    assert table.chains["OUTPUT"][0] == "-o lo -j ACCEPT"
+    assert not any(rules for name, rules in table.chains.items() if name.startswith("ufw6"))
+    assert repair(kernel_plan_without_ipv6(table.chains), parse_save(table.save())).drift == []

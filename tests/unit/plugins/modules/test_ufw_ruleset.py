@@ -1,0 +1,136 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible.module_utils.testing import patch_module_args
+
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import task
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.parse import OPTIONS
+from ansible_collections.bulkhead.tiers.plugins.modules import ufw_ruleset, ufw_ruleset_info
+from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import FakeHost
+
+SSH = {"rule": "allow", "proto": "tcp", "to_port": 22}
+
+
+@pytest.fixture(name="host")
+def fixture_host(tmp_path, monkeypatch):
+    host = FakeHost(tmp_path)
+    monkeypatch.setattr(task, "Host", lambda: host)
+    return host
+
+
+@pytest.fixture(name="run")
+def fixture_run(host, capsys):
+    def run(module=ufw_ruleset, **args):
+        with patch_module_args(args), pytest.raises(SystemExit) as ended:
+            module.main()
+        result = json.loads(capsys.readouterr().out)
+        assert bool(result.get("failed")) == bool(ended.value.code)
+        return result
+
+    return run
+
+
+def test_the_return_values_have_the_same_keys_in_every_mode(run):
+    def keys(**args):
+        return set(run(**args)) - {"invocation", "warnings"}
+
+    expected = {"changed", "added", "removed", "reordered", "settings", "drift", "shadowed", "diff"}
+    assert keys(_ansible_check_mode=True, rules=[SSH]) == expected
+    assert keys(rules=[SSH]) == expected
+    assert keys(rules=[SSH]) == expected
+    assert keys() == expected
+
+
+def test_check_mode_says_changed_and_touches_nothing(run, host):
+    before = host.snapshot()
+    assert run(rules=[SSH], _ansible_check_mode=True)["changed"] is True
+    assert host.snapshot() == before
+    assert run(rules=[SSH])["changed"] is True
+    assert run(rules=[SSH])["changed"] is False
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rule": "permit"}, "rules[1].rule: got 'permit'; expected one of allow, deny, reject, limit"),
+        ({"to_port": 70000}, "rules[1].to_port: got 70000; expected a port 1-65535"),
+        ({"route": "maybe"}, "rules[1].route: got 'maybe'; expected true or false"),
+        ({"prot": "tcp"}, "rules[1].prot: is not an option of a rule; expected one of rule, direction"),
+        ({"proto": "sctp"}, "rules[1].proto: got 'sctp'; expected one of any, tcp"),
+        ({"direction": "up"}, "rules[1].direction: got 'up'; expected one of in, out"),
+        ({"log": "loud"}, "rules[1].log: got 'loud'; expected one of off, new, all"),
+        ({"rule": None}, "rules[1].rule: is missing; expected one of"),
+    ],
+)
+def test_a_mistake_names_the_rule_even_where_ansible_itself_would_refuse_it_without(run, host, change, message):
+    before = host.snapshot()
+    result = run(rules=[{**SSH, "to_port": 23}, {**SSH, **change}])
+    assert result["failed"] is True
+    assert result["msg"].startswith(message)
+    assert "\n" not in result["msg"]
+    assert host.snapshot() == before
+
+
+def test_the_index_is_right_beside_rules_that_ansible_drops(run):
+    assert run(rules=[7, {"rule": "deny", "to_port": 0}])["msg"].splitlines() == [
+        "rules[0]: got 7; expected a mapping such as {rule: allow, to_port: 22, proto: tcp}",
+        "rules[1].to_port: got 0; expected a port 1-65535, a list such as 80,443 or a range such as 8000:8100",
+    ]
+
+
+def test_what_only_the_host_can_tell_is_reported_together_with_the_other_mistakes(run, host):
+    path = host.file("/etc/default/ufw")
+    path.write_text(path.read_text().replace("IPV6=yes", "IPV6=no"))
+    message = run(rules=[{**SSH, "to_port": 70000}, {**SSH, "from_ip": "2001:db8::1"}])["msg"]
+    assert [line.partition(":")[0] for line in message.splitlines()] == ["rules[0].to_port", "rules[1].from_ip"]
+
+
+def test_a_mistake_outside_of_the_rules_is_ansibles_own_message(run):
+    assert "value of state must be one of" in run(state="on", rules=[SSH])["msg"]
+    assert "Unsupported parameters" in run(stat="enabled")["msg"]
+
+
+def test_a_failure_of_the_host_is_reported_as_it_is(run, host):
+    host.fail = {"iptables-save": "no netfilter"}
+    result = run(rules=[SSH])
+    assert result["failed"] is True
+    assert "no netfilter" in result["msg"]
+
+
+def test_a_shadowed_rule_is_a_warning(run):
+    result = run(rules=[SSH, {**SSH, "rule": "deny", "from_ip": "10.0.0.1"}], _ansible_check_mode=True)
+    assert "never matches" in str(result["warnings"])
+
+
+def test_a_bare_off_in_yaml_is_understood(run):
+    assert run(logging=False)["settings"] == {"logging": "off"}
+    assert run(rules=[{**SSH, "log": False}])["changed"] is True
+
+
+def test_the_parser_and_the_argument_spec_know_the_same_options():
+    spec = ufw_ruleset._RULE
+    assert {name: tuple(option.get("aliases", ())) for name, option in spec.items()} == OPTIONS
+
+
+def test_the_info_module_returns_the_input_of_the_other_one(run):
+    info = run(ufw_ruleset_info)
+    assert (info["active"], info["enabled"], info["changed"], info["drift"]) == (True, True, False, [])
+    assert (
+        run(
+            purge=True,
+            rules=info["rules"],
+            default=info["default"],
+            logging=info["logging"],
+            ipv6=info["ipv6"],
+            _ansible_check_mode=True,
+        )["changed"]
+        is False
+    )
+
+
+def test_the_info_module_reports_a_failure_as_it_is(run, host):
+    host.file("/etc/ufw/ufw.conf").unlink()
+    assert "install the package ufw" in run(ufw_ruleset_info)["msg"]
