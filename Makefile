@@ -34,7 +34,7 @@ demo: lab site prove ## bring the lab up, converge it, prove its isolation
 
 .PHONY: lab
 lab: setup ## hosts on this machine, as containers
-	$(call stage,lab,ansible-playbook playbooks/lab.yml)
+	$(call stage,lab,ansible-playbook playbooks/lab.yml tests/maas_server/lab.yml)
 
 .PHONY: lab-down
 lab-down: setup ## remove the lab; nothing stays behind

@@ -160,7 +160,7 @@ bound:
   type: int
   sample: 244
 services:
-  description: What listened on these addresses before. P(probe) uses it instead of a listener of its own.
+  description: What listened on these addresses before. V(probe) uses it instead of a listener of its own.
   returned: mode is listen
   type: list
   elements: dict

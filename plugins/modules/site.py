@@ -99,6 +99,11 @@ ansible_facts:
           type: dict
           returned: success
           sample: {incoming: deny, outgoing: allow, routed: deny}
+        vlans:
+          description: The tiers as VLANs of a fabric, as M(bulkhead.tiers.maas_vlan) takes them.
+          type: list
+          elements: dict
+          returned: success
         networks:
           description: >-
             The Docker networks that the host must have, as M(bulkhead.tiers.swarm_network) takes them.

@@ -18,7 +18,9 @@ def playbook(name):
     run = subprocess.run(
         ["ansible-playbook", "playbooks/%s.yml" % name],
         cwd=CHECKOUT,
-        env=dict(os.environ, ANSIBLE_CONFIG=str(CHECKOUT / "ansible.cfg"), ANSIBLE_FORCE_COLOR="0", ANSIBLE_NOCOLOR="1"),
+        env=dict(
+            os.environ, ANSIBLE_CONFIG=str(CHECKOUT / "ansible.cfg"), ANSIBLE_FORCE_COLOR="0", ANSIBLE_NOCOLOR="1"
+        ),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -36,8 +38,8 @@ def fixture_tampered():
     """An allow rule too many on mon1, one too few on mgmt1."""
     lab("mon1").check_output("ufw allow 9999/tcp")
     numbered = lab("mgmt1").check_output("ufw status numbered")
-    number = next(re.match(r"\[ *(\d+)\]", line)[1] for line in numbered.splitlines() if "8443" in line and "10.0.3.0/24" in line)
-    lab("mgmt1").check_output("ufw --force delete " + number)
+    (rule,) = (line for line in numbered.splitlines() if "8443" in line and "10.0.3.0/24" in line)
+    lab("mgmt1").check_output("ufw --force delete " + re.match(r"\[ *(\d+)\]", rule)[1])
     yield
     assert playbook("site")[0] == 0
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.compile.maas import maas_vlans
 from ansible_collections.bulkhead.tiers.plugins.module_utils.compile.networks import (
     engine_settings,
     host_networks,
@@ -13,7 +14,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.site.model import P
 
 
 def host_plan(site, hostname, tiers, gateway):
-    """{tiers, gateway, manager, rules, default, networks, engine, swarm} of a host.
+    """{tiers, gateway, manager, rules, default, vlans, networks, engine, swarm} of a host.
 
     hostname: the inventory's; tiers: the names of the tiers that the host is in; gateway: whether it is a router. A
     host that is neither in a tier nor a router gets the same keys with nothing in them. Raises SiteError for a Swarm
@@ -38,6 +39,7 @@ def host_plan(site, hostname, tiers, gateway):
         "manager": manager,
         "rules": host_rules(site, tiers, gateway) if concerned else [],
         "default": dict(DEFAULTS) if concerned else {},
+        "vlans": maas_vlans(site) if concerned else [],
         "networks": host_networks(site, tiers, hostname),
         "engine": engine_settings(site) if concerned else {},
         "swarm": swarm_settings(site, tiers, hostname),

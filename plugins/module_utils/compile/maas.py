@@ -1,19 +1,18 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The tiers as MAAS's network tree: what maas_vlan takes as `fabrics`."""
+"""The tiers as MAAS's network tree: the `vlans` of a fabric as maas_vlan takes them."""
 
 from __future__ import annotations
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.site.subnets import point_text
 
 
-def maas_fabrics(site, fabric):
-    """[{"name": fabric, "vlans": [...]}]: a VLAN for each tier, with its subnets, gateways and DHCP.
+def maas_vlans(site):
+    """A fabric's `vlans`: one for each tier, with its subnets, gateways and DHCP.
 
     What the declaration leaves out of a tier is none of it: a tier without `gateway` has none in MAAS, one without
     `dhcp` is not served. Names, spaces, MTUs, name servers and further ranges are MAAS's own affair and stay.
     """
-    vlans = [_vlan(tier) for tier in site.tiers.values()]
-    return [{"name": fabric, "vlans": sorted(vlans, key=lambda vlan: vlan["vid"])}]
+    return sorted((_vlan(tier) for tier in site.tiers.values()), key=lambda vlan: vlan["vid"])
 
 
 def _vlan(tier):

@@ -63,7 +63,7 @@ class ApiKey:
         parts = text.strip().split(":")
         if len(parts) != 3 or not all(parts) or any(not part.isalnum() for part in parts):
             raise MaasError(
-                "api_key: got %d part(s) separated by ':', expected three, as `maas apikey` prints them: "
+                "api_key: got %d part(s) separated by ':', expected three of letters and digits, as `maas apikey` prints them: "
                 "consumer:token:secret" % len(parts)
             )
         return cls(*parts)

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[3]
 DRIVE = Path(__file__).with_name("drive.py")
 A, B, C = "10.201.1.10", "10.201.2.10", "10.201.3.10"
 HOSTS = {"a": A, "b": B, "c": C}
-PORTS = [1000, 1001, 1002, 1003, 1004, 1005, 1006, 2222, 4789]
+PORTS = (1000, 1001, 1002, 1003, 1004, 1005, 1006, 2222, 4789)
 
 pytestmark = pytest.mark.skipif(
     os.getuid() != 0 or not shutil.which("iptables") or not shutil.which("ip"),

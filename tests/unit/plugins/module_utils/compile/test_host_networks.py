@@ -120,6 +120,7 @@ def test_the_plan_of_a_host_has_the_same_keys_whatever_the_host_is(site):
         "manager": False,
         "rules": [],
         "default": {},
+        "vlans": [],
         "engine": {},
         "swarm": {},
         "networks": [],

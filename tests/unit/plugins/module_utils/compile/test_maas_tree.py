@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.compile.maas import maas_fabrics
+from ansible_collections.bulkhead.tiers.plugins.module_utils.compile.maas import maas_vlans
 from ansible_collections.bulkhead.tiers.plugins.module_utils.site.parse import parse_site
 from ansible_collections.bulkhead.tiers.tests.maas_server import harness
 
@@ -22,7 +22,7 @@ TIERS = {
 
 
 def compiled(tiers):
-    return maas_fabrics(parse_site({"bulkhead_tiers": tiers}, date(2027, 1, 1)), "gough")
+    return [{"name": "gough", "vlans": maas_vlans(parse_site({"bulkhead_tiers": tiers}, date(2027, 1, 1)))}]
 
 
 def test_each_tier_is_a_vlan_in_the_order_of_the_ids():

@@ -49,7 +49,7 @@ def test_a_proof_that_holds_reads_like_this(lab):
 
 def test_cells_add_up_to_the_probes(lab):
     proof = lab.proof()
-    shown = [word for line in text(proof).split("\n\n")[0].splitlines() for word in line.split()]
+    shown = [word for line in text(proof).split("\n\n", maxsplit=1)[0].splitlines() for word in line.split()]
     numbers = [int(before.replace(",", "")) for before, word in zip(shown, shown[1:]) if word in ("open", "shut")]
     assert sum(numbers) == len(proof.verdicts)
 
