@@ -13,7 +13,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
 # $(call stage,NAME,COMMAND): run COMMAND and print how long it took.
 define stage
-@printf '\n\033[1m== %s\033[0m\n' '$(1)'; start=$$SECONDS; $(2); printf '== %s: %d s\n' '$(1)' "$$((SECONDS - start))"
+@printf '\n\033[1m== %s\033[0m\n' '$(1)'; start=$$SECONDS; { $(2); } || exit; printf '== %s: %d s\n' '$(1)' "$$((SECONDS - start))"
 endef
 
 .PHONY: help
