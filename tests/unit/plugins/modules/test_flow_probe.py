@@ -49,14 +49,24 @@ def test_stop_asks_for_this_run_s_listener_alone(capsys, calls):
 
 def test_all_errors_are_told_at_once_and_nothing_is_done(capsys, calls):
     said = run(
-        capsys, mode="probe", token="two words", addresses=["10.0.3.11/24", "nowhere"], timeout=0,
+        capsys,
+        mode="probe",
+        token="two words",
+        addresses=["10.0.3.11/24", "nowhere"],
+        timeout=0,
         listen=[{"proto": "udp", "port": 0}],
-        jobs=[JOB, dict(JOB, id="a b", port=70000, dest="mon1", source="10.0.0.300")])
+        jobs=[JOB, dict(JOB, id="a b", port=70000, dest="mon1", source="10.0.0.300")],
+    )
     assert said["failed"] and not calls
     for text in [
-        "addresses[0]: got 10.0.3.11/24", "addresses[1]: got nowhere", "listen[0].port: 0 is outside 1-65535",
-        "jobs[1].port: 70000 is outside 1-65535", "jobs[1].dest: got mon1, expected an address",
-        "jobs[1].source: got 10.0.0.300", "jobs[1].id: got 'a b'", "timeout: got 0.0, expected seconds above 0",
+        "addresses[0]: got 10.0.3.11/24",
+        "addresses[1]: got nowhere",
+        "listen[0].port: 0 is outside 1-65535",
+        "jobs[1].port: 70000 is outside 1-65535",
+        "jobs[1].dest: got mon1, expected an address",
+        "jobs[1].source: got 10.0.0.300",
+        "jobs[1].id: got 'a b'",
+        "timeout: got 0.0, expected seconds above 0",
         "token: got 'two words'",
     ]:
         assert text in said["msg"]

@@ -100,10 +100,12 @@ def test_a_failure_of_the_host_is_reported_as_it_is(run, host):
     assert "no netfilter" in result["msg"]
 
 
-def test_a_shadowed_rule_is_a_warning(run):
-    # An address of its own: ansible-core tells the same warning once a process.
-    result = run(rules=[SSH, {**SSH, "rule": "deny", "from_ip": "10.9.8.7"}], _ansible_check_mode=True)
-    assert "never matches" in str(result["warnings"])
+def test_a_shadowed_rule_is_a_warning(run, monkeypatch):
+    # Where a warning of a module in this process ends up depends on what of ansible-core is loaded.
+    warnings = []
+    monkeypatch.setattr(task.RulesetModule, "warn", lambda self, text: warnings.append(text))
+    run(rules=[SSH, {**SSH, "rule": "deny", "from_ip": "10.0.0.1"}], _ansible_check_mode=True)
+    assert len(warnings) == 1 and "never matches" in warnings[0]
 
 
 def test_a_bare_off_in_yaml_is_understood(run):

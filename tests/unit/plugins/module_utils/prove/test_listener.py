@@ -22,8 +22,19 @@ SOURCE, DEST = "10.0.1.11", "10.0.3.11"
 
 def packet(proto, body, options=b""):
     words = 5 + len(options) // 4
-    header = struct.pack("!BBHHHBBH4s4s", 0x40 | words, 0, words * 4 + len(body), 0, 0, 64, proto, 0,
-                         socket.inet_aton(SOURCE), socket.inet_aton(DEST))
+    header = struct.pack(
+        "!BBHHHBBH4s4s",
+        0x40 | words,
+        0,
+        words * 4 + len(body),
+        0,
+        0,
+        64,
+        proto,
+        0,
+        socket.inet_aton(SOURCE),
+        socket.inet_aton(DEST),
+    )
     return header + options + body
 
 
@@ -65,11 +76,17 @@ def test_a_syn_and_a_question_are_read_and_pass_the_filter(options):
     assert filtered(syn) and filtered(asked)
 
 
-@pytest.mark.parametrize("data", [
-    packet(TCP, tcp(SYN_ACK)), packet(TCP, tcp(0x10)), packet(1, bytes(20)),
-    packet(UDP, udp_datagram(SOURCE, 40000, DEST, 53, b"a real request")),
-    packet(UDP, udp_datagram(SOURCE, 40000, DEST, 53, answer("run", "mgmt1/7", "mon1", SOURCE, DEST, 53))),
-], ids=["syn-ack", "ack", "icmp", "datagram", "answer"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        packet(TCP, tcp(SYN_ACK)),
+        packet(TCP, tcp(0x10)),
+        packet(1, bytes(20)),
+        packet(UDP, udp_datagram(SOURCE, 40000, DEST, 53, b"a real request")),
+        packet(UDP, udp_datagram(SOURCE, 40000, DEST, 53, answer("run", "mgmt1/7", "mon1", SOURCE, DEST, 53))),
+    ],
+    ids=["syn-ack", "ack", "icmp", "datagram", "answer"],
+)
 def test_nothing_else_is_read_or_passes_the_filter(data):
     assert read_packet("run", data) is None
     assert filtered(data) == 0
@@ -84,7 +101,7 @@ def test_a_question_of_another_run_is_not_ours():
 def test_a_packet_that_is_cut_short_is_not_read(length):
     whole = packet(UDP, udp_datagram(SOURCE, 40000, DEST, 4789, question("run", "mgmt1/7")))[:length]
     assert read_packet("run", whole) is None or length >= 20 + 8 + len("bhq run ")
-    assert read_packet("run", packet(TCP, tcp(SYN))[:min(length, 33)]) is None
+    assert read_packet("run", packet(TCP, tcp(SYN))[: min(length, 33)]) is None
 
 
 @pytest.mark.parametrize("payload", [b"", b"odd", b"even", bytes(range(255))])
