@@ -70,3 +70,7 @@ integration: setup
 .PHONY: molecule
 molecule: setup
 	$(call stage,molecule,tests/molecule)
+
+.PHONY: changelog
+changelog: setup ## write CHANGELOG.md anew from changelogs/fragments
+	@antsibull-changelog release --refresh --update-existing
