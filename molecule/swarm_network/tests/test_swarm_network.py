@@ -15,11 +15,11 @@ testinfra_hosts = ["ansible://scratch12"]
 def fixture_arguments():
     """The arguments of the last task in converge.yml."""
     with open("converge.yml", encoding="utf-8") as file:
-        return yaml.safe_load(file)[1]["tasks"][0]["bulkhead.tiers.swarm_network"]
+        return yaml.safe_load(file)[2]["tasks"][0]["bulkhead.tiers.swarm_network"]
 
 
 def apply(host, arguments, check=True):
-    return host.ansible("bulkhead.tiers.swarm_network", arguments, check=check, diff=True)
+    return host.ansible("bulkhead.tiers.swarm_network", json.dumps(arguments), check=check, diff=True)
 
 
 def inspect(host, name):

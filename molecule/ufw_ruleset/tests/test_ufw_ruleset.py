@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import yaml
 
@@ -17,7 +19,7 @@ def fixture_arguments():
 
 def apply(host, arguments, check=True):
     """The module's answer, by default of a run that changes nothing."""
-    return host.ansible("bulkhead.tiers.ufw_ruleset", arguments, check=check, diff=True)
+    return host.ansible("bulkhead.tiers.ufw_ruleset", json.dumps(arguments), check=check, diff=True)
 
 
 def test_ufw_lists_every_rule(host):
