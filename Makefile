@@ -71,6 +71,10 @@ integration: setup
 molecule: setup
 	$(call stage,molecule,tests/molecule)
 
+.PHONY: bench
+bench: setup ## speed, beside the peers, on hosts of the lab that belong to no tier
+	$(call stage,bench,tests/bench)
+
 .PHONY: changelog
 changelog: setup ## write CHANGELOG.md anew from changelogs/fragments
 	@antsibull-changelog release --refresh --update-existing
