@@ -63,8 +63,12 @@ sanity: setup
 unit: setup
 	$(call stage,unit,PYTHONPATH=$(venv)/collections python -m pytest -q tests/unit)
 
+.PHONY: engine
+engine: ## a Docker Engine on this machine, and the tools that come with it
+	@roles/lab/files/ensure-engine
+
 .PHONY: integration
-integration: setup
+integration: setup engine
 	$(call stage,integration,PYTHONPATH=$(venv)/collections python -m pytest -q tests/integration)
 
 .PHONY: molecule
