@@ -7,6 +7,7 @@ offers it to a client in the form of an ``http.client`` connection; `Server` put
 
 from __future__ import annotations
 
+import email
 import http.server
 import json
 import re
@@ -127,16 +128,26 @@ def _unauthorised(text: str) -> Reply:
 
 
 def _form(headers: dict, body: str) -> Optional[dict]:
-    """Urlencoded or JSON as ``{name: text}``; None for JSON that is none."""
+    """Urlencoded, JSON or multipart (which MAAS's OpenAPI names) as ``{name: text}``; None for a broken one."""
     if not body:
         return {}
-    if "json" in headers.get("content-type", "") or body.startswith("{"):
+    kind = headers.get("content-type", "")
+    if kind.startswith("multipart/form-data"):
+        return _multipart(kind, body)
+    if "json" in kind or body.startswith("{"):
         try:
             decoded = json.loads(body)
         except ValueError:
             return None
         return {name: _text(value) for name, value in decoded.items()}
     return dict(parse_qsl(body, keep_blank_values=True))
+
+
+def _multipart(kind: str, body: str) -> Optional[dict]:
+    message = email.message_from_string("Content-Type: %s\r\n\r\n%s" % (kind, body))
+    if not message.is_multipart():
+        return None
+    return {part.get_param("name", header="content-disposition"): part.get_payload() for part in message.get_payload()}
 
 
 def _text(value: Any) -> str:

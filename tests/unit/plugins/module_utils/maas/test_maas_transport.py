@@ -6,6 +6,7 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import socket
+import time
 
 import pytest
 
@@ -227,3 +228,13 @@ def test_a_ca_path_that_is_missing_or_no_certificate_is_named(tmp_path):
         Client(Endpoint.parse("https://maas", ca_path=str(tmp_path / "junk.pem")), ApiKey.parse("a:b:c")).get(
             "fabrics/"
         )
+
+
+def test_the_stand_in_takes_multipart_as_maas_does_and_refuses_a_broken_one():
+    front = harness.front()
+    kind = "multipart/form-data; boundary=x"
+    whole = '--x\r\nContent-Disposition: form-data; name="name"\r\n\r\ngough\r\n--x--\r\n'
+    for body, status in ((whole, 200), ("no parts at all", 400)):
+        headers = {"authorization": ApiKey.parse(front.key).header(time.time()), "content-type": kind}
+        assert front.answer("POST", "/MAAS/api/2.0/fabrics/", headers, body).status == status
+    assert [fabric["name"] for fabric in front.region.fabrics.values()][-1] == "gough"
