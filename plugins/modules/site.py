@@ -126,6 +126,19 @@ ansible_facts:
             tier: swarm_workers
             default_addr_pool: [172.29.0.0/16]
             subnet_size: 24
+        stacks:
+          description: >-
+            The stacks that the host deploys: the Compose stacks of its tiers, and on the Swarm's first manager the Swarm's.
+          type: list
+          elements: dict
+          returned: success
+          sample: [{name: shop, kind: swarm, files: [stacks/shop.yml]}]
+        stack_lint:
+          description: >-
+            What M(bulkhead.tiers.stack_lint) takes to check all stacks of the site together, as C(stacks), C(networks),
+            C(reserved) and C(require). The same on every host; empty for a site without stacks.
+          type: dict
+          returned: success
 plan:
   description: The plan of the whole site as data.
   returned: when O(report=true)

@@ -13,8 +13,8 @@ description:
     declared.
   - Every field that O(networks) states is compared exactly; a field that it does not state is left as it is.
   - Docker cannot change a network. A difference is therefore an error, unless O(recreate) allows to remove the network
-    and to make it again. What the engine fills in by itself (VXLAN ids, the IPAM driver, a gateway that was not given)
-    is no difference.
+    and to make it again, with or without moving what uses it meanwhile. What the engine fills in by itself (VXLAN ids,
+    the IPAM driver, a gateway that was not given) is no difference.
   - All mistakes, in the input and between the input and the engine, are reported at once, before anything is touched.
     Among them are overlaps with any other network of the engine, which Docker itself accepts silently for overlays.
   - Every network that is created gets the label C(bulkhead.tiers.managed=true). Networks that exist without it may be
@@ -26,8 +26,7 @@ attributes:
   check_mode:
     support: full
     details:
-      - Containers that are attached to an overlay on other nodes are known to the swarm alone; check mode cannot
-        foresee that it will refuse a removal because of them.
+      - With O(recreate=migrate) it lists every service and container that a migration would touch.
   diff_mode:
     support: full
   idempotent:
@@ -51,8 +50,9 @@ options:
       state:
         description:
           - V(present) makes sure that the network is there and as stated.
-          - V(absent) removes it, whoever created it. A network that a service or a container uses is not removed, and
-            neither is one that a stopped container needs for its next start; the error names them.
+          - V(absent) removes it, whoever created it. A network that a service or a container of any node uses is not
+            removed, and neither is one that a stopped container of this node needs for its next start; the error names
+            them.
         type: str
         choices: [present, absent]
         default: present
@@ -120,12 +120,32 @@ options:
       - V(never) fails and says how it differs.
       - V(if_unused) removes it and makes it again, taking over what O(networks) leaves open; it fails where a service
         or a container uses the network. From then on the network carries the ownership label.
+      - V(migrate) does the same where nothing uses the network. Otherwise everything on it moves to a temporary network
+        and, once the network is made again, back. Each gets the next network before it leaves the last one, so that all
+        can reach each other at every moment. Services are updated four times, each time at the pace of their own
+        C(update_config), with their aliases; a service of more than one replica that has a health check serves on.
+        Containers that are attached by hand are connected and disconnected with their aliases, links and addresses; they
+        lose their MAC address, their address for the time between, and addresses outside of the new subnet.
+      - Networks are migrated one at a time, in the order of O(networks). It refuses, before anything is touched, services
+        that are jobs, that have a failed update or that lack running tasks, and containers of other nodes that are
+        attached by hand.
+      - A migration that was interrupted is finished by the next run with V(migrate); the error says where it stands. The
+        temporary network, V(NAME-moving), carries the label C(bulkhead.tiers.migrates).
     type: str
-    choices: [never, if_unused]
+    choices: [never, if_unused, migrate]
     default: never
+  temporary_subnet:
+    description:
+      - The subnets of the temporary networks of O(recreate=migrate), as CIDRs. Networks that are migrated in one call use
+        them one after the other.
+      - Without it the swarm (for a bridge, the engine) takes one from its own pool.
+    type: list
+    elements: str
   wait_timeout:
     description:
       - How many seconds a removal may wait until the tasks of services that are just going away have ended.
+      - In a migration also how many seconds each task of a rolling update may take, beside the update's own delay and
+        monitoring time and the service's stop grace period.
     type: int
     default: 60
 seealso:
@@ -164,6 +184,15 @@ EXAMPLES = r"""
       - {name: shop-private, subnet: 172.30.9.0/24}
     recreate: if_unused
 
+- name: Move a network in use to another subnet, and see first what that touches
+  bulkhead.tiers.swarm_network:
+    networks:
+      - {name: shop-private, subnet: 172.30.9.0/24}
+    recreate: migrate
+    temporary_subnet: [172.30.255.0/24]
+  check_mode: true
+  diff: true
+
 - name: Remove a network
   bulkhead.tiers.swarm_network:
     networks:
@@ -186,6 +215,51 @@ recreated:
   returned: success
   type: list
   elements: str
+migrated:
+  description: The names of the networks whose users were moved to a new one, or would be in check mode.
+  returned: success
+  type: list
+  elements: str
+migrations:
+  description: What each migration touches, in the order of O(networks).
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    network:
+      description: The network's name.
+      type: str
+    temporary:
+      description: The name of the temporary network.
+      type: str
+    resumed:
+      description: Whether an earlier run began it.
+      type: bool
+    services:
+      description: The services that are updated.
+      type: list
+      elements: str
+    containers:
+      description: The containers of this node that are connected and disconnected.
+      type: list
+      elements: dict
+      contains:
+        name:
+          description: The name.
+          type: str
+        aliases:
+          description: The aliases that it keeps.
+          type: list
+          elements: str
+        addresses:
+          description: The addresses that it keeps.
+          type: list
+          elements: str
+        lost:
+          description: What it cannot keep.
+          type: list
+          elements: str
+          sample: ["its address 172.30.1.9 until it is back", "its MAC address"]
 networks:
   description: The networks that were asked to be present, in the order of O(networks).
   returned: success
@@ -264,7 +338,8 @@ def main():
             **CONNECTION_ARGUMENTS,
             "networks": {"type": "list", "elements": "dict", "default": [], "options": NETWORK_ARGUMENTS},
             "purge": {"type": "bool", "default": False},
-            "recreate": {"type": "str", "choices": ["never", "if_unused"], "default": "never"},
+            "recreate": {"type": "str", "choices": ["never", "if_unused", "migrate"], "default": "never"},
+            "temporary_subnet": {"type": "list", "elements": "str"},
             "wait_timeout": {"type": "int", "default": 60},
         },
         required_together=CONNECTION_TOGETHER,

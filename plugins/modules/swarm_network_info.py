@@ -119,10 +119,26 @@ networks:
       description: Whether the network carries the ownership label.
       type: bool
     users:
-      description: The containers of this host, running or not, and (on a manager) the services that use the network.
+      description:
+        - The containers of this host, running or not, that use the network, and on a manager the services and the
+          containers of other nodes that were attached by hand.
       type: list
       elements: str
-      sample: [container redis, service shop_api]
+      sample: [container redis, "container 27314dea5385 on swarm3", service shop_api]
+    used:
+      description:
+        - How many IPv4 addresses are in use. For an overlay these are those of tasks, of containers attached by hand and
+          of services, and one for each node that takes part; null where this is no manager.
+      type: int
+    usable:
+      description: How many IPv4 addresses there are, without the gateway; null where the network has no subnet.
+      type: int
+    stack:
+      description: The stack that made the network; null for all others.
+      type: str
+    orphan:
+      description: Whether the stack that made the network has no service any more. Only a manager knows.
+      type: bool
     addresses:
       description: The addresses of the containers that run on this host, by container name.
       type: dict

@@ -3,18 +3,20 @@
 
 from __future__ import annotations
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.compile.docker_user import host_docker
 from ansible_collections.bulkhead.tiers.plugins.module_utils.compile.maas import maas_vlans
 from ansible_collections.bulkhead.tiers.plugins.module_utils.compile.networks import (
     engine_settings,
     host_networks,
     swarm_settings,
 )
+from ansible_collections.bulkhead.tiers.plugins.module_utils.compile.stacks import host_stacks, lint_arguments
 from ansible_collections.bulkhead.tiers.plugins.module_utils.compile.ufw import DEFAULTS, host_rules
 from ansible_collections.bulkhead.tiers.plugins.module_utils.site.model import Problem, SiteError
 
 
 def host_plan(site, hostname, tiers, gateway):
-    """{tiers, gateway, manager, rules, default, vlans, networks, engine, swarm} of a host.
+    """{tiers, gateway, manager, rules, default, docker, vlans, networks, engine, swarm} of a host.
 
     hostname: the inventory's; tiers: the names of the tiers that the host is in; gateway: whether it is a router. A
     host that is neither in a tier nor a router gets the same keys with nothing in them. Raises SiteError for a Swarm
@@ -39,8 +41,11 @@ def host_plan(site, hostname, tiers, gateway):
         "manager": manager,
         "rules": host_rules(site, tiers, gateway) if concerned else [],
         "default": dict(DEFAULTS) if concerned else {},
+        "docker": host_docker(site, tiers, gateway) if concerned else {},
         "vlans": maas_vlans(site) if concerned else [],
         "networks": host_networks(site, tiers, hostname),
         "engine": engine_settings(site) if concerned else {},
         "swarm": swarm_settings(site, tiers, hostname),
+        "stacks": host_stacks(site, tiers, hostname),
+        "stack_lint": lint_arguments(site) if concerned else {},
     }

@@ -19,17 +19,19 @@ _RESERVED_POOLS = {"engine": "what every engine takes for itself", "swarm": "wha
 
 def plan_text(site, hosts_by_tier=None):
     """The whole plan. hosts_by_tier: {group: [hosts]}, to say whom rules are for; only a note, never policy."""
-    parts = [_summary(site), _addresses(site), _networks(site), _matrix(site), _invariants(site), _warnings(site)]
+    parts = [_summary(site), _addresses(site), _networks(site), _stacks(site)]
+    parts += [_matrix(site), _invariants(site), _warnings(site)]
     parts += _rules(site, hosts_by_tier or {})
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def plan_json(site):
-    """The same as data: {tiers, pools, networks, flows, never, matrix, warnings, default, engine, rules}."""
+    """The same as data: {tiers, pools, networks, stacks, flows, never, matrix, warnings, default, engine, rules}."""
     return {
         "tiers": {tier.name: _tier_json(tier) for tier in site.tiers.values()},
         "pools": {name: [str(net) for net in nets] for name, nets in site.pools.items()},
         "networks": {network.name: _network_json(network) for network in site.networks.values()},
+        "stacks": {stack.name: _stack_json(stack) for stack in site.stacks.values()},
         "flows": [_flow_json(flow) for flow in site.flows],
         "never": [_flow_json(flow) for flow in site.never],
         "matrix": [
@@ -76,6 +78,15 @@ def _network_json(network):
     }
 
 
+def _stack_json(stack):
+    return {
+        "kind": stack.kind,
+        "files": list(stack.files),
+        "on": list(stack.tiers),
+        "require": {pattern: list(zones) for pattern, zones in stack.demands.items()},
+    }
+
+
 def _flow_json(flow):
     return {
         "path": flow.path,
@@ -103,6 +114,7 @@ def _summary(site):
         (len(site.flows), "flow"),
         (len(site.never), "invariant"),
         (len(site.networks), "Docker network"),
+        (len(site.stacks), "stack"),
     ]
     return "SITE  %s" % ", ".join(_count(number, noun) for number, noun in counts)
 
@@ -188,6 +200,15 @@ def _network_text(site, network):
     words += ["gateway %s" % network.gateway] if network.gateway else []
     words += ["%d addresses" % len(network.addresses)] if network.addresses else []
     return ", ".join(words + ([] if network.settled else ["not pinned yet"]))
+
+
+def _stacks(site):
+    rows = []
+    for stack in site.stacks.values():
+        words = ["on %s" % ", ".join(stack.tiers or list(site.swarm.managers)[:1])]
+        words += ["%s in zones %s" % (pattern, ", ".join(zones)) for pattern, zones in stack.demands.items()]
+        rows.append([stack.kind, stack.name, ", ".join(stack.files), "; ".join(words)])
+    return "%s\n%s" % (_heading("STACKS"), _table(["kind", "name", "file", ""], rows)) if rows else ""
 
 
 def _matrix(site):

@@ -154,13 +154,34 @@ class Engine:
         """GET /containers/json?all=1: running, stopped and never started ones, with their networks."""
         return self._call("list containers", self._api.containers, all=True)
 
+    def container(self, container_id: str) -> dict:
+        """GET /containers/{id}/json."""
+        return self._call(f"show container {container_id[:12]}", self._api.inspect_container, container_id)
+
     def services(self) -> list:
         """GET /services (managers only)."""
         return self._call("list services", self._api.services)
 
+    def service(self, service_id: str) -> dict:
+        """GET /services/{id} (managers only), without the engine's defaults: it can be written back as it is."""
+        return self._call(f"show service {service_id}", self._api.inspect_service, service_id)
+
     def tasks(self) -> list:
         """GET /tasks (managers only); containers that were attached by hand have none here."""
         return self._call("list tasks", self._api.tasks)
+
+    def tasks_of(self, service_id: str) -> list:
+        """GET /tasks of one service."""
+        return self._call("list tasks", self._api.tasks, filters={"service": service_id})
+
+    def attachments(self) -> list:
+        """GET /tasks of the runtime "attachment" (managers only): the swarm's containers that were attached by hand,
+        whatever node they are on. Tried on 20.10 and 26.1."""
+        return self._call("list attachments", self._api.tasks, filters={"runtime": ["attachment"]})
+
+    def nodes(self) -> list:
+        """GET /nodes (managers only)."""
+        return self._call("list nodes", self._api.nodes)
 
     def create_network(self, name: str, **body) -> str:
         """POST /networks/create; the new network's id. A second network of the same name is refused (HTTP 409)."""
@@ -170,6 +191,35 @@ class Engine:
     def remove_network(self, network_id: str, name: str) -> None:
         """DELETE /networks/{id}; ``name`` is for the message alone."""
         self._call(f"remove network {name}", self._api.remove_network, network_id)
+
+    def connect(self, container_id: str, network_id: str, name: str, **settings) -> None:
+        """POST /networks/{id}/connect; ``settings`` are the SDK's words for the endpoint. HTTP 409 where it is on it."""
+        connect = self._api.connect_container_to_network
+        self._call(f"connect container {name}", connect, container_id, network_id, **settings)
+
+    def disconnect(self, container_id: str, network_id: str, name: str) -> None:
+        """POST /networks/{id}/disconnect."""
+        disconnect = self._api.disconnect_container_from_network
+        self._call(f"disconnect container {name}", disconnect, container_id, network_id)
+
+    def update_service(self, service_id: str, version: int, spec: dict) -> None:
+        """POST /services/{id}/update with a whole spec, whose networks are those of the task template.
+
+        A ``version`` that is not the live one is refused (recorded: HTTP 500, "update out of sequence").
+        """
+        self._call(
+            f"update service {spec['Name']}",
+            self._api.update_service,
+            service_id,
+            version,
+            task_template=spec["TaskTemplate"],
+            name=spec["Name"],
+            labels=spec.get("Labels"),
+            mode=spec.get("Mode"),
+            update_config=spec.get("UpdateConfig"),
+            rollback_config=spec.get("RollbackConfig"),
+            endpoint_spec=spec.get("EndpointSpec"),
+        )
 
     def _call(self, doing: str, function, *args, **kwargs):
         with engine_errors(self.url, doing):

@@ -3,15 +3,23 @@
 
 from __future__ import annotations
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker import apply as applying
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.client import Engine
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.apply import settle
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.errors import Failure, Refused
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import (
-    describe,
-    read_node,
-    read_usage,
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.migrate import describe_migration, parse_cidrs
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import describe, read_node, read_usage
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.move import carry_out
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.plan import (
+    Plan,
+    in_use,
+    make_plan,
+    with_migrations,
 )
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.plan import Plan, in_use, make_plan
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.reading import (
+    read_networks,
+    read_pools,
+    read_users,
+    with_endpoints,
+)
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.render import render
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.request import parse_requests
 
@@ -25,40 +33,47 @@ def converge(open_engine, params: dict, check_mode: bool) -> dict:
     try:
         engine = open_engine()
         # The list first: without a quorum it lacks the overlays, and then the info that follows says so.
-        networks = applying.read_networks(engine)
-        node = read_node(engine.info())
+        networks = read_networks(engine)
+        info = engine.info()
+        node = read_node(info)
     except Failure as failure:
         if mistakes:
             raise Refused(mistakes) from failure
         raise
     if node.is_manager:
-        networks = applying.settle(engine, networks, [request.name for request in requests])
+        networks = settle(engine, networks, [request.name for request in requests])
+    cidrs, more = parse_cidrs(params["temporary_subnet"])
+    mistakes += more
     plan, more = make_plan(requests, networks, node, params["purge"], params["recreate"])
     mistakes += more
-    if plan.removals:
-        mistakes += in_use(plan, _usage(engine, node))
+    if plan.removals or plan.migrations:
+        users = read_users(engine, node)
+        if params["recreate"] == "migrate":
+            users = with_endpoints(engine, users, plan.touched)
+            plan, more = with_migrations(plan, users, node, networks, cidrs, read_pools(info)["swarm"])
+            mistakes += more
+        mistakes += in_use(plan, read_usage(users))
     if mistakes:
         raise Refused(mistakes)
     if not (plan.empty or check_mode):
-        networks = applying.apply(engine, plan, node, params["wait_timeout"])
+        networks = carry_out(engine, plan, node, params["wait_timeout"])
     return _result(plan, networks)
-
-
-def _usage(engine: Engine, node):
-    return read_usage(engine.containers(), engine.services() if node.is_manager else None)
 
 
 def _result(plan: Plan, networks: list) -> dict:
     """The module's result. ``networks`` is the live state; in check mode it lacks what would be made."""
-    live = {network.id: network for network in networks}
     gone = {network.id for path, network in plan.removals}
-    by_name = {network.name: network for network in live.values() if network.id not in gone}
-    wanted = sorted(plan.creations + plan.kept, key=lambda pair: pair[0].index)
+    gone |= {migration.former.id for migration in plan.migrations if migration.former}
+    by_name = {network.name: network for network in networks if network.id not in gone}
+    migrated = tuple((migration.request, migration.wanted) for migration in plan.migrations)
+    wanted = sorted(plan.creations + plan.kept + migrated, key=lambda pair: pair[0].index)
     return {
         "changed": not plan.empty,
         "created": plan.created_names,
         "removed": plan.removed_names,
         "recreated": plan.recreated_names,
+        "migrated": plan.migrated_names,
+        "migrations": [describe_migration(migration) for migration in plan.migrations],
         "networks": [describe(by_name.get(network.name, network)) for request, network in wanted],
         "diff": render(plan),
     }

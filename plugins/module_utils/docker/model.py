@@ -20,8 +20,12 @@ ENGINE_FILLED_OPTIONS = frozenset(
         "com.docker.network.enable_ipv6",
     }
 )
+# On the temporary network of a migration: the name of the network that it stands in for.
+MIGRATES_LABEL = "bulkhead.tiers.migrates"
 # The engine labels the containers that it runs for the swarm.
 TASK_LABEL = "com.docker.swarm.task.id"
+# `docker stack deploy` labels everything that it makes.
+STACK_LABEL = "com.docker.stack.namespace"
 # A task in one of these states holds no address any more (Engine API, Task.Status.State).
 TERMINAL_TASK_STATES = frozenset({"complete", "shutdown", "failed", "rejected", "remove", "orphaned"})
 
@@ -108,21 +112,38 @@ class Node:
 
 @dataclass(frozen=True)
 class Usage:
-    """Who uses networks: ``containers`` and ``services`` map a network's id to names.
+    """Who uses networks: ``containers``, ``services`` and ``foreign`` map a network's id to names.
 
-    Containers that were never started stand under the network's name instead.
+    Containers that were never started stand under the network's name instead. ``foreign`` are the containers of other
+    nodes that are attached by hand, as "ID on NODE".
     """
 
     containers: dict
     services: dict
+    foreign: dict
 
     def of(self, network: Network) -> list:
         """Texts such as ``container web`` and ``service shop_api``, sorted."""
         containers = self.containers.get(network.id, set()) | self.containers.get(network.name, set())
         return sorted(
-            [f"container {name}" for name in containers]
+            [f"container {name}" for name in containers | self.foreign.get(network.id, set())]
             + [f"service {name}" for name in self.services.get(network.id, set())]
         )
+
+
+@dataclass(frozen=True)
+class Users:
+    """The engine's answers that name who uses its networks: GET /containers/json?all=1, /services, /tasks, /tasks of
+    the runtime "attachment" (containers of any node that were attached by hand) and /nodes.
+
+    ``services`` is None on a node that is no manager; the other lists of the swarm are empty there.
+    """
+
+    containers: list
+    services: list | None = None
+    tasks: list = ()
+    attachments: list = ()
+    nodes: list = ()
 
 
 def read_node(info: dict) -> Node:
@@ -186,27 +207,68 @@ def _read_subnets(config: list):
         )
 
 
-def read_usage(containers: list, services: list | None) -> Usage:
-    """Who uses which network, from GET /containers/json?all=1 and GET /services (None where this is no manager).
+def container_name(container: dict) -> str:
+    """The name of one container of GET /containers/json."""
+    return container["Names"][0].lstrip("/") if container.get("Names") else container["Id"][:12]
+
+
+def endpoints(container: dict):
+    """(network, endpoint) pairs of a container; the network's id, or its name where it has no id yet.
+
+    One that was never started has no network id (recorded: ``"NetworkID": ""``), but for an overlay that it was
+    connected to by id: that one stands under its id.
+    """
+    for name, end in ((container.get("NetworkSettings") or {}).get("Networks") or {}).items():
+        yield end.get("NetworkID") or name, end
+
+
+def service_networks(spec: dict) -> list:
+    """The ids of the networks of a service's spec."""
+    # Old clients write the networks beside the task template, newer ones into it.
+    ends = (spec.get("Networks") or []) + ((spec.get("TaskTemplate") or {}).get("Networks") or [])
+    return [end["Target"] for end in ends]
+
+
+def read_usage(users: Users) -> Usage:
+    """Who uses which network.
 
     On a manager the tasks' containers do not count: either their service does, or it was removed and they are about
     to end.
-    A stopped container counts: without its network it could not be started again. One that was never started has no
-    network id yet (recorded: ``"NetworkID": ""``) and is found by the network's name.
+    A stopped container counts: without its network it could not be started again.
     """
     by_container, by_service = {}, {}
-    for container in containers:
-        if services is not None and TASK_LABEL in (container.get("Labels") or {}):
+    for container in users.containers:
+        if users.services is not None and TASK_LABEL in (container.get("Labels") or {}):
             continue
-        name = container["Names"][0].lstrip("/") if container.get("Names") else container["Id"][:12]
-        for network_name, end in ((container.get("NetworkSettings") or {}).get("Networks") or {}).items():
-            by_container.setdefault(end.get("NetworkID") or network_name, set()).add(name)
-    for service in services or ():
-        spec = service["Spec"]
-        # Old clients write the networks beside the task template, newer ones into it.
-        for network in (spec.get("Networks") or []) + ((spec.get("TaskTemplate") or {}).get("Networks") or []):
-            by_service.setdefault(network["Target"], set()).add(spec["Name"])
-    return Usage(by_container, by_service)
+        for network, _end in endpoints(container):
+            by_container.setdefault(network, set()).add(container_name(container))
+    for service in users.services or ():
+        for network in service_networks(service["Spec"]):
+            by_service.setdefault(network, set()).add(service["Spec"]["Name"])
+    return Usage(by_container, by_service, _foreign(users))
+
+
+def _foreign(users: Users) -> dict:
+    """{network id: {"ID on NODE"}} of the containers of other engines that are attached by hand.
+
+    Each has a task of its own, which GET /tasks shows only where the runtime "attachment" is asked for.
+    """
+    own = {container["Id"] for container in users.containers}
+    nodes = {node["ID"]: (node.get("Description") or {}).get("Hostname") or node["ID"] for node in users.nodes}
+    result = {}
+    for task in users.attachments:
+        container = task["Spec"]["NetworkAttachmentSpec"]["ContainerID"]
+        if ended(task) or container in own:
+            continue
+        for end in task["Spec"].get("Networks") or ():
+            place = f"{container[:12]} on {nodes.get(task.get('NodeID'), 'another node')}"
+            result.setdefault(end["Target"], set()).add(place)
+    return result
+
+
+def ended(task: dict) -> bool:
+    """Whether a task of GET /tasks holds no address any more."""
+    return (task.get("Status") or {}).get("State") in TERMINAL_TASK_STATES
 
 
 def tasks_on(tasks: list, network_ids) -> list:
@@ -215,8 +277,7 @@ def tasks_on(tasks: list, network_ids) -> list:
     return sorted(
         task["ID"]
         for task in tasks
-        if (task.get("Status") or {}).get("State") not in TERMINAL_TASK_STATES
-        and any(end["Network"]["ID"] in wanted for end in task.get("NetworksAttachments") or [])
+        if not ended(task) and any(end["Network"]["ID"] in wanted for end in task.get("NetworksAttachments") or [])
     )
 
 

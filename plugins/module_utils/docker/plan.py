@@ -3,7 +3,8 @@
 
 Docker has no call that changes a network. A difference is therefore of one of two kinds: it needs a new network of
 the same name (every field of FIELDS), or it is the engine's own doing and ignored (model.ENGINE_FILLED_OPTIONS, the
-IPAM driver, a gateway that nobody asked for). None can be mended in place.
+IPAM driver, a gateway that nobody asked for). None can be mended in place. Where the network is in use, the way to a
+new one is a migration, see ``migrate``.
 """
 
 from __future__ import annotations
@@ -11,13 +12,24 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.errors import Mistake
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.migrate import (
+    Migration,
+    forbidden,
+    former_of,
+    temporaries,
+    temporary_network,
+    with_users,
+)
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import (
+    MIGRATES_LABEL,
     RESERVED_NAMES,
     Network,
     Node,
     Subnet,
     Usage,
+    Users,
     overlaps,
+    read_usage,
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.request import Request
 
@@ -184,19 +196,31 @@ def _kept_subnets(request: Request, live: Network) -> tuple:
 
 @dataclass(frozen=True)
 class Plan:
-    """What has to be done, in this order: take ``removals`` away, then make ``creations``.
+    """What has to be done, in this order: take ``removals`` away, go through ``migrations``, make ``creations``.
 
-    A recreation stands in both. ``removals`` are (path, Network) pairs, ``creations`` are (Request, Network) pairs,
-    ``kept`` are (Request, Network) pairs that are right already.
+    A recreation stands in the first and the last. ``removals`` are (path, Network) pairs, ``creations`` are (Request,
+    Network) pairs, ``kept`` are (Request, Network) pairs that are right already, ``migrations`` are migrate.Migration.
     """
 
     removals: tuple
     creations: tuple
     kept: tuple
+    migrations: tuple = ()
 
     @property
     def empty(self) -> bool:
-        return not self.removals and not self.creations
+        return not self.removals and not self.creations and not self.migrations
+
+    @property
+    def touched(self) -> set:
+        """The ids and names of the networks that go away or are migrated."""
+        networks = [network for path, network in self.removals]
+        networks += [end for item in self.migrations for end in (item.former, item.wanted, item.temporary) if end]
+        return {network.name for network in networks} | {network.id for network in networks}
+
+    @property
+    def migrated_names(self) -> list:
+        return sorted(migration.name for migration in self.migrations)
 
     @property
     def removed_names(self) -> list:
@@ -215,13 +239,15 @@ class Plan:
 def make_plan(requests: list, networks: list, node: Node, purge: bool, recreate: str) -> tuple:
     """(Plan, mistakes) for requests against the live networks. Requests that are not sound only count as names.
 
-    Who uses a network is not looked at here: see ``in_use``. ``recreate`` is ``never`` or ``if_unused``.
+    Who uses a network is not looked at here: see ``in_use`` and ``with_migrations``. ``recreate`` is ``never``,
+    ``if_unused`` or ``migrate``; of the last only migrations that an earlier run began are migrations here.
     """
     mistakes = list(_wrong_node(requests, networks, node, purge))
+    moving = temporaries(networks)
     by_name = {}
     for network in networks:
         by_name.setdefault(network.name, []).append(network)
-    removals, creations, kept = [], [], []
+    removals, creations, kept, migrations = [], [], [], []
     for request in (request for request in requests if request.sound):
         live = by_name.get(request.name, [])
         if len(live) > 1:
@@ -234,6 +260,8 @@ def make_plan(requests: list, networks: list, node: Node, purge: bool, recreate:
                     "remove all but one: docker network rm ID",
                 )
             )
+        elif request.present and request.name in moving:
+            _plan_resumed(request, live[0] if live else None, moving[request.name], recreate, migrations, mistakes)
         elif request.present:
             _plan_present(request, live[0] if live else None, recreate, (removals, creations, kept), mistakes)
         elif live:
@@ -243,9 +271,9 @@ def make_plan(requests: list, networks: list, node: Node, purge: bool, recreate:
         removals.extend(
             ("purge", network)
             for network in sorted(networks, key=lambda network: network.name)
-            if _purgeable(network, node) and network.name not in named
+            if _purgeable(network, node) and not named & {network.name, network.labels.get(MIGRATES_LABEL)}
         )
-    plan = Plan(tuple(removals), tuple(creations), tuple(kept))
+    plan = Plan(tuple(removals), tuple(creations), tuple(kept), tuple(migrations))
     mistakes.extend(_live_overlaps(plan, networks))
     return plan, mistakes
 
@@ -259,7 +287,7 @@ def _plan_present(request, live, recreate, lists, mistakes) -> None:
     if not differences:
         kept.append((request, live))
     # A pending network of our own carries nothing: an earlier run was cut off before it could take it back.
-    elif recreate == "if_unused" or (live.pending and live.managed):
+    elif recreate != "never" or (live.pending and live.managed):
         removals.append((request.path, live))
         creations.append((request, target(request, live)))
     else:
@@ -270,9 +298,27 @@ def _plan_present(request, live, recreate, lists, mistakes) -> None:
                     f"{difference.live} on the live network '{live.name}'",
                     difference.wanted,
                     "Docker cannot change a network: set recreate: if_unused to have it removed and "
-                    "made again where nothing uses it, or write what is there",
+                    "made again where nothing uses it, recreate: migrate to move what uses it meanwhile, "
+                    "or write what is there",
                 )
             )
+
+
+def _plan_resumed(request, live, temporary, recreate, migrations, mistakes) -> None:
+    """A temporary network is there: an earlier run was cut off. Where it stands shows in what else is there."""
+    if recreate != "migrate":
+        mistakes.append(
+            Mistake(
+                f"{request.path}.name",
+                f"'{request.name}' with its temporary network '{temporary.name}', which an interrupted migration left",
+                "a finished migration",
+                "set recreate: migrate to have it finished",
+            )
+        )
+        return
+    former = live if live and drift(request, live) else None
+    wanted = live if live and not former else target(request, live or former_of(temporary))
+    migrations.append(Migration(request, former, wanted, temporary))
 
 
 def _plan_absent(request, live, removals, mistakes) -> None:
@@ -327,14 +373,67 @@ def _node_remedy(node: Node) -> str:
     return "run it on a manager"
 
 
+def with_migrations(plan: Plan, users: Users, node: Node, networks: list, cidrs: tuple, pools: list) -> tuple:
+    """(Plan, mistakes): recreations of networks in use as migrations, and everybody who is on them.
+
+    ``cidrs``: the subnets of temporary networks, empty for the engine's choice; ``pools``: the swarm's.
+    """
+    usage = read_usage(users)
+    live = {network.name: network for path, network in plan.removals}
+    fresh = [
+        Migration(request, live[network.name], network, temporary_network(live[network.name], cidrs, True))
+        for request, network in plan.creations
+        if network.name in live and not live[network.name].pending and usage.of(live[network.name])
+    ]
+    names = {migration.name for migration in fresh}
+    migrations = tuple(
+        with_users(migration, users)
+        for migration in sorted([*plan.migrations, *fresh], key=lambda migration: migration.request.index)
+    )
+    mistakes = [
+        mistake for migration in migrations for mistake in forbidden(migration, users, networks, node, pools)
+    ] + list(_out_of_order(migrations))
+    return (
+        Plan(
+            tuple((path, network) for path, network in plan.removals if network.name not in names),
+            tuple((request, network) for request, network in plan.creations if network.name not in names),
+            plan.kept,
+            migrations,
+        ),
+        mistakes,
+    )
+
+
+def _out_of_order(migrations: tuple):
+    """Migrations go one at a time: none can take the addresses of another one that has not moved yet."""
+    owned = [(cidr, (migration, False)) for migration in migrations for cidr in migration.wanted.cidrs]
+    owned += [
+        (cidr, (migration, True)) for migration in migrations if migration.former for cidr in migration.former.cidrs
+    ]
+    for pair in overlaps(owned):
+        new = next((end for end in pair if not end[1][1]), None)
+        old = next((end for end in pair if end[1][1]), None)
+        if new and old and old[1][0].request.index > new[1][0].request.index:
+            yield Mistake(
+                f"{new[1][0].request.path}.subnet",
+                str(new[0]),
+                f"a subnet apart from the live network '{old[1][0].name}' with {old[0]}, which is migrated later",
+                f"put '{old[1][0].name}' first in the list, or migrate the two in separate runs",
+            )
+
+
 def _live_overlaps(plan: Plan, networks: list):
     """Networks that are to be made on addresses of one that stays.
 
     The engine itself refuses only an overlap of two bridges; overlays it takes silently and never allocates.
     """
     gone = {network.id for path, network in plan.removals}
+    gone |= {migration.former.id for migration in plan.migrations if migration.former}
+    made = plan.creations + tuple(
+        (migration.request, migration.wanted) for migration in plan.migrations if not migration.wanted.id
+    )
     owned = [(cidr, (None, network)) for network in networks if network.id not in gone for cidr in network.cidrs]
-    owned += [(cidr, (request, network)) for request, network in plan.creations for cidr in network.cidrs]
+    owned += [(cidr, (request, network)) for request, network in made for cidr in network.cidrs]
     for one, other in overlaps(owned):
         # Two live ones are nobody's request; two requested ones were reported when the requests were read.
         if (one[1][0] is None) == (other[1][0] is None):

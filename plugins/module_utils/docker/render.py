@@ -5,25 +5,42 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.migrate import FORMER_LABEL, Migration
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import Network
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.plan import Plan
 
 
 def render(plan: Plan) -> dict:
     """Ansible's diff: the networks that change, sorted by name, before and after."""
-    before = {network.name: network for path, network in plan.removals}
-    after = {network.name: network for request, network in plan.creations}
+    before = {network.name: (network, ()) for path, network in plan.removals}
+    after = {network.name: (network, ()) for request, network in plan.creations}
+    for migration in plan.migrations:
+        live = migration.former or (migration.wanted if migration.wanted.id else None)
+        if live:
+            before[live.name] = (live, ())
+        after[migration.name] = (migration.wanted, tuple(_moved(migration)))
+        if migration.temporary.id:
+            before[migration.temporary.name] = (migration.temporary, ())
     names = sorted({*before, *after})
     return {
-        "before": "".join(_block(name, before.get(name)) for name in names),
-        "after": "".join(_block(name, after.get(name)) for name in names),
+        "before": "".join(_block(name, *before.get(name, (None, ()))) for name in names),
+        "after": "".join(_block(name, *after.get(name, (None, ()))) for name in names),
     }
 
 
-def _block(name: str, network: Network | None) -> str:
+def _block(name: str, network: Network | None, more: tuple) -> str:
     if network is None:
         return f"{name}: absent\n"
-    return "\n".join([f"{name}:", *(f"  {line}" for line in _lines(network))]) + "\n"
+    return "\n".join([f"{name}:", *(f"  {line}" for line in (*_lines(network), *more))]) + "\n"
+
+
+def _moved(migration: Migration):
+    """A line for everything that a migration touches."""
+    for name in migration.services:
+        yield f"moved by rolling updates: service {name}"
+    for move in migration.containers:
+        kept = f", keeps {', '.join(move.addresses)}" if move.addresses else ""
+        yield f"moved: container {move.name}{kept}, loses {', '.join(move.lost)}"
 
 
 def _lines(network: Network):
@@ -47,6 +64,6 @@ def _lines(network: Network):
     if network.mtu is not None:
         yield f"mtu: {network.mtu}"
     for title, mapping in (("option", network.options), ("label", network.labels)):
-        for key in sorted(mapping):
+        for key in sorted(set(mapping) - {FORMER_LABEL}):
             yield f"{title} {key}: {mapping[key]}"
     yield f"managed: {'true' if network.managed else 'false'}"

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.site.pools import within_reserve
 from ansible_collections.bulkhead.tiers.plugins.module_utils.site.subnets import allocate, overlaps, parse_net
 
 #: What an engine takes its networks from unless it is told otherwise (moby, libnetwork/ipamutils).
@@ -70,6 +71,9 @@ def _claims(site):
     for name, nets in site.pools.items():
         for net in nets:
             yield net, _Owner("pool %s" % name, "bulkhead_pools.%s" % name, name, "")
+    for name, terms in site.pool_terms.items():
+        for net in terms.exclude:
+            yield net, _Owner("an exclusion of pool %s" % name, "bulkhead_pools.%s.exclude" % name, name, "")
     for network in site.networks.values():
         if network.subnet:
             path = "bulkhead_allocations.%s" if network.size else "bulkhead_networks.%s.subnet"
@@ -115,7 +119,7 @@ def _may_lie_in(inner, outer):
     return (
         bool(inner.pool)
         and inner.pool == outer.pool
-        and inner.text.startswith("network ")
+        and inner.text.startswith(("network ", "an exclusion "))
         and outer.text.startswith("pool ")
     )
 
@@ -128,17 +132,30 @@ def allocate_networks(reader, site):
             wanted.setdefault(network.pool, {})[network.name] = network.size
     result = dict(site.networks)
     for pool, sizes in wanted.items():
+        nets, terms = site.pools.get(pool, ()), site.pool_terms.get(pool)
         taken = [net for net, owner in _claims(site) if owner.text != "pool %s" % pool]
-        for name, subnet in allocate(site.pools.get(pool, ()), sizes, taken).items():
-            if subnet is None and site.pools.get(pool):
-                reader.note(
-                    "bulkhead_networks.%s.size" % name,
-                    "/%d" % sizes[name],
-                    "a size that is still free in pool %s (%s)" % (pool, ", ".join(map(str, site.pools[pool]))),
-                    "enlarge bulkhead_pools.%s or remove networks" % pool,
-                )
+        fitting = within_reserve(nets, terms, sizes, taken)
+        subnets = allocate(nets, fitting, taken)
+        for name in sizes:
+            subnet = subnets.get(name)
+            if subnet is None and nets:
+                _note_no_room(reader, pool, nets, name, sizes[name], terms.reserve if name not in fitting else 0)
             result[name] = replace(site.networks[name], subnet=subnet, settled=False)
     return result
+
+
+def _note_no_room(reader, pool, nets, name, size, reserve):
+    reader.note(
+        "bulkhead_networks.%s.size" % name,
+        "/%d" % size,
+        "a size that %s pool %s (%s)"
+        % (
+            "leaves the reserve of %d %% free in" % reserve if reserve else "is still free in",
+            pool,
+            ", ".join(map(str, nets)),
+        ),
+        "enlarge bulkhead_pools.%s%s or remove networks" % (pool, ", lower its reserve," if reserve else ""),
+    )
 
 
 def check_networks(reader, site):

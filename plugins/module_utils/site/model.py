@@ -143,12 +143,36 @@ class Network:
 
 
 @dataclass(frozen=True)
+class PoolTerms:
+    """What a pool of networks leaves out (``exclude``), and what part of it stays free for growth, in percent: new
+    networks are not allocated from it, pinned ones may lie in it."""
+
+    exclude: tuple[Net, ...] = ()
+    reserve: int = 0
+
+
+@dataclass(frozen=True)
 class Swarm:
     """Who manages the Swarm (inventory name to the address that the other nodes reach it at; the first one starts the
     Swarm), and the tier that it lives in."""
 
     managers: Mapping[str, Net] = field(default_factory=dict)
     tier: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Services that are deployed together, of the Compose files in `files`.
+
+    kind: swarm (the first manager deploys it) or compose (each host of `tiers` does). demands: the zones that services
+    must be on, by pattern of their names.
+    """
+
+    name: str
+    kind: str
+    files: tuple[str, ...]
+    tiers: tuple[str, ...] = ()
+    demands: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -161,8 +185,10 @@ class Site:
     flows: tuple[Flow, ...] = ()
     never: tuple[Flow, ...] = ()
     pools: Mapping[str, tuple[Net, ...]] = field(default_factory=dict)
+    pool_terms: Mapping[str, PoolTerms] = field(default_factory=dict)
     networks: Mapping[str, Network] = field(default_factory=dict)
     swarm: Swarm = field(default_factory=Swarm)
+    stacks: Mapping[str, Stack] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
     @cached_property

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.site import advice, checks, flows
+from ansible_collections.bulkhead.tiers.plugins.module_utils.site import advice, checks, flows, stacks
 from ansible_collections.bulkhead.tiers.plugins.module_utils.site.extents import Extents
 from ansible_collections.bulkhead.tiers.plugins.module_utils.site.model import (
     Bandwidth,
@@ -17,6 +17,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.site.model import (
     Swarm,
     Tier,
 )
+from ansible_collections.bulkhead.tiers.plugins.module_utils.site.pools import RESERVED_POOLS, read_pools
 from ansible_collections.bulkhead.tiers.plugins.module_utils.site.reader import Reader, suggestion
 from ansible_collections.bulkhead.tiers.plugins.module_utils.site.subnets import Net, NotANet, parse_point
 
@@ -31,14 +32,12 @@ VARIABLES = (
     "bulkhead_networks",
     "bulkhead_allocations",
     "bulkhead_swarm",
+    "bulkhead_stacks",
 )
 
 #: The prefix of those variables, and the facts that the collection itself sets under it.
 PREFIX = "bulkhead_"
 OUTPUTS = ("bulkhead_host",)
-
-#: Pools that no network is allocated from: what the engines and the Swarm take for themselves.
-RESERVED_POOLS = ("engine", "swarm")
 
 _TIER = "{vlan: 10, subnet: 10.0.1.0/24, gateway: 10.0.1.1}"
 _TIER_FIELDS = ("vlan", "subnet", "gateway", "internet", "dhcp", "bandwidth", "description")
@@ -80,11 +79,20 @@ def parse_site(variables, today):
     tiers = _read_tiers(reader, raw["bulkhead_tiers"])
     addresses = _read_addresses(reader, raw["bulkhead_addresses"], tiers)
     services = _read_services(reader, raw["bulkhead_services"])
-    pools = _read_pools(reader, raw["bulkhead_pools"])
+    pools, pool_terms = read_pools(reader, raw["bulkhead_pools"])
     networks = _read_networks(reader, raw["bulkhead_networks"], tiers, pools)
     networks = _pin(reader, raw["bulkhead_allocations"], networks)
     swarm = _read_swarm(reader, raw["bulkhead_swarm"], tiers, networks)
-    site = Site(tiers=tiers, addresses=addresses, services=services, pools=pools, networks=networks, swarm=swarm)
+    site = Site(
+        tiers=tiers,
+        addresses=addresses,
+        services=services,
+        pools=pools,
+        pool_terms=pool_terms,
+        networks=networks,
+        swarm=swarm,
+        stacks=stacks.read_stacks(reader, raw["bulkhead_stacks"], tiers, networks, raw["bulkhead_swarm"] is not None),
+    )
     apart = checks.check_overlaps(reader, site)
     site = replace(site, networks=checks.allocate_networks(reader, site))
     checks.check_networks(reader, site)
@@ -256,25 +264,6 @@ def _read_services(reader, raw):
         reader.name(path, name, {flows.ANY: "every protocol and port"})
         result[name] = reader.ports(path, value)
     return result
-
-
-def _read_pools(reader, raw):
-    result = {}
-    for name, value in reader.mapping("bulkhead_pools", raw, "pools", "overlay: 172.30.0.0/16").items():
-        path = "bulkhead_pools.%s" % name
-        reader.name(path, name)
-        result[name] = reader.nets(path, value)
-        for net in result[name]:
-            _check_reserved_pool(reader, path, name, net)
-    return result
-
-
-def _check_reserved_pool(reader, path, name, net):
-    """The Swarm's allocator takes IPv4 pools alone, and cuts subnets of at least eight addresses from them."""
-    if name == "swarm" and net.version == 6:
-        reader.note(path, str(net), "an IPv4 network", "the Swarm allocates no IPv6: leave it out")
-    if name in RESERVED_POOLS and net.version == 4 and net.prefix > 24:
-        reader.note(path, str(net), "a network that holds at least one /24", "choose a larger one")
 
 
 def _read_networks(reader, raw, tiers, pools):
@@ -469,7 +458,9 @@ def _read_swarm(reader, raw, tiers, networks):
                 "declare bulkhead_swarm: {managers: {...}, tier: ...}",
             )
         return Swarm()
-    known = reader.fields("bulkhead_swarm", raw, ("managers", "tier"), "{managers: %s, tier: swarm_workers}" % _MANAGERS)
+    known = reader.fields(
+        "bulkhead_swarm", raw, ("managers", "tier"), "{managers: %s, tier: swarm_workers}" % _MANAGERS
+    )
     if not isinstance(raw, dict):
         return Swarm()
     tier = known.get("tier")

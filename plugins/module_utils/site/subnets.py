@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import ipaddress
+from bisect import bisect_right
 from dataclasses import dataclass
 
 #: Where IPv6 begins on the line of addresses.
@@ -167,61 +168,119 @@ def overlaps(claims, allowed):
 
 
 def allocate(pool, wanted, taken):
-    """Subnets for names, by buddy free lists in plain ints.
+    """Subnets for names, by buddy allocation in plain ints.
 
     pool: Nets to take from. wanted: {name: prefix length}; a length above 32 asks for IPv6. taken: Nets in use.
     Returns {name: Net or None}, None where no block is left. The largest requests come first, equal ones by name; each
     takes the tightest free block and of those the lowest, so that large blocks stay whole as long as possible.
     """
-    free = {
-        4: _free_blocks([net for net in pool if net.version == 4], taken),
-        6: _free_blocks([net for net in pool if net.version == 6], taken),
-    }
-    result = {}
-    for name, prefix in sorted(wanted.items(), key=lambda item: (-_host_bits(item[1]), item[0])):
-        result[name] = _take(free[6 if prefix > 32 else 4], _host_bits(prefix))
-    return result
+    buddies = Buddies(pool, taken)
+    return {name: buddies.take(prefix) for name, prefix in allocation_order(wanted)}
 
 
-def _host_bits(prefix):
+def allocation_order(wanted):
+    """The (name, prefix length) pairs of ``wanted`` in the order in which they get their subnets."""
+    return sorted(wanted.items(), key=lambda item: (-host_bits(item[1]), item[0]))
+
+
+def host_bits(prefix):
     """The host bits that a prefix length leaves; above 32 it is IPv6's."""
     return 128 - prefix if prefix > 32 else 32 - prefix
 
 
-def _free_blocks(pool, taken):
-    """The free lists of a pool: one heap of block starts for every block size of 2**index addresses."""
-    lists = [[] for index in range(129)]
-    blocks = widest(taken)
-    for net in widest(pool):
-        start = net.first
-        for used in blocks:
-            if used.last < start or used.first > net.last:
-                continue
-            _fill(lists, start, used.first)
-            start = used.last + 1
-        _fill(lists, start, net.last + 1)
-    return lists  # Filled from the lowest address up, so each list is a heap already.
+class Buddies:
+    """The free part of a pool as aligned blocks, from which subnets are taken and to which they are given back.
 
+    pool: Nets to take from; a subnet never spans two of them. taken: Nets in use, wherever they lie. A subnet is
+    named by its prefix length; a length above 32 asks for IPv6. Taking and giving back cost a few steps each.
+    """
 
-def _fill(lists, start, end):
-    """Cut the addresses from start up to (not with) end into aligned blocks."""
-    while start < end:
-        size = (end - start).bit_length() - 1
-        aligned = (start & -start).bit_length() - 1 if start else 128
-        bits = min(size, aligned)
-        lists[bits].append(start)
-        start += 1 << bits
+    def __init__(self, pool, taken=()):
+        self._pool = widest(pool)
+        self._starts = [net.first for net in self._pool]
+        # For each family and each block size of 2**index addresses: the starts of the free blocks, and a heap of them
+        # that may hold starts which are free no longer.
+        self._free = {version: [set() for index in range(129)] for version in (4, 6)}
+        self._heaps = {version: [[] for index in range(129)] for version in (4, 6)}
+        blocks = widest(taken)
+        for net in self._pool:
+            start = net.first
+            for used in blocks:
+                if used.last < start or used.first > net.last:
+                    continue
+                self._fill(net.version, start, used.first)
+                start = used.last + 1
+            self._fill(net.version, start, net.last + 1)
 
+    def take(self, prefix):
+        """A free subnet that is free no longer: of the tightest block that fits, the lowest; None where none fits."""
+        version, bits = 6 if prefix > 32 else 4, host_bits(prefix)
+        free, heaps = self._free[version], self._heaps[version]
+        for index in range(bits, len(free)):
+            if free[index]:
+                break
+        else:
+            return None
+        start = heapq.heappop(heaps[index])
+        while start not in free[index]:
+            start = heapq.heappop(heaps[index])
+        free[index].remove(start)
+        while index > bits:
+            index -= 1
+            free[index].add(start + (1 << index))
+            heapq.heappush(heaps[index], start + (1 << index))
+        return Net(start, start + (1 << bits) - 1)
 
-def _take(lists, bits):
-    """Take a block of 2**bits addresses: the tightest that fits, split down; None where there is none."""
-    for index in range(bits, len(lists)):
-        if lists[index]:
-            break
-    else:
+    def peek(self, prefix):
+        """The subnet that ``take`` would give, or None."""
+        version, bits = 6 if prefix > 32 else 4, host_bits(prefix)
+        for starts in self._free[version][bits:]:
+            if starts:
+                start = min(starts)
+                return Net(start, start + (1 << bits) - 1)
         return None
-    start = heapq.heappop(lists[index])
-    while index > bits:
-        index -= 1
-        heapq.heappush(lists[index], start + (1 << index))
-    return Net(start, start + (1 << bits) - 1)
+
+    def give(self, net):
+        """Take a subnet back that ``take`` gave; with its free neighbours it becomes one block again."""
+        version, start, bits = net.version, net.first, net.size.bit_length() - 1
+        free = self._free[version]
+        home = self._pool[bisect_right(self._starts, start) - 1]
+        while (start ^ (1 << bits)) in free[bits]:
+            merged = start & ~(1 << bits)
+            if merged < home.first or merged + (2 << bits) - 1 > home.last:
+                break
+            free[bits].remove(start ^ (1 << bits))
+            start, bits = merged, bits + 1
+        free[bits].add(start)
+        heapq.heappush(self._heaps[version][bits], start)
+
+    def free(self):
+        """The free blocks, in the order of the line."""
+        return sorted(
+            Net(start, start + (1 << bits) - 1)
+            for lists in self._free.values()
+            for bits, starts in enumerate(lists)
+            for start in starts
+        )
+
+    def _fill(self, version, start, end):
+        """Cut the addresses from start up to (not with) end into aligned blocks, which are free."""
+        while start < end:
+            size = (end - start).bit_length() - 1
+            aligned = (start & -start).bit_length() - 1 if start else 128
+            bits = min(size, aligned)
+            self._free[version][bits].add(start)
+            # Filled from the lowest address up, so each list is a heap.
+            self._heaps[version][bits].append(start)
+            start += 1 << bits
+
+
+def spans(nets):
+    """Blocks in the order of the line as the fewest spans (first, last) that cover them."""
+    found = []
+    for net in nets:
+        if found and found[-1].last + 1 == net.first and found[-1].version == net.version:
+            found[-1] = Net(found[-1].first, net.last)
+        else:
+            found.append(Net(net.first, net.last))
+    return found

@@ -15,12 +15,12 @@ from ansible.template import Templar
 
 from ansible_collections.bulkhead.tiers.plugins.action.site import ActionModule
 
-LAB = pathlib.Path(__file__).parents[4] / "inventories/lab/group_vars/all/site.yml"
+LAB = pathlib.Path(__file__).parents[4] / "inventories/lab/group_vars/all"
 
 
 @pytest.fixture
 def declaration():
-    return yaml.safe_load(LAB.read_text())
+    return {name: value for file in LAB.glob("*.yml") for name, value in yaml.safe_load(file.read_text()).items()}
 
 
 def run(variables, groups=(), host="h1", check_mode=False, **args):

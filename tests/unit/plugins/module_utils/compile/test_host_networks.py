@@ -120,10 +120,13 @@ def test_the_plan_of_a_host_has_the_same_keys_whatever_the_host_is(site):
         "manager": False,
         "rules": [],
         "default": {},
+        "docker": {},
         "vlans": [],
         "engine": {},
         "swarm": {},
         "networks": [],
+        "stacks": [],
+        "stack_lint": {},
     }
 
 

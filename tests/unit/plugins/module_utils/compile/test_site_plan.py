@@ -11,13 +11,15 @@ import yaml
 from ansible_collections.bulkhead.tiers.plugins.module_utils.compile.plan import WIDTH, plan_json, plan_text
 from ansible_collections.bulkhead.tiers.plugins.module_utils.site.parse import parse_site
 
-LAB = pathlib.Path(__file__).parents[5] / "inventories/lab/group_vars/all/site.yml"
+LAB = pathlib.Path(__file__).parents[5] / "inventories/lab/group_vars/all"
 TODAY = date(2026, 11, 21)
 
 
 @pytest.fixture(scope="module")
 def site():
-    return parse_site(yaml.safe_load(LAB.read_text()), TODAY)
+    return parse_site(
+        {name: value for file in LAB.glob("*.yml") for name, value in yaml.safe_load(file.read_text()).items()}, TODAY
+    )
 
 
 def many_tiers(count):
@@ -81,7 +83,9 @@ def test_the_plan_prints_warnings_and_says_so_where_there_are_none(site):
 
 
 def test_a_flow_from_everywhere_stands_in_every_row():
-    declaration = yaml.safe_load(LAB.read_text())
+    declaration = {
+        name: value for file in LAB.glob("*.yml") for name, value in yaml.safe_load(file.read_text()).items()
+    }
     declaration["bulkhead_flows"] = [{"from": "0.0.0.0/0", "to": "swarm_workers", "allow": "grafana"}]
     declaration["bulkhead_never"] = []
     cells = plan_json(parse_site(declaration, TODAY))["matrix"]

@@ -46,7 +46,8 @@ class StandIn:
     Knobs for tests: ``containers``, ``services`` and ``tasks`` are answers; ``held`` is {network name: how often its
     removal is refused as "in use by task"}; ``lag`` is the number of lists that still show a removed overlay,
     ``allocation_lag`` of those that show a new one without a subnet; ``before_create`` and ``before_remove`` are called
-    with the name and the id; ``broken`` is {(method, nth call): (status, message), or None for a connection that ends
+    with the name and the id; ``before_update`` with the service's name; ``stuck`` names services whose updates do not end,
+    with the state that they show; ``broken`` is {(method, nth call): (status, message), or None for a connection that ends
     without an answer}. ``calls`` and ``bodies`` are what was asked.
     """
 
@@ -56,9 +57,10 @@ class StandIn:
         scene = self.scenes[role]
         self.info = recorded(scene, "GET", "/info")
         self.networks = recorded(scene, "GET", "/networks", last=True)
-        self.containers, self.services, self.tasks = [], [], []
+        self.containers, self.services, self.tasks, self.attachments, self.nodes = [], [], [], [], []
         self.held, self.lag, self.allocation_lag, self.broken = {}, 0, 0, {}
-        self.before_create = self.before_remove = lambda name: None
+        self.before_create = self.before_remove = self.before_update = lambda name: None
+        self.stuck = {}
         self.calls, self.bodies = [], []
         self.url = f"unix://{path}/engine.sock"
         self._ids = itertools.count(1)
@@ -104,6 +106,11 @@ class StandIn:
         if (method, nth) in self.broken:
             broken = self.broken[method, nth]
             return broken and (broken[0], {"message": broken[1]})
+        if method == "POST" and path.startswith("/services/"):
+            return self.update(path.split("/")[2], int(path.split("version=")[1]), body)
+        if method == "POST" and path.endswith(("connect", "disconnect")):
+            _empty, _networks, network_id, verb = path.split("/")
+            return getattr(self, verb)(network_id, body)
         if method == "POST":
             self.bodies.append(copy.deepcopy(body))
             self.before_create(body["Name"])
@@ -114,12 +121,22 @@ class StandIn:
         plain = path.split("?")[0]
         if plain == "/networks":
             return 200, self.list()
+        if plain == "/tasks" and "attachment" in path:
+            return 200, self.attachments
+        if plain == "/tasks" and "service" in path:
+            return 200, [task for task in self.tasks if task.get("ServiceID", "-") in path]
+        if plain.startswith("/services/"):
+            return self.service(plain.split("/")[2])
+        if plain.startswith("/containers/") and plain != "/containers/json":
+            return 200, self.inspected(plain.split("/")[2])
+        if plain == "/containers/json":
+            return 200, self.listed()
         known = {
             "/version": recorded(self.scenes["version"], "GET", "/version"),
             "/info": self.info,
-            "/containers/json": self.containers,
             "/services": self.services,
             "/tasks": self.tasks,
+            "/nodes": self.nodes,
         }
         return 200, known[plain]
 
@@ -180,6 +197,107 @@ class StandIn:
         if network["Scope"] == "swarm":
             self._ghosts[network_id] = (network, self.lag)
         return 204, None
+
+    def populate(self, network: str, driver: str = "overlay") -> None:
+        """Put the recorded service and containers onto a network: ``svc`` with one task, and the containers ``static``,
+        ``dynamic``, ``stopped`` and ``new``. On a bridge there are only the containers."""
+        scene, live = self.scenes["move"], self.named(network)
+        old = scene[0]["answer"]["Id"]
+        listed = recorded(scene, "GET", "/containers/json?all=1")
+        full = {}
+        for call in scene:
+            if call["path"].startswith("/containers/") and "all=1" not in call["path"]:
+                full.setdefault(call["answer"]["Id"], call["answer"])
+        for container in listed:
+            if container["Id"] in full:
+                container["NetworkSettings"] = full[container["Id"]]["NetworkSettings"]
+        service = next(call for call in scene if call["path"].startswith("/services/"))["answer"]
+        settled = [call for call in scene if call["path"].startswith("/tasks?filters")][-1]["answer"]
+        task = next(copy.deepcopy(task) for task in settled if task["DesiredState"] == "running")
+        task["Spec"]["Networks"] = service["Spec"]["TaskTemplate"].get("Networks") or service["Spec"].get("Networks")
+        task["NetworksAttachments"] = [{"Network": {"ID": old}, "Addresses": ["10.90.0.5/24"]}]
+        attachments = recorded(scene, "GET", "/tasks?runtime=attachment")
+        text = json.dumps([listed, [service] if driver == "overlay" else [], [task], attachments])
+        text = text.replace(old, live["Id"]).replace('"ov-from"', json.dumps(network))
+        self.containers, self.services, self.tasks, self.attachments = json.loads(text)
+        self.nodes = recorded(scene, "GET", "/nodes")
+        if driver != "overlay":
+            self.tasks, self.attachments = [], []
+            self.containers = [one for one in self.containers if not one["Names"][0].startswith("/svc")]
+
+    def listed(self) -> list:
+        """The containers as a list shows them: without aliases, links and driver options."""
+        shown = copy.deepcopy(self.containers)
+        for container in shown:
+            for end in container["NetworkSettings"]["Networks"].values():
+                end.update(Aliases=None, DriverOpts=None, Links=None)
+        return shown
+
+    def inspected(self, container_id: str) -> dict:
+        container = next(container for container in self.containers if container["Id"] == container_id)
+        return {"Id": container_id, "Name": container["Names"][0], "NetworkSettings": container["NetworkSettings"]}
+
+    def service(self, service_id: str):
+        found = next((service for service in self.services if service["ID"] == service_id), None)
+        if found:
+            return 200, found
+        call = next(call for call in self.scenes["move"] if call["status"] == 404)
+        return 404, {"message": call["answer"]["message"].replace(call["path"].split("/")[2], service_id)}
+
+    def update(self, service_id: str, version: int, spec: dict):
+        status, service = self.service(service_id)
+        if status == 404:
+            return status, service
+        self.before_update(service["Spec"]["Name"])
+        if service["Version"]["Index"] != version:
+            call = next(call for call in self.scenes["move"] if "version" in call["path"] and call["status"] == 500)
+            return 500, call["answer"]
+        shown = self.stuck.get(spec["Name"], "completed")
+        service.update(Spec=spec, UpdateStatus={"State": shown, "Message": f"update {shown}"})
+        service["Version"]["Index"] += 1
+        for task in self.tasks if shown == "completed" else ():
+            if task.get("ServiceID") == service_id:
+                task["Spec"]["Networks"] = spec["TaskTemplate"]["Networks"]
+                task["NetworksAttachments"] = [
+                    {"Network": {"ID": end["Target"]}, "Addresses": ["10.90.0.5/24"]}
+                    for end in spec["TaskTemplate"]["Networks"]
+                ]
+        return 200, {"Warnings": None}
+
+    def _ends(self, body: dict) -> dict:
+        container = next(item for item in self.containers if item["Id"] == body["Container"])
+        return container["NetworkSettings"]["Networks"]
+
+    def connect(self, network_id: str, body: dict):
+        network = next(network for network in self.networks if network["Id"] == network_id)
+        ends = self._ends(body)
+        if network["Name"] in ends:
+            call = next(
+                call for call in self.scenes["move"] if call["path"].endswith("/connect") and call["status"] == 409
+            )
+            return 409, call["answer"]
+        config = body.get("EndpointConfig") or {}
+        pool = ipaddress.ip_network((network["IPAM"]["Config"] or [{"Subnet": "10.78.9.0/24"}])[0]["Subnet"])
+        asked = config.get("IPAMConfig") or {}
+        address = asked.get("IPv4Address") or str(pool[2 + len(self.calls) % 9])
+        overlay = network["Scope"] == "swarm"
+        ends[network["Name"]] = {
+            "NetworkID": network_id,
+            "IPAMConfig": {"IPv4Address": address} if overlay else asked or None,
+            "IPAddress": address,
+            "Aliases": config.get("Aliases"),
+            "Links": config.get("Links"),
+            "DriverOpts": config.get("DriverOpts"),
+        }
+        return 200, None
+
+    def disconnect(self, network_id: str, body: dict):
+        network = next(network for network in self.networks if network["Id"] == network_id)
+        if self._ends(body).pop(network["Name"], None) is None:
+            path = "/disconnect"
+            call = next(call for call in self.scenes["move"] if call["path"].endswith(path) and call["status"] == 500)
+            return 500, call["answer"]
+        return 200, None
 
     def _template(self, name: str) -> dict:
         for call in self.scenes["manager"]:

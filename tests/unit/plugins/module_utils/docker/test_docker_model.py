@@ -95,7 +95,7 @@ def test_users_are_found_whatever_state_they_are_in(version):
     scene = transcript(version)["inuse"]
     networks = {answer["Name"]: model.read_network(answer) for answer in recorded(scene, "GET", "/networks")}
     containers, services = recorded(scene, "GET", "/containers/json?all=1"), recorded(scene, "GET", "/services")
-    usage = model.read_usage(containers, services)
+    usage = model.read_usage(model.Users(containers, services))
     assert usage.of(networks["br-used"]) == ["container new-br", "container running-br", "container stopped-br"]
     assert usage.of(networks["ov-used"]) == [
         "container new-ov",
@@ -105,7 +105,7 @@ def test_users_are_found_whatever_state_they_are_in(version):
         "service old_svc",
     ]
     assert usage.of(networks["bridge"]) == []
-    seen_by_a_worker = model.read_usage(containers, None).of(networks["ov-used"])
+    seen_by_a_worker = model.read_usage(model.Users(containers)).of(networks["ov-used"])
     assert any("_svc.1." in user for user in seen_by_a_worker)
 
 

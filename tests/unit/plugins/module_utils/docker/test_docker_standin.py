@@ -50,3 +50,40 @@ def test_recorded_calls_get_the_recorded_answers(tmp_path, version, scene):
                 call["answer"] = [network for network in call["answer"] if not network["Name"].endswith("-auto")]
             assert status == call["status"], call
             assert comparable(answer, renamed) == comparable(call["answer"], renamed), call
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_a_migration_asks_for_gets_the_recorded_answers(tmp_path, version):
+    """The recorded calls in their order, on the recorded service and containers."""
+    calls = transcript(version)["move"]
+    with StandIn(tmp_path, version) as engine:
+        renamed = {}
+        for call in calls[:2]:
+            status, answer = engine.answer(call["method"], call["path"], call["body"])
+            renamed[call["answer"]["Id"]] = answer["Id"]
+        engine.populate("ov-from")
+        connected = []
+        for call in calls[2:-1]:
+            text = json.dumps([call["path"], call["body"]])
+            for theirs, ours in renamed.items():
+                text = text.replace(theirs, ours)
+            path, body = json.loads(text)
+            status, answer = engine.answer(call["method"], path, body)
+            assert status == call["status"], call
+            if status >= 400:
+                assert answer == call["answer"]
+            elif path.startswith("/containers/") and "all=1" not in path:
+                places = [
+                    (name, end["Aliases"], end["DriverOpts"], end["IPAMConfig"] is not None)
+                    for name, end in sorted(answer["NetworkSettings"]["Networks"].items())
+                ]
+                connected.append((answer["Name"], len(places)))
+                theirs = call["answer"]["NetworkSettings"]["Networks"]
+                assert len(theirs) == len(places)
+            elif path == "/containers/json?all=1":
+                for container in call["answer"] + answer:
+                    for end in container["NetworkSettings"]["Networks"].values():
+                        assert not end["Aliases"] and not end["DriverOpts"]
+        assert {name for name, count in connected} == {"/static", "/dynamic", "/stopped", "/new"}
+        engine.services.clear()
+        assert engine.answer(calls[-1]["method"], calls[-1]["path"], None) == (404, calls[-1]["answer"])

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.site.subnets import (
+    Buddies,
     Net,
     NotANet,
     allocate,
@@ -17,6 +18,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.site.subnets import
     overlaps,
     parse_address,
     parse_net,
+    spans,
     widest,
 )
 
@@ -182,3 +184,87 @@ def test_ten_thousand_subnets_are_allocated_within_a_tenth_of_a_second():
         best = min(best, time.perf_counter() - start)
     assert None not in result.values()
     assert best <= 0.1
+
+
+def test_what_is_given_back_becomes_one_block_again():
+    buddies = Buddies(nets("10.0.0.0/24"))
+    taken = [buddies.take(26) for dummy in range(4)]
+    assert buddies.take(32) is None and buddies.free() == []
+    for net in (taken[1], taken[3], taken[2]):
+        buddies.give(net)
+    assert [str(net) for net in buddies.free()] == ["10.0.0.64/26", "10.0.0.128/25"]
+    buddies.give(taken[0])
+    assert buddies.free() == nets("10.0.0.0/24")
+
+
+def test_blocks_of_two_neighbouring_pools_never_become_one():
+    buddies = Buddies(nets("10.0.0.0/24", "10.0.1.0/24"))
+    for net in [buddies.take(24), buddies.take(24)]:
+        buddies.give(net)
+    assert buddies.take(23) is None and len(buddies.free()) == 2
+
+
+def test_what_is_next_is_said_without_taking_it():
+    buddies = Buddies(nets("10.0.0.0/22", "fd00::/56"), nets("10.0.0.0/24", "10.0.1.0/25"))
+    assert [str(buddies.peek(prefix)) for prefix in (23, 24, 25, 28, 64)] == [
+        "10.0.2.0/23",
+        "10.0.2.0/24",
+        "10.0.1.128/25",
+        "10.0.1.128/28",
+        "fd00::/64",
+    ]
+    assert buddies.peek(22) is None
+    assert buddies.take(28) == nets("10.0.1.128/28")[0]
+
+
+def test_neighbouring_blocks_are_one_span():
+    found = spans(nets("10.0.0.0/25", "10.0.0.128/26", "10.0.1.0/24", "fd00::/64"))
+    assert [(net.first, net.last) for net in found] == [
+        (net.first, last.last)
+        for net, last in zip(
+            nets("10.0.0.0/25", "10.0.1.0/24", "fd00::/64"), nets("10.0.0.128/26", "10.0.1.0/24", "fd00::/64")
+        )
+    ]
+
+
+def test_a_hundred_thousand_steps_of_taking_and_giving_back_never_overlap():
+    """Every address of the pool is in exactly one of the subnets given out or the free blocks, at every step."""
+    chance = random.Random(20260101)
+    pool, used = nets("10.0.0.0/18", "10.0.80.0/20", "fd00::/112"), nets("10.0.3.0/24", "10.0.81.128/25")
+    buddies = Buddies(pool, used)
+    # One cell for every 4 addresses (/30 and, for IPv6, /126), so that an overlap shows at once.
+    origin = {4: pool[0].first, 6: pool[2].first}
+    cells = {4: bytearray(0x6000 >> 2), 6: bytearray(0x10000 >> 2)}
+    for net in used:
+        cells[4][(net.first - origin[4]) >> 2 : (net.last + 1 - origin[4]) >> 2] = b"\1" * (net.size >> 2)
+    held, given, refused = [], 0, 0
+    for step in range(100000):
+        # Phases of growth and of decay: the pool runs full, and empty, again and again.
+        if chance.random() < (0.65 if step // 5000 % 2 == 0 else 0.35):
+            prefix = chance.choice((20, 22, 24, 24, 26, 27, 28, 29, 30, 114, 120, 124, 126))
+            net = buddies.take(prefix)
+            if net is None:
+                refused += 1
+                continue
+            assert net.prefix == prefix and net.first % net.size == 0
+            start, stop = (net.first - origin[net.version]) >> 2, (net.last + 1 - origin[net.version]) >> 2
+            assert not any(cells[net.version][start:stop])
+            cells[net.version][start:stop] = b"\1" * (stop - start)
+            held.append(net)
+            given += 1
+        elif held:
+            index = chance.randrange(len(held))
+            held[index], held[-1] = held[-1], held[index]
+            net = held.pop()
+            buddies.give(net)
+            start, stop = (net.first - origin[net.version]) >> 2, (net.last + 1 - origin[net.version]) >> 2
+            cells[net.version][start:stop] = bytes(stop - start)
+        if step % 5000 == 0:
+            free = buddies.free()
+            assert sum(net.size for net in free + held + used) == sum(net.size for net in pool)
+            assert overlaps([(net, str(net)) for net in free + held + used], lambda inner, outer: False) == []
+            assert all(any(block.holds(net) for block in pool) for net in free)
+    assert given > 20000 and refused > 1000
+    for net in held:
+        buddies.give(net)
+    assert buddies.free() == Buddies(pool, used).free()

@@ -1,0 +1,102 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Pin newly allocated subnets in the inventory; see modules/allocations.py."""
+
+from __future__ import annotations
+
+import os
+from datetime import date
+
+import yaml
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.bulkhead.tiers.plugins.action.site import ActionModule as SiteAction
+from ansible_collections.bulkhead.tiers.plugins.module_utils.site.model import SiteError
+from ansible_collections.bulkhead.tiers.plugins.module_utils.site.parse import parse_site
+from ansible_collections.bulkhead.tiers.plugins.module_utils.site.pins import VARIABLE, NotEditable, add_pins
+
+PLACE = os.path.join("group_vars", "all", "allocations.yml")
+
+
+class Refused(ValueError):
+    """The file cannot be written; the argument says why and what to do."""
+
+
+class ActionModule(SiteAction):
+    """The site's new subnets in, one file of the inventory out; on the controller alone."""
+
+    def run(self, tmp=None, task_vars=None):
+        result = ActionBase.run(self, tmp, task_vars)
+        _dummy, options = self.validate_argument_spec(argument_spec={"path": {"type": "path"}})
+        try:
+            declared = self._declared(task_vars)
+            site = parse_site(declared, date.today())
+            path = options["path"] or _default_path(task_vars.get("ansible_inventory_sources"))
+            pins = {network.name: str(network.subnet) for network in site.networks.values() if not network.settled}
+            before, after = _edit(path, declared.get(VARIABLE) or {}, pins)
+        except SiteError as error:
+            result.update(failed=True, msg="The site's declaration has problems; nothing was pinned.\n%s" % error)
+            return result
+        except Refused as error:
+            result.update(failed=True, msg="%s; nothing was pinned." % error)
+            return result
+        if pins and not self._task.check_mode:
+            _write(path, after)
+        result.update(changed=bool(pins), pinned=pins, path=path)
+        if pins:
+            result["diff"] = {"before_header": path, "after_header": path, "before": before or "", "after": after}
+        return result
+
+
+def _default_path(sources):
+    """The file beside the first inventory source that is a directory or a file."""
+    for source in sources or ():
+        if os.path.exists(source):
+            folder = source if os.path.isdir(source) else os.path.dirname(source)
+            return os.path.abspath(os.path.join(folder, PLACE))
+    raise Refused("path: got nothing; expected a file, or an inventory in the file system; remedy: give path")
+
+
+def _edit(path, seen, pins):
+    """(text before or None, text after); makes sure that the file is the one that the inventory reads."""
+    before = None
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as file:
+            before = file.read()
+    held = _pins_of(path, before)
+    if held != seen:
+        raise Refused(
+            "%s: got %s there; expected %s, which the inventory has; remedy: move all pins into this one file"
+            % (path, _text(held), _text(seen))
+        )
+    try:
+        after = add_pins(before, pins)
+    except NotEditable as error:
+        raise Refused("%s: got a form that cannot be extended; remedy: %s" % (path, error)) from error
+    if _pins_of(path, after) != dict(held, **pins):
+        raise Refused("%s: got a file whose pins cannot be extended safely; remedy: write them one a line" % path)
+    return before, after
+
+
+def _pins_of(path, text):
+    try:
+        content = yaml.safe_load(text or "") or {}
+    except yaml.YAMLError as error:
+        raise Refused("%s: got no YAML (%s); remedy: mend it" % (path, " ".join(str(error).split()))) from error
+    if not isinstance(content, dict) or not isinstance(content.get(VARIABLE) or {}, dict):
+        raise Refused("%s: got no mapping; expected %s: {network: subnet}; remedy: mend it" % (path, VARIABLE))
+    return dict(content.get(VARIABLE) or {})
+
+
+def _text(pins):
+    return ", ".join("%s: %s" % item for item in sorted(pins.items())) or "no pin"
+
+
+def _write(path, text):
+    """Write the file whole or not at all."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    partial = "%s.%d" % (path, os.getpid())
+    with open(partial, "w", encoding="utf-8") as file:
+        file.write(text)
+    if os.path.exists(path):
+        os.chmod(partial, os.stat(path).st_mode & 0o777)
+    os.replace(partial, path)

@@ -1,0 +1,73 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Hold the live networks of all hosts against the site; see modules/networks_report.py."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timezone
+
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.bulkhead.tiers.plugins.action.prove import write_report
+from ansible_collections.bulkhead.tiers.plugins.action.site import ActionModule as SiteAction
+from ansible_collections.bulkhead.tiers.plugins.module_utils.compile.fleet import (
+    report_json,
+    report_lines,
+    summary,
+    survey,
+)
+from ansible_collections.bulkhead.tiers.plugins.module_utils.site.model import SiteError
+from ansible_collections.bulkhead.tiers.plugins.module_utils.site.parse import parse_site
+
+ARGUMENTS = {
+    "live": {"type": "str", "default": "__networks_live"},
+    "report": {"type": "path", "default": "reports/networks.json"},
+}
+
+
+class ActionModule(SiteAction):
+    """Everything that was registered in, the report out; on the controller alone."""
+
+    def run(self, tmp=None, task_vars=None):
+        result = ActionBase.run(self, tmp, task_vars)
+        _dummy, options = self.validate_argument_spec(argument_spec=ARGUMENTS)
+        try:
+            site = parse_site(self._declared(task_vars), date.today())
+        except SiteError as error:
+            result.update(failed=True, msg="The site's declaration has problems.\n%s" % error)
+            return result
+        # Taken raw: what hosts return is data, not templates.
+        names = list(task_vars["ansible_play_hosts_all"])
+        hosts = {name: task_vars["hostvars"].raw_get(name) for name in names}
+        said = {name: variables.get(options["live"]) or {} for name, variables in hosts.items()}
+        infos = {name: info for name, info in said.items() if "networks" in info}
+        fleet = survey(
+            site,
+            infos,
+            {name: _why_silent(said[name]) for name in names if name not in infos},
+            {name: _planned(variables) for name, variables in hosts.items()},
+            len(set((task_vars.get("groups") or {}).get("all") or ()) - set(names)),
+        )
+        for line, color in report_lines(fleet):
+            self._display.display(line, color=color)
+        made = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        found = report_json(fleet, made)
+        result.update(changed=False, failed=bool(fleet.conflicts), msg=summary(fleet), conflicts=found["conflicts"])
+        if self._task.check_mode:
+            self._display.display("Check mode: the report %s was not written." % options["report"])
+        else:
+            result["report"] = write_report(options["report"], found)
+            self._display.display("Everything: %s" % result["report"])
+        return result
+
+
+def _planned(variables):
+    plan = (variables.get("ansible_facts") or {}).get("bulkhead_host") or {}
+    return [network["name"] for network in plan.get("networks") or ()]
+
+
+def _why_silent(said):
+    if said.get("skipped"):
+        return "no Docker Engine runs here"
+    if said.get("failed") or said.get("unreachable"):
+        return " ".join(str(said.get("msg", "its engine could not be asked")).split())
+    return "it was not reached"

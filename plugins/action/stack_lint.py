@@ -1,0 +1,47 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Lint stacks: their files on the controller, what runs on the host; see modules/stack_lint.py."""
+
+from __future__ import annotations
+
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.client import (
+    CONNECTION_ARGUMENTS,
+    CONNECTION_TOGETHER,
+)
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.errors import Failure
+from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.arguments import LINT_ARGUMENTS
+from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.lint import lint_files, result
+
+MODULE = "bulkhead.tiers.stack_lint"
+
+
+class ActionModule(ActionBase):
+    """The files are read where Ansible runs, which has PyYAML; the module reads the engine where that is."""
+
+    TRANSFERS_FILES = False
+
+    def run(self, tmp=None, task_vars=None):
+        said = super().run(tmp, task_vars)
+        _checked, options = self.validate_argument_spec(
+            argument_spec={**CONNECTION_ARGUMENTS, **LINT_ARGUMENTS}, required_together=CONNECTION_TOGETHER
+        )
+        try:
+            items = lint_files(options)
+        except Failure as failure:
+            said.update(failed=True, **failure.report())
+            return said
+        if options["running"]:
+            answer = self._running(task_vars)
+            if answer.get("failed") or "findings" not in answer:
+                return answer
+            host = (task_vars or {}).get("inventory_hostname")
+            items += [dict(item, host=host) for item in answer["findings"]]
+        said.update(result(items, options, write=not self._task.check_mode))
+        return said
+
+    def _running(self, task_vars):
+        """The module's result on the host; only there are the defaults of its connection options known."""
+        here = ("stacks", "directory", "environment", "sarif", "fail_on")
+        arguments = {name: value for name, value in self._task.args.items() if name not in here}
+        return self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)

@@ -1,0 +1,45 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""swarm_cleanup's way through a run."""
+
+from __future__ import annotations
+
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.apply import Incomplete, Progress, remove_all
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.errors import EngineError, Mistake, Refused
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.leftovers import find_leftovers
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import STACK_LABEL, read_node
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.reading import read_networks, read_users
+
+
+def clean_up(open_engine, params: dict, check_mode: bool) -> dict:
+    """swarm_cleanup's result. ``open_engine``: a function that returns a client.Engine. Raises errors.Failure."""
+    engine = open_engine()
+    networks = read_networks(engine)
+    node = read_node(engine.info())
+    if not node.is_manager:
+        raise Refused(
+            [
+                Mistake(
+                    "swarm_cleanup",
+                    str(node),
+                    "a swarm manager: no other node knows which stacks have services",
+                    "run it on a manager",
+                )
+            ]
+        )
+    found = find_leftovers(networks, read_users(engine, node), params["declared"], params["stacks"])
+    doomed = [leftover.network for leftover in found if leftover.removable] if params["remove"] else []
+    if doomed and not check_mode:
+        progress = Progress()
+        try:
+            remove_all(engine, doomed, node, params["wait_timeout"], progress)
+        except EngineError as error:
+            raise Incomplete(str(error), progress) from error
+    return {
+        "changed": bool(doomed),
+        "removed": [network.name for network in doomed],
+        "leftovers": [leftover.describe() for leftover in found],
+        "diff": {
+            "before": "".join(f"{network.name} of stack {network.labels[STACK_LABEL]}\n" for network in doomed),
+            "after": "",
+        },
+    }

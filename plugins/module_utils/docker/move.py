@@ -1,0 +1,266 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Carry out a plan on an engine: removals, migrations one at a time, creations.
+
+A migration goes in steps that each leave everything reachable:
+
+1. the temporary network is made, and all that is on the former one gets it *beside* it;
+2. all leave the former network, which is removed;
+3. the wanted network is made, and all get it beside the temporary one;
+4. all leave the temporary network, which is removed.
+
+So every two that could talk at the beginning share a network at every moment: an old and a new task of a rolling update
+always meet on the network that both have. Each step asks the engine who is where, and does what is left of it: that is
+what lets a later run finish.
+"""
+
+from __future__ import annotations
+
+import time
+
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker import apply
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.apply import Incomplete, Progress
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.client import Engine
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.errors import EngineError
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.migrate import (
+    ADDRESSES_OPTION,
+    STOPPED_UPDATES,
+    Migration,
+    endpoint_settings,
+    kept_addresses,
+    known_addresses,
+    moved_networks,
+)
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import (
+    TASK_LABEL,
+    Network,
+    Node,
+    Users,
+    container_name,
+    endpoints,
+    overlaps,
+    service_networks,
+)
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.plan import Plan
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.reading import read_networks, with_endpoints
+
+NANO = 10**9
+# The engine's own defaults where a spec does not say (Engine API, ServiceSpec).
+DEFAULT_MONITOR_SECONDS, DEFAULT_GRACE_SECONDS = 5, 10
+ROLLED_BACK = ("rollback_completed", *STOPPED_UPDATES)
+# How often an update is tried again where somebody else updated the service in between.
+RACES = 5
+
+
+def carry_out(engine: Engine, plan: Plan, node: Node, wait_timeout: float) -> list:
+    """The live networks afterwards. ``wait_timeout``: seconds that a removal, and each task of a rolling update, may
+    take. Raises Incomplete, which says what was done and where a migration stands."""
+    progress = Progress()
+    try:
+        apply.remove_all(engine, [network for path, network in plan.removals], node, wait_timeout, progress)
+        for migration in plan.migrations:
+            Mover(engine, node, wait_timeout, progress, migration).run()
+        return apply.create_all(engine, plan.creations, progress)
+    except EngineError as error:
+        raise Incomplete(str(error), progress) from error
+
+
+class Mover:
+    """One migration on its way."""
+
+    def __init__(self, engine: Engine, node: Node, wait_timeout: float, progress: Progress, migration: Migration):
+        self.engine, self.node, self.wait_timeout, self.progress = engine, node, wait_timeout, progress
+        self.migration = migration
+        self.name, self.temporary = migration.name, migration.temporary
+
+    def run(self) -> None:
+        migration, between = self.migration, f"'{self.temporary.name}'"
+        if migration.former:
+            self._make_temporary()
+            self._stage(1, f"everything on '{self.name}' is getting {between} beside it")
+            self._spread(migration.former, self.temporary)
+            self._stage(2, f"everything is on {between}, and leaving the former '{self.name}'")
+            self._leave(migration.former, self.temporary)
+            self._remove(migration.former)
+        wanted = migration.wanted
+        if wanted.id is None:
+            self._stage(2, f"everything is on {between}; the former '{self.name}' is gone")
+            wanted = self._made(migration.request, wanted)
+        self._stage(3, f"the new '{self.name}' is there; everything on {between} is getting it")
+        self._spread(self.temporary, wanted)
+        self._stage(4, f"everything is on the new '{self.name}', and leaving {between}")
+        self._leave(self.temporary, wanted)
+        self._remove(self.temporary)
+        self.progress.stage = ""
+        self.progress.migrated.append(self.name)
+
+    def _stage(self, step: int, text: str) -> None:
+        self.progress.stage = (
+            f"The migration of '{self.name}' stands at step {step} of 4: {text}. With recreate: migrate the next run "
+            "finishes it"
+        )
+
+    def _make_temporary(self) -> None:
+        if self.temporary.id is None or self.temporary.pending:
+            if self.temporary.id is not None:
+                self._remove(self.temporary)
+            self.temporary = self._made(None, self.temporary)
+        found = [
+            f"'{network.name}' with {cidr}"
+            for cidr, network in _others(read_networks(self.engine), self.temporary, self.migration)
+        ]
+        if found:
+            self._remove(self.temporary)
+            subnets = ", ".join(map(str, self.temporary.cidrs))
+            raise Incomplete(
+                f"The engine gave the temporary network '{self.temporary.name}' {subnets}, which overlaps "
+                f"{', '.join(found)}; it was removed again. Give another subnet with temporary_subnet",
+                self.progress,
+            )
+
+    def _made(self, request, network: Network) -> Network:
+        live = apply.create_all(self.engine, [(request, network)], self.progress)
+        self.progress.created.remove(network.name)
+        return next(found for found in live if found.name == network.name)
+
+    def _remove(self, network: Network) -> None:
+        apply.remove_all(self.engine, [network], self.node, self.wait_timeout, self.progress)
+        self.progress.removed.remove(network.name)
+
+    def _spread(self, source: Network, target: Network) -> None:
+        """Everything on ``source`` gets ``target`` beside it. Containers first: they take no time."""
+        for container, end in self._containers(source):
+            self._connect(container, end, target)
+        for service in self._services(source):
+            self._update(service["ID"], source, target, stay=True)
+
+    def _leave(self, source: Network, target: Network) -> None:
+        """Everything leaves ``source``, services first: while one of their tasks is on it, containers find it there."""
+        for service in self._services(source):
+            self._update(service["ID"], source, target, stay=False)
+        for container, end in self._containers(source):
+            self._connect(container, end, target)
+            self._disconnect(container, source)
+
+    def _services(self, network: Network) -> list:
+        if not self.node.is_manager:
+            return []
+        services = [item for item in self.engine.services() if network.id in service_networks(item["Spec"])]
+        return sorted(services, key=lambda item: item["Spec"]["Name"])
+
+    def _containers(self, network: Network) -> list:
+        """(container, endpoint) pairs of the containers that were attached to a network by hand."""
+        users = with_endpoints(self.engine, Users(self.engine.containers()), {network.id, network.name})
+        return [
+            (container, end)
+            for container in users.containers
+            if not (self.node.is_manager and TASK_LABEL in (container.get("Labels") or {}))
+            for key, end in endpoints(container)
+            if key in (network.id, network.name)
+        ]
+
+    def _connect(self, container: dict, end: dict, target: Network) -> None:
+        if any(key in (target.id, target.name) for key, _end in endpoints(container)):
+            return
+        aliases, links, options = endpoint_settings(container["Id"], end)
+        settings = {"aliases": list(aliases), "driver_opt": options}
+        if target.id == self.temporary.id:
+            settings["driver_opt"] = {**options, ADDRESSES_OPTION: " ".join(known_addresses(end))}
+        else:
+            for text in kept_addresses(end, target):
+                settings["ipv6_address" if ":" in text else "ipv4_address"] = text
+        if links:
+            settings["links"] = dict(link.split(":", 1) if ":" in link else (link, link) for link in links)
+        settings = {key: value for key, value in settings.items() if value}
+        try:
+            self.engine.connect(container["Id"], target.id, container_name(container), **settings)
+        except EngineError as error:
+            # It is on it already, or it is gone.
+            if error.status not in (404, 409) and "already" not in error.detail:
+                raise
+
+    def _disconnect(self, container: dict, network: Network) -> None:
+        try:
+            self.engine.disconnect(container["Id"], network.id, container_name(container))
+        except EngineError as error:
+            if error.status != 404 and "not connected" not in error.detail:
+                raise
+
+    def _update(self, service_id: str, source: Network, target: Network, stay: bool) -> None:
+        """Change a service's networks and wait until all of its tasks have them."""
+        for race in range(RACES):
+            try:
+                service = self.engine.service(service_id)
+                spec = service["Spec"]
+                template = spec["TaskTemplate"]
+                attached = (template.get("Networks") or []) + (spec.get("Networks") or [])
+                networks = moved_networks(attached, source.id, target.id, stay)
+                # The same spec once more resumes an update that was paused in an earlier run.
+                if networks != attached or (service.get("UpdateStatus") or {}).get("State") == "paused":
+                    spec = {**spec, "TaskTemplate": {**template, "Networks": networks}}
+                    self.engine.update_service(service_id, service["Version"]["Index"], spec)
+                return self._await_update(service_id, spec, {end["Target"] for end in networks})
+            except EngineError as error:
+                if error.status == 404:  # somebody removed it
+                    return None
+                if "out of sequence" not in error.detail or race == RACES - 1:
+                    raise
+        return None
+
+    def _await_update(self, service_id: str, spec: dict, networks: set) -> None:
+        """Wait until every task runs on exactly these networks. The time counts from the last one that came to run."""
+        patience = self.wait_timeout + _own_pace(spec)
+        deadline, most, state = time.monotonic() + patience, -1, ""
+        for _dummy in apply.polls(float("inf")):
+            service = self.engine.service(service_id)
+            state = (service.get("UpdateStatus") or {}).get("State", "")
+            if state in ROLLED_BACK:
+                message = service["UpdateStatus"].get("Message", "no message")
+                raise Incomplete(
+                    f"The update of service {spec['Name']} is {state}: {message}. See docker service ps "
+                    f"{spec['Name']} --no-trunc",
+                    self.progress,
+                )
+            fresh, desired = _fresh(self.engine.tasks_of(service_id), spec, networks)
+            if fresh >= desired and state != "updating":
+                return
+            if fresh > most:
+                most, deadline = fresh, time.monotonic() + patience
+            if time.monotonic() >= deadline:
+                raise Incomplete(
+                    f"Service {spec['Name']} has {fresh} of {desired} tasks running on its new networks, and for "
+                    f"{patience:.0f} s no other one came. See docker service ps {spec['Name']} --no-trunc",
+                    self.progress,
+                )
+
+
+def _others(networks: list, temporary: Network, migration: Migration) -> list:
+    """(cidr, network) of everything that a live temporary network overlaps, the wanted network included."""
+    owned = [(cidr, network) for network in networks for cidr in network.cidrs]
+    owned += [(cidr, migration.wanted) for cidr in migration.wanted.cidrs]
+    return [
+        end
+        for pair in overlaps(owned)
+        if (pair[0][1].id == temporary.id) != (pair[1][1].id == temporary.id)
+        for end in pair
+        if end[1].id != temporary.id
+    ]
+
+
+def _own_pace(spec: dict) -> float:
+    """The seconds that a service's own settings put between two tasks of an update."""
+    config = spec.get("UpdateConfig") or {}
+    monitor = config.get("Monitor", 0) / NANO or DEFAULT_MONITOR_SECONDS
+    grace = (spec["TaskTemplate"].get("ContainerSpec") or {}).get("StopGracePeriod")
+    return config.get("Delay", 0) / NANO + monitor + (DEFAULT_GRACE_SECONDS if grace is None else grace / NANO)
+
+
+def _fresh(tasks: list, spec: dict, networks: set) -> tuple:
+    """(tasks that run on exactly these networks, tasks that should)."""
+    wanted = [task for task in tasks if task["DesiredState"] not in ("shutdown", "remove")]
+    fresh = sum(
+        task["Status"]["State"] == "running"
+        and {end["Target"] for end in task["Spec"].get("Networks") or ()} == networks
+        for task in wanted
+    )
+    replicated = (spec.get("Mode") or {}).get("Replicated")
+    return fresh, len(wanted) if replicated is None else max(replicated.get("Replicas", 0), len(wanted))

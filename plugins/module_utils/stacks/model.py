@@ -1,0 +1,134 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Services and networks as the rules see them, whether they stand in a file or run. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Mapping, NamedTuple, Optional
+
+#: Who deploys a stack: `docker stack deploy` or `docker compose up`.
+SWARM, COMPOSE = "swarm", "compose"
+
+#: The label by which a network says its zone; swarm_network's networks get it from the site.
+ZONE_LABEL = "bulkhead.zone"
+
+
+class Place(NamedTuple):
+    """Where something stands: a file with a line from 1, or ("", 0) for what runs."""
+
+    file: str = ""
+    line: int = 0
+
+
+NOWHERE = Place()
+
+
+class Text(NamedTuple):
+    """A text and where it stands."""
+
+    value: str
+    place: Place = NOWHERE
+
+
+class Published(NamedTuple):
+    """A port that is reachable from outside of the networks: first to last is the container's side.
+
+    address is the host's address that it is bound to, "" for all of them; text is how it is written.
+    """
+
+    first: int
+    last: int
+    address: str
+    text: str
+    place: Place = NOWHERE
+
+    @property
+    def local(self):
+        """Whether only the host itself can reach it."""
+        return self.address.startswith("127.") or self.address in ("localhost", "::1", "[::1]")
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service of a stack, or a container that runs beside all stacks.
+
+    networks: {real network name: where it is joined}; undeclared: the keys that its own file does not declare.
+    labels are those that Traefik reads (the service's in a Swarm, else the container's), unread_labels the other ones.
+    mounts: sources on the host; peers: names of services that it says it depends on; names: by which it is found
+    inside of a network; mode: the network mode, "" for a service on networks. implicit: whether the only network is
+    the stack's default one, which nobody asked for.
+    """
+
+    stack: str
+    name: str
+    kind: str
+    place: Place = NOWHERE
+    image: str = ""
+    networks: Mapping[str, Place] = field(default_factory=dict)
+    undeclared: tuple[Text, ...] = ()
+    implicit: bool = False
+    mode: Text = Text("")
+    ports: tuple[Published, ...] = ()
+    exposed: frozenset[int] = frozenset()
+    labels: Mapping[str, Text] = field(default_factory=dict)
+    unread_labels: Mapping[str, Text] = field(default_factory=dict)
+    mounts: tuple[Text, ...] = ()
+    environment: Mapping[str, Text] = field(default_factory=dict)
+    command: tuple[Text, ...] = ()
+    peers: tuple[Text, ...] = ()
+    names: frozenset[str] = frozenset()
+
+    @property
+    def where(self):
+        """The service as messages name it."""
+        return f"{self.stack}/{self.name}" if self.stack else self.name
+
+    def label(self, name):
+        """A label of the service or of its containers as Text, or None."""
+        return self.labels.get(name) or self.unread_labels.get(name)
+
+    def flag(self, name):
+        """A label as true or false; None where it is not set."""
+        found = self.label(name)
+        return None if found is None else found.value.strip().lower() in ("true", "1", "yes", "on")
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network that a stack declares or an engine has. name is the real one.
+
+    external: somebody else makes it. internal and zone are None and "" where this place does not say. implicit: it is
+    the default network of a file that does not mention it.
+    """
+
+    name: str
+    stack: str
+    place: Place = NOWHERE
+    external: bool = False
+    internal: Optional[bool] = None
+    zone: str = ""
+    subnets: tuple[Text, ...] = ()
+    implicit: bool = False
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One stack: its services, and its networks by real name."""
+
+    name: str
+    kind: str
+    services: tuple[Service, ...]
+    networks: Mapping[str, Network]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a rule found. waived: the reason why it is accepted, None where it is not."""
+
+    rule: str
+    message: str
+    fix: str
+    place: Place = NOWHERE
+    stack: str = ""
+    service: str = ""
+    waived: Optional[str] = None

@@ -1,0 +1,107 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+from types import SimpleNamespace
+from unittest.mock import MagicMock
+
+import pytest
+import yaml
+from ansible.parsing.dataloader import DataLoader
+from ansible.playbook.task import Task
+from ansible.template import Templar
+
+from ansible_collections.bulkhead.tiers.plugins.action.allocations import ActionModule
+
+SITE = {
+    "bulkhead_tiers": {"apps": {"vlan": 10, "subnet": "10.0.1.0/24"}},
+    "bulkhead_swarm": {"tier": "apps", "managers": {"m1": "10.0.1.5"}},
+    "bulkhead_pools": {"engine": "172.28.0.0/16", "swarm": "172.29.0.0/16", "overlay": "172.30.0.0/16"},
+    "bulkhead_networks": {
+        "web": {"driver": "overlay", "size": 24},
+        "api": {"driver": "overlay", "size": 28},
+        "fixed": {"driver": "overlay", "subnet": "172.30.7.0/24"},
+    },
+}
+
+
+@pytest.fixture(name="file")
+def fixture_file(tmp_path):
+    return tmp_path / "inventory" / "group_vars" / "all" / "allocations.yml"
+
+
+def run(file, site=None, check_mode=False):
+    """Run the action against an inventory with the site, and with the file's pins as Ansible would have read them."""
+    held = yaml.safe_load(file.read_text()) if file.exists() else {}
+    inventory = file.parents[2]
+    inventory.mkdir(parents=True, exist_ok=True)
+    task_vars = {**(site or SITE), **(held if isinstance(held, dict) else {})}
+    task_vars["ansible_inventory_sources"] = ["localhost,", str(inventory)]
+    task = MagicMock(Task, args={}, async_val=0, check_mode=check_mode, diff=True)
+    task.resolved_action = "bulkhead.tiers.allocations"
+    connection = SimpleNamespace(_shell=SimpleNamespace(tmpdir=None))
+    loader = DataLoader()
+    return ActionModule(task, connection, SimpleNamespace(), loader, Templar(loader, task_vars), None).run(
+        task_vars=task_vars
+    )
+
+
+def test_new_subnets_are_pinned_beside_the_inventory(file):
+    result = run(file)
+    assert (result["changed"], result["path"]) == (True, str(file))
+    assert result["pinned"] == {"web": "172.30.6.0/24", "api": "172.30.4.0/28"}
+    assert yaml.safe_load(file.read_text()) == {"bulkhead_allocations": result["pinned"]}
+    assert "api: 172.30.4.0/28" in result["diff"]["after"] and result["diff"]["before"] == ""
+    again = run(file)
+    assert (again["changed"], again["pinned"]) == (False, {}) and "diff" not in again
+
+
+def test_a_pinned_subnet_never_moves_whatever_is_declared_later(file):
+    run(file)
+    more = {"aaa": {"driver": "overlay", "size": 24}, **SITE["bulkhead_networks"]}
+    result = run(file, {**SITE, "bulkhead_networks": more})
+    assert result["pinned"] == {"aaa": "172.30.5.0/24"}
+    assert yaml.safe_load(file.read_text())["bulkhead_allocations"]["web"] == "172.30.6.0/24"
+
+
+def test_check_mode_writes_nothing(file):
+    result = run(file, check_mode=True)
+    assert result["changed"] and not file.exists()
+    assert result["diff"]["after"] == (run(file), file.read_text())[1]
+
+
+def test_comments_and_permissions_of_the_file_stay(file):
+    file.parent.mkdir(parents=True)
+    file.write_text("---\n# mine\nbulkhead_allocations:\n  web: 172.30.9.0/24  # moved here\n")
+    file.chmod(0o640)
+    run(file)
+    assert file.read_text() == (
+        "---\n# mine\nbulkhead_allocations:\n  web: 172.30.9.0/24  # moved here\n  api: 172.30.6.0/28\n"
+    )
+    assert file.stat().st_mode & 0o777 == 0o640 and [path.name for path in file.parent.iterdir()] == [file.name]
+
+
+def test_pins_of_another_file_are_an_error_because_one_would_hide_the_other(file):
+    result = run(file, {**SITE, "bulkhead_allocations": {"web": "172.30.9.0/24"}})
+    assert result["failed"] and not file.exists()
+    assert (
+        "got no pin there; expected web: 172.30.9.0/24, which the inventory has; remedy: move all pins" in result["msg"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("bulkhead_allocations: {web: 172.30.9.0/24}\n", "without braces"),
+        ("- a list\n", "got no mapping"),
+    ],
+)
+def test_a_file_that_cannot_be_extended_is_left_alone(file, text, message):
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+    result = run(file)
+    assert result["failed"] and message in result["msg"] and file.read_text() == text
+
+
+def test_a_site_with_problems_pins_nothing(file):
+    result = run(file, {**SITE, "bulkhead_pools": {"overlay": "172.30.0.0/33"}})
+    assert result["failed"] and "nothing was pinned" in result["msg"] and not file.exists()

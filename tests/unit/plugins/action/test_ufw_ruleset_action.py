@@ -1,0 +1,164 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import pytest
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
+
+from ansible_collections.bulkhead.tiers.plugins.action import ufw_ruleset
+
+PENDING = {"token": "abcd", "timeout": 30, "program": "/run/bulkhead/ufw/guard.py", "python": "/usr/bin/python3"}
+CHANGED = {"changed": True, "pending": PENDING}
+
+
+class Clock:
+    """Time that passes when somebody sleeps or fails to connect."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.now += seconds
+
+
+class Host:
+    """Answers the module and the commands over new connections; an answer is a result, a text or an exception."""
+
+    def __init__(self, clock, module, *answers, transport="ssh", cost=0.0):
+        self.clock, self.module, self.answers, self.transport, self.cost = clock, module, list(answers), transport, cost
+        self.modules, self.commands, self.resets = [], [], 0
+
+    def reset(self):
+        self.resets += 1
+
+    def execute_module(self, module_name, module_args, task_vars):
+        self.modules.append((module_name, module_args))
+        if isinstance(self.module, Exception):
+            raise self.module
+        return dict(self.module)
+
+    def command(self, command):
+        self.commands.append((self.resets, command))
+        self.clock.now += self.cost
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return {"stdout": answer, "stderr": "", "rc": 0}
+
+
+def answer(state, **more):
+    return "Welcome!\n" + json.dumps({"token": "abcd", "state": state, "why": "", **more}) + "\n"
+
+
+@pytest.fixture(name="run")
+def fixture_run(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(ufw_ruleset, "time", clock)
+
+    def run(module, *answers, check_mode=False, transport="ssh", cost=0.0, reset=True, **arguments):
+        host = Host(clock, module, *answers, transport=transport, cost=cost)
+        task = SimpleNamespace(args=arguments, check_mode=check_mode, async_val=0, diff=False, action="ufw_ruleset")
+        connection = SimpleNamespace(transport=transport)
+        if reset:
+            connection.reset = host.reset
+        action = ufw_ruleset.ActionModule.__new__(ufw_ruleset.ActionModule)
+        action._task, action._connection = task, connection
+        action._execute_module = host.execute_module
+        action._low_level_execute_command = host.command
+        monkeypatch.setattr(ufw_ruleset.ActionBase, "run", lambda self, tmp, task_vars: {})
+        return action.run(task_vars={}), host
+
+    return run
+
+
+DOWN = AnsibleConnectionFailure("Connection timed out")
+
+
+def test_a_change_is_confirmed_by_the_hosts_own_program_after_the_old_connection_is_closed(run):
+    result, host = run(CHANGED, answer("kept"))
+    assert host.commands == [(1, "/usr/bin/python3 -I /run/bulkhead/ufw/guard.py keep abcd")]
+    assert result == {"changed": True, "confirmation": "confirmed over a new connection"}
+
+
+def test_nothing_to_change_opens_no_connection(run):
+    result, host = run({"changed": False})
+    assert (host.resets, host.commands) == (0, [])
+    assert result["confirmation"] == "nothing to confirm"
+
+
+def test_check_mode_opens_no_connection(run):
+    result, host = run({"changed": True}, check_mode=True)
+    assert host.resets == 0 and result["confirmation"] == "check mode"
+
+
+@pytest.mark.parametrize(
+    "transport", ["local", "docker", "community.docker.docker", "containers.podman.podman", "chroot"]
+)
+def test_a_connection_that_cannot_be_cut_says_so_and_does_not_wait(run, transport):
+    result, host = run({"changed": True}, transport=transport, confirm={"timeout": 60}, rules=[])
+    assert host.modules == [("bulkhead.tiers.ufw_ruleset", {"confirm": {"timeout": 0}, "rules": []})]
+    assert result["confirmation"].startswith("not needed: a connection of the kind ")
+
+
+@pytest.mark.parametrize("transport", ["ssh", "ansible.netcommon.libssh", "paramiko_ssh", "mitogen_ssh", "aws_ssm"])
+def test_any_other_connection_is_asked_to_wait(run, transport):
+    _result, host = run(CHANGED, answer("kept"), transport=transport, confirm={"timeout": 60})
+    assert host.modules[0][1] == {"confirm": {"timeout": 60}}
+
+
+def test_it_can_be_switched_off(run):
+    result, host = run({"changed": True}, confirm={"timeout": 0})
+    assert host.resets == 0 and result["confirmation"] == "switched off"
+
+
+def test_a_connection_that_comes_through_late_confirms_all_the_same(run):
+    result, host = run(CHANGED, DOWN, DOWN, answer("kept"), cost=5)
+    assert result["confirmation"] == "confirmed over a new connection"
+    assert [resets for resets, _command in host.commands] == [1, 2, 3]
+
+
+def test_a_rollback_is_a_failure_that_says_why(run):
+    result, _host = run(CHANGED, DOWN, DOWN, DOWN, answer("back", why="nobody kept it in time"), cost=10)
+    assert (result["failed"], result["changed"]) == (True, False)
+    assert "no new connection came through within 30 s (Connection timed out)" in result["msg"]
+    assert "The old one is back, in the kernel and in the files" in result["msg"]
+
+
+def test_a_change_that_the_host_itself_could_not_keep_says_why(run):
+    result, _host = run(CHANGED, answer("back", error="somebody else wrote to /etc/ufw/user.rules"))
+    assert result["failed"] is True and "somebody else wrote to /etc/ufw/user.rules" in result["msg"]
+
+
+def test_a_host_that_was_restarted_meanwhile_is_a_failure(run):
+    result, _host = run(CHANGED, DOWN, answer("unknown"))
+    assert result["failed"] is True and "was restarted" in result["msg"]
+
+
+def test_a_host_that_does_not_come_back_is_unreachable(run):
+    with pytest.raises(AnsibleConnectionFailure, match="not after its rollback was due either: Connection timed out"):
+        run(CHANGED, DOWN, cost=10)
+
+
+def test_output_that_is_none_is_tried_again(run):
+    result, host = run(CHANGED, "sudo: a password is required", answer("kept"))
+    assert result["confirmation"] == "confirmed over a new connection" and len(host.commands) == 2
+
+
+def test_a_connection_that_breaks_while_the_module_runs_says_that_the_host_rolls_back(run):
+    with pytest.raises(AnsibleConnectionFailure, match="rolls them back by itself"):
+        run(AnsibleConnectionFailure("Broken pipe"))
+
+
+def test_a_failed_module_is_returned_as_it_is(run):
+    result, host = run({"failed": True, "msg": "no"})
+    assert result == {"failed": True, "msg": "no"} and host.resets == 0
+
+
+def test_a_connection_that_cannot_be_opened_anew_is_an_error(run):
+    with pytest.raises(AnsibleActionFail, match="cannot be opened anew"):
+        run(CHANGED, answer("kept"), reset=False)
