@@ -79,6 +79,10 @@ molecule: setup
 bench: setup ## speed, beside the peers, on hosts of the lab that belong to no tier
 	$(call stage,bench,tests/bench)
 
+.PHONY: fault
+fault: setup engine ## break engines, connections and hosts under the modules: each recovers
+	$(call stage,fault,for fault in tests/fault/[a-z]*_*.py; do printf '\n-- %s\n' "$$fault"; PYTHONPATH=$(venv)/collections python "$$fault"; done)
+
 .PHONY: changelog
 changelog: setup ## write CHANGELOG.md anew from changelogs/fragments
 	@antsibull-changelog release --refresh --update-existing

@@ -79,6 +79,11 @@ drift:
   elements: str
   returned: success
   sample: ["IPv4 kernel: ufw-user-input has -p tcp -m tcp --dport 9999 -j ACCEPT"]
+docker:
+  description: Docker's published ports, in the shape of the O(bulkhead.tiers.ufw_ruleset#module:docker) input.
+  type: dict
+  returned: success
+  sample: {state: present, bridges: [docker0], published: [{rule: allow, proto: tcp, from_ip: 10.0.3.0/24, port: "5432"}]}
 foreign:
   description:
     - Rules in the kernel's built-in chains that are not UFW's and stand before UFW's, so that they decide first.

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Migrate a network under load and count the requests that fail: none may.
 
     tests/benchmark/swarm_migrate.py [--replicas 6] [--rate 50] [--releases trixie,bookworm,trixie]

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Break engines under swarm_network: each time a clear error, and the next run finishes the work.
 
     tests/fault/swarm_network.py [NAME ...]

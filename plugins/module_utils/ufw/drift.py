@@ -43,9 +43,16 @@ def repair(plan: KernelPlan, kernel: Kernel, check_framework: bool = True) -> Re
             drift += found
             chains[name] = wanted
     edits = _hook_edits(plan, kernel, drift)
+    drift += [text for text, _command in plan.edits if text]
+    edits += [command for _text, command in plan.edits]
+    for name in plan.gone:
+        drift.append(f"chain {name} is left over")
+        chains[name] = []
     if not (policies or chains or edits):
         return Repair("", "", [])
     payload = _payload(policies, list(chains), edits, chains)
+    if plan.gone:
+        payload = payload.replace("COMMIT\n", "".join(f"-X {name}\n" for name in plan.gone) + "COMMIT\n")
     return Repair(payload, _undo(policies, chains, bool(edits), kernel), drift)
 
 

@@ -7,16 +7,13 @@ Tests give it another root and another runner; nothing else knows where the host
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import subprocess
-import tempfile
-import time
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from .errors import RulesetError
+from .guard import LOCK, LOCK_TIMEOUT, Result, StagedFile, locked, read_text, run_command
 
 RULES = {4: "/etc/ufw/user.rules", 6: "/etc/ufw/user6.rules"}
 FRAMEWORK = {
@@ -27,21 +24,12 @@ INIT_HOOKS = ("/etc/ufw/before.init", "/etc/ufw/after.init")
 DEFAULTS = "/etc/default/ufw"
 CONF = "/etc/ufw/ufw.conf"
 PROFILES = "/etc/ufw/applications.d"
-LOCK = "/run/ufw.lock"
+INIT = "/lib/ufw/ufw-init"
 
-# ufw holds its lock for one command; a reload takes up to 3 s on a small machine.
-_LOCK_TIMEOUT = 30.0
-_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+_PACKAGES = {"ufw": "ufw", INIT: "ufw", "conntrack": "conntrack", "ip": "iproute2", "systemd-run": "systemd"}
+
 # The same lines that ufw reads (later ones win, as in the shell, which reads the file at boot).
 _SETTING = re.compile(r'^(\w+)="?(\w+)"?')
-
-
-class Result(NamedTuple):
-    """A finished command: exit status, output, errors."""
-
-    status: int
-    out: str
-    err: str
 
 
 class Host:
@@ -59,8 +47,7 @@ class Host:
     def read(self, name: str) -> str:
         """The text of a file; RulesetError where it cannot be read."""
         try:
-            with open(self.path(name), encoding="utf-8", errors="surrogateescape") as stream:
-                return stream.read()
+            return read_text(self.path(name))
         except FileNotFoundError as error:
             raise RulesetError(
                 f"{name} does not exist, so that ufw is not installed completely; install the package "
@@ -71,6 +58,11 @@ class Host:
 
     def exists(self, name: str) -> bool:
         return os.path.exists(self.path(name))
+
+    def interfaces(self) -> list[str]:
+        """The names of the host's network interfaces."""
+        folder = self.path("/sys/class/net")
+        return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
 
     def executable(self, name: str) -> bool:
         return os.access(self.path(name), os.X_OK)
@@ -84,79 +76,38 @@ class Host:
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Hold ufw's own lock. Taken before anything is read: ufw itself reads first, which loses updates."""
-        try:
-            stream = os.fdopen(os.open(self.path(LOCK), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644), "w")
-        except OSError as error:
-            raise RulesetError(f"{LOCK} cannot be opened: {error}; run the task as root (become: true)") from error
-        with stream:
-            end = time.monotonic() + _LOCK_TIMEOUT
-            while True:
-                try:
-                    fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except OSError as error:
-                    if time.monotonic() > end:
-                        raise RulesetError(
-                            f"{LOCK} is held by another process for {_LOCK_TIMEOUT:.0f} s; `fuser -v {LOCK}` shows it"
-                        ) from error
-                    time.sleep(0.05)
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(locked(self.path(LOCK), LOCK_TIMEOUT))
+            except TimeoutError as error:
+                raise RulesetError(
+                    f"{LOCK} is held by another process for {LOCK_TIMEOUT:.0f} s; `fuser -v {LOCK}` shows it"
+                ) from error
+            except OSError as error:
+                raise RulesetError(f"{LOCK} cannot be opened: {error}; run the task as root (become: true)") from error
             yield
 
     # -- commands ----------------------------------------------------------------------------------------------------
 
     def run(self, argv: list[str], stdin: str = "") -> Result:
         """Run a command; a missing one is a RulesetError, a failing one is the caller's to judge."""
-        environment = dict(os.environ, PATH=_PATH, LC_ALL="C")
         try:
-            done = subprocess.run(
-                argv, input=stdin.encode("utf-8", "surrogateescape"), capture_output=True, env=environment, check=False
-            )
+            return run_command(argv, stdin)
         except FileNotFoundError as error:
             raise RulesetError(
-                f"the command {argv[0]} is missing; install the package {'ufw' if argv[0] == 'ufw' else 'iptables'}"
+                f"the command {argv[0]} is missing; install the package {_PACKAGES.get(argv[0], 'iptables')}"
             ) from error
-        return Result(
-            done.returncode, done.stdout.decode("utf-8", "surrogateescape"), done.stderr.decode("utf-8", "replace")
+
+    def spawn(self, argv: list[str]) -> None:
+        """Start a process that outlives this one, its session and the connection."""
+        subprocess.Popen(  # pylint: disable=consider-using-with
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            start_new_session=True,
         )
-
-
-class StagedFile:
-    """The new text of a file, on the disk under another name in the same folder."""
-
-    def __init__(self, path: str, text: str) -> None:
-        self._path = os.path.realpath(path)
-        self._temporary: str | None = None
-        folder = os.path.dirname(self._path)
-        handle, self._temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", suffix=".bulkhead", dir=folder)
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(text.encode("utf-8", "surrogateescape"))
-                stream.flush()
-                old = os.stat(self._path)
-                os.fchown(stream.fileno(), old.st_uid, old.st_gid)
-                os.fchmod(stream.fileno(), old.st_mode & 0o7777)
-                os.fsync(stream.fileno())
-        except BaseException:
-            self.discard()
-            raise
-
-    def commit(self) -> None:
-        """Put the new file in the place of the old one; the folder is flushed too, so that it survives a power cut."""
-        if self._temporary is None:
-            return
-        os.rename(self._temporary, self._path)
-        self._temporary = None
-        folder = os.open(os.path.dirname(self._path), os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-    def discard(self) -> None:
-        """Remove the new text, if it has not been committed."""
-        if self._temporary is not None:
-            os.unlink(self._temporary)
-            self._temporary = None
 
 
 def read_settings(text: str) -> dict[str, str]:

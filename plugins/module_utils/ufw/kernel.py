@@ -237,7 +237,7 @@ def _word(found: re.Match[str]) -> str:
 
 
 def _value(name: str, value: str) -> str:
-    if name in ("-s", "-d", "! -s", "! -d"):
+    if name in ("-s", "-d", "! -s", "! -d", "--ctorigdst"):
         return _address(value)
     if name == "-p":
         return _PROTOCOLS.get(value, value)

@@ -64,8 +64,13 @@ class WantedRules(NamedTuple):
     warnings: list[str]
 
 
-class _Fields:
+class RuleFields:
     """One rule's options, read one by one; mistakes are collected with the rule's index."""
+
+    options: Sequence[str] = tuple(OPTIONS)
+    aliases: dict[str, str] = _CANONICAL
+    subject = "a rule"
+    example = "{rule: allow, to_port: 22, proto: tcp}"
 
     def __init__(self, where: str, errors: list[str]) -> None:
         self.where = where
@@ -78,12 +83,13 @@ class _Fields:
     def load(self, raw: Any) -> bool:
         """Take the options of one rule; False where it is not a mapping at all."""
         if not isinstance(raw, dict):
-            self.fail("", f"got {raw!r}; expected a mapping such as {{rule: allow, to_port: 22, proto: tcp}}")
+            self.fail("", f"got {raw!r}; expected a mapping such as {self.example}")
             return False
         for key, value in raw.items():
-            name = _CANONICAL.get(key, key)
-            if name not in OPTIONS:
-                self.fail(str(key), "is not an option of a rule; expected one of {}".format(", ".join(OPTIONS)))
+            name = self.aliases.get(key, key)
+            if name not in self.options:
+                known = ", ".join(self.options)
+                self.fail(str(key), f"is not an option of {self.subject}; expected one of {known}")
             elif value is None or value == "":
                 continue
             elif name in self.values and str(self.values[name]) != str(value):
@@ -126,7 +132,7 @@ def parse_rules(raw: Any, use_ipv6: bool, profiles: Profiles) -> WantedRules:
     families: dict[int, list[tuple[int, Rule]]] = {4: [], 6: []}
     for index, item in enumerate(raw):
         where = f"rules[{index}]"
-        for family, rules in _parse_rule(_Fields(where, errors), item, use_ipv6, profiles).items():
+        for family, rules in _parse_rule(RuleFields(where, errors), item, use_ipv6, profiles).items():
             families[family] += [(index, rule) for rule in rules]
     # A rule of both families conflicts in both; one line says it.
     errors += dict.fromkeys(_conflicts(families[4]) + _conflicts(families[6]))
@@ -149,7 +155,7 @@ def check_rules(raw: Any) -> list[str]:
 # -- one rule --------------------------------------------------------------------------------------------------------
 
 
-def _parse_rule(fields: _Fields, raw: Any, use_ipv6: bool, profiles: Profiles) -> dict[int, list[Rule]]:
+def _parse_rule(fields: RuleFields, raw: Any, use_ipv6: bool, profiles: Profiles) -> dict[int, list[Rule]]:
     """The rules that one item of the input stands for, by family (several where a profile has several ports)."""
     before = len(fields.errors)
     if not fields.load(raw):
@@ -159,14 +165,14 @@ def _parse_rule(fields: _Fields, raw: Any, use_ipv6: bool, profiles: Profiles) -
     action = fields.choice("rule", ACTIONS, "allow")
     proto = fields.choice("proto", PROTOCOLS, "any")
     direction, interface_in, interface_out, route = _parse_path(fields)
-    src, src_family = _parse_address(fields, "from_ip")
-    dst, dst_family = _parse_address(fields, "to_ip")
-    sport = _parse_ports(fields, "from_port", proto)
-    dport = _parse_ports(fields, "to_port", proto)
+    src, src_family = parse_address(fields, "from_ip")
+    dst, dst_family = parse_address(fields, "to_ip")
+    sport = parse_ports(fields, "from_port", proto)
+    dport = parse_ports(fields, "to_port", proto)
     ends = _parse_apps(fields, proto, dport, sport, profiles)
-    families = _families(fields, proto, src_family, dst_family, use_ipv6)
+    families = parse_families(fields, proto, src_family, dst_family, use_ipv6)
     log = LOGS[fields.choice("log", tuple(LOGS), "off")]
-    comment = _parse_comment(fields)
+    comment = parse_comment(fields)
     if len(fields.errors) > before:
         return {}
     dapp, sapp, ports = ends
@@ -194,7 +200,7 @@ def _parse_rule(fields: _Fields, raw: Any, use_ipv6: bool, profiles: Profiles) -
     }
 
 
-def _parse_path(fields: _Fields) -> tuple[str, str, str, bool]:
+def _parse_path(fields: RuleFields) -> tuple[str, str, str, bool]:
     """Direction, interfaces and whether the rule is for routed packets."""
     route = fields.flag("route")
     direction = fields.choice("direction", ("in", "out"), "in")
@@ -229,7 +235,7 @@ def _parse_path(fields: _Fields) -> tuple[str, str, str, bool]:
     return direction, names["in"], names["out"], route
 
 
-def _parse_address(fields: _Fields, key: str) -> tuple[str, int | None]:
+def parse_address(fields: RuleFields, key: str) -> tuple[str, int | None]:
     """An address as ufw stores it, and its family; ("", None) for any."""
     text = fields.text(key, "any").lower()
     if text == "any":
@@ -272,7 +278,7 @@ def _prefix(text: str, most: int) -> int:
     return int(text)
 
 
-def _parse_ports(fields: _Fields, key: str, proto: str) -> str:
+def parse_ports(fields: RuleFields, key: str, proto: str) -> str:
     """A port, list or range as ufw stores it."""
     text = fields.text(key, "any").replace(" ", "")
     if text == "any":
@@ -319,7 +325,7 @@ def _port_remedy(item: str) -> str:
 
 
 def _parse_apps(
-    fields: _Fields, proto: str, dport: str, sport: str, profiles: Profiles
+    fields: RuleFields, proto: str, dport: str, sport: str, profiles: Profiles
 ) -> tuple[str, str, list[tuple[str, str, str]]]:
     """Application profiles -> (dapp, sapp, [(protocol, destination ports, source ports)]), as ufw expands them."""
     names = {"app": fields.text("app"), "from_app": fields.text("from_app")}
@@ -352,7 +358,7 @@ def _parse_apps(
     return found["app"], found["from_app"], list(dict.fromkeys(expanded))
 
 
-def _families(fields: _Fields, proto: str, src: int | None, dst: int | None, use_ipv6: bool) -> list[int]:
+def parse_families(fields: RuleFields, proto: str, src: int | None, dst: int | None, use_ipv6: bool) -> list[int]:
     """The families that a rule goes to: an address decides, without one both, as ufw does."""
     if src and dst and src != dst:
         fields.fail("to_ip", f"is IPv{dst} but from_ip is IPv{src}; both ends of a rule are of one family")
@@ -371,7 +377,7 @@ def _families(fields: _Fields, proto: str, src: int | None, dst: int | None, use
     return [4, 6] if use_ipv6 and proto not in V4_ONLY_PROTOCOLS else [4]
 
 
-def _parse_comment(fields: _Fields) -> str:
+def parse_comment(fields: RuleFields) -> str:
     comment = fields.text("comment")
     if any(ord(char) < 32 or 127 <= ord(char) < 160 or char in "\u2028\u2029" for char in comment):
         fields.fail("comment", f"got {comment!r}; expected one line of text without control characters")

@@ -6,11 +6,12 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, NamedTuple
 
+from . import docker
 from .drift import Repair, repair
 from .errors import RulesetError
 from .files import CONF, DEFAULTS, RULES, edit_settings
 from .parse import WantedRules
-from .render import Settings, kernel_plan, kernel_plan_without_ipv6, rules_file
+from .render import KernelPlan, Settings, kernel_plan, kernel_plan_without_ipv6, rules_file
 from .rule import Rule, describe, has_both_families, twin
 from .state import POLICIES, POLICY_WORDS, State, merge_families
 
@@ -26,11 +27,13 @@ class Wish(NamedTuple):
     ipv6: bool | None
     rules: WantedRules | None
     purge: bool
+    docker: docker.DockerWish | None = None
 
 
 class Plan(NamedTuple):
-    """``files`` are the texts to write by path (without ENABLED, which the switch writes), ``repairs`` the payloads by
-    family; ``switch`` is ``enable``, ``disable`` or empty. ``before`` and ``after`` are the diff.
+    """``files`` are the texts to write by path (without ENABLED=no, which ufw itself writes), ``repairs`` the payloads by
+    family; ``switch`` is ``enable``, ``disable`` or empty. ``before`` and ``after`` are the diff, ``goal`` and ``rules``
+    what is wanted in the end.
     """
 
     files: dict[str, str]
@@ -43,6 +46,12 @@ class Plan(NamedTuple):
     drift: list[str]
     before: str
     after: str
+    goal: Settings
+    rules: dict[int, list[Rule]]
+
+    @property
+    def touches_kernel(self) -> bool:
+        return bool(self.switch or self.repairs)
 
     @property
     def changed(self) -> bool:
@@ -59,11 +68,16 @@ def make_plan(state: State, wish: Wish) -> Plan:
         )
     rules = wanted_rules(state, wish, settings.ipv6 and state.has_ipv6)
     files = _file_changes(state, wish, settings, rules)
+    target = docker.with_files(state, files)
     switch = _switch(state, wish)
-    repairs, drift = _repairs(state, wish, settings, rules) if wish.enabled and not switch else ({}, [])
-    drift = state.malformed + file_drift(state) + drift
-    before = _lines(state.rules, state.filters_ipv6)
-    after = _lines(rules, settings.ipv6 and state.has_ipv6)
+    repairs, drift = _repairs(state, target, settings, rules) if wish.enabled else (_releases(state), [])
+    if switch:
+        drift = []  # nothing of it is meant to be in the kernel yet
+    drift = state.malformed + file_drift(state) + docker.file_drift(state, wish.docker) + drift
+    before = _lines(state.rules, state.filters_ipv6) + docker.describe_blocks(state.texts, state.filters_ipv6)
+    before += docker.strangers(state, wish.docker)
+    use_ipv6 = settings.ipv6 and state.has_ipv6
+    after = _lines(rules, use_ipv6) + docker.describe_blocks(target.texts, use_ipv6)
     return Plan(
         files=files,
         repairs=repairs,
@@ -71,10 +85,12 @@ def make_plan(state: State, wish: Wish) -> Plan:
         settings=_setting_changes(state, wish, settings),
         added=_surplus(after, before),
         removed=_surplus(before, after),
-        reordered=_is_reordered(state.rules, rules),
+        reordered=_is_reordered(state.rules, rules) or docker.is_reordered(state.texts, target.texts),
         drift=drift,
         before=_text(state.enabled, state.settings, before, drift),
         after=_text(wish.enabled, settings, after, []),
+        goal=settings,
+        rules=rules,
     )
 
 
@@ -146,6 +162,8 @@ def _file_changes(state: State, wish: Wish, settings: Settings, rules: dict[int,
     level = {}
     if settings.logging != state.settings.logging or (wish.enabled and not state.level_set):
         level["LOGLEVEL"] = settings.logging
+    if wish.enabled and not state.enabled:
+        level["ENABLED"] = "yes"
     texts = {
         DEFAULTS: edit_settings(state.texts[DEFAULTS], policies),
         CONF: edit_settings(state.texts[CONF], level),
@@ -156,15 +174,17 @@ def _file_changes(state: State, wish: Wish, settings: Settings, rules: dict[int,
         # While ufw is off only its rules count: a fresh package's file lacks what ufw adds when it is switched on.
         if wish.enabled or rules[family] != state.rules[family]:
             texts[RULES[family]] = rules_file(rules[family], settings, family)
+    texts.update(docker.file_changes(state, wish.docker, settings.ipv6 and state.has_ipv6))
     return {path: text for path, text in texts.items() if text != state.texts[path]}
 
 
 def _repairs(
-    state: State, wish: Wish, settings: Settings, rules: dict[int, list[Rule]]
+    state: State, target: State, settings: Settings, rules: dict[int, list[Rule]]
 ) -> tuple[dict[int, Repair], list[str]]:
-    """The payloads that make the kernel as wanted, and how the kernel differs from ufw's files as they are now."""
-    wanted = kernel_repairs(state, settings, rules)
-    unchanged = settings == state.settings and rules == state.rules
+    """The payloads that make the kernel as wanted, and how the kernel differs from ufw's files as they are now.
+    ``target`` is the state with after.rules as it will be."""
+    wanted = kernel_repairs(target, settings, rules)
+    unchanged = settings == state.settings and rules == state.rules and target.framework == state.framework
     current = wanted if unchanged else kernel_repairs(state, state.settings, state.rules)
     return wanted, kernel_drift(current)
 
@@ -177,10 +197,23 @@ def kernel_repairs(state: State, settings: Settings, rules: dict[int, list[Rule]
             plan = kernel_plan_without_ipv6(kernel.chains)
         else:
             plan = kernel_plan(rules[family], settings, family, state.framework[family])
+        docker.add_chains(plan, state.framework[family] if family == 4 or settings.ipv6 else [], kernel)
         fix = repair(plan, kernel, check_framework=not state.hooks_executable)
         if fix.payload:
             repairs[family] = fix
     return repairs
+
+
+def _releases(state: State) -> dict[int, Repair]:
+    """With ufw off nobody filters published ports either: `ufw disable` itself would leave Docker's chain as it is."""
+    releases = {}
+    for family, kernel in state.kernel.items():
+        plan = KernelPlan({}, {}, {}, {}, {}, [], [])
+        docker.add_chains(plan, [], kernel)
+        fix = repair(plan, kernel)
+        if fix.payload:
+            releases[family] = fix
+    return releases
 
 
 def kernel_drift(repairs: dict[int, Repair]) -> list[str]:

@@ -118,6 +118,7 @@ class KernelPlan(NamedTuple):
     ``exact`` are the chains that are ufw's alone; ``framework`` those that before.rules and after.rules fill, where an
     operator may have written what cannot be compared word for word; ``hooks`` the jumps that each built-in chain must
     have in this order, among the rules of others; ``first`` rules that a built-in chain must have somewhere.
+    ``gone`` are chains that must not be there; ``edits`` are (what is wrong, command of iptables-restore) pairs.
     """
 
     policies: dict[str, str]
@@ -125,6 +126,8 @@ class KernelPlan(NamedTuple):
     framework: Chains
     hooks: Chains
     first: Chains
+    gone: list[str]
+    edits: list[tuple[str, str]]
 
 
 def kernel_plan(
@@ -155,7 +158,7 @@ def kernel_plan(
             "-j " + {"allow": "ACCEPT", "deny": "DROP", "reject": "REJECT"}[policy]
         ]
     hooks = {builtin: ["-j " + chain for chain in hook_chains(prefix, builtin)] for builtin in BUILTIN}
-    return KernelPlan(policies, exact, _framework_chains(prefix, framework, exact), hooks, {})
+    return KernelPlan(policies, exact, _framework_chains(prefix, framework, exact), hooks, {}, [], [])
 
 
 def _framework_chains(prefix: str, sections: list[tuple[list[str], list[tuple[str, str]]]], exact: Chains) -> Chains:
@@ -182,4 +185,6 @@ def kernel_plan_without_ipv6(present: Iterable[str]) -> KernelPlan:
         framework={},
         hooks={},
         first={"INPUT": ["-i lo -j ACCEPT"], "OUTPUT": ["-o lo -j ACCEPT"]},
+        gone=[],
+        edits=[],
     )

@@ -3,14 +3,20 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
-from .apply import Transaction, write_files
+from . import docker
+from .apply import CRASH_TIMEOUT, Transaction, clear_the_way, write_files
 from .apps import read_profiles
+from .drift import Repair
+from .effect import NO_EFFECT, Effect, candidates, effect_of, find_flows, require_conntrack
 from .errors import InputErrors, RulesetError
 from .files import PROFILES, Host
-from .kernel import BUILTIN
+from .guard import PROGRAM
+from .kernel import BUILTIN, Kernel, read_kernel
+from .lockout import find_session, interfaces, prove
 from .parse import WantedRules, parse_rules
 from .plan import Plan, Wish, file_drift, kernel_drift, kernel_repairs, make_plan, twins, wanted_settings
 from .render import hook_chains
@@ -18,21 +24,39 @@ from .rule import PREFIX, Rule, has_both_families, is_anywhere
 from .state import State, merge_families, read_state
 
 Params = dict[str, Any]
+# Less than a new SSH connection may take is no chance at all; more than an hour is no rollback.
+SHORTEST, LONGEST = 5, 3600
 _LOG_NAMES = {"": "off", "log": "new", "log-all": "all"}
 
 
 def converge(host: Host, params: Params, check_mode: bool) -> dict[str, Any]:
-    """Make the host as the parameters say (the module's, see its documentation); the module's return values.
-    RulesetError where that cannot be done: then nothing was changed, or everything was brought back."""
+    """Make the host as the parameters say (the module's, see its documentation); the module's return values, and
+    ``pending`` where the change waits for its confirmation. RulesetError where that cannot be done: then nothing was
+    changed, or everything was brought back."""
     if params["purge"] and params["rules"] is None:
         raise InputErrors(["purge: is true without rules; list the rules to keep, or write rules: [] to remove all"])
+    seconds = _timeout(params)
+    pending: dict[str, Any] = {}
+    effect, flows = NO_EFFECT, 0
     with host.lock():
-        state, plan, wanted = _plan(host, params)
-        if plan.changed and not check_mode:
-            _apply(host, state, plan)
-    if plan.switch and not check_mode:
-        _switch(host, state, plan, params)
-    return {
+        warnings = clear_the_way(host, check_mode)
+        state, plan, wanted = _plan(host, params, warnings)
+        if plan.changed:
+            after = candidates(state.kernel, plan.repairs, plan.switch)
+            warnings += _prove(host, plan, after, params, bool(seconds))
+            effect = effect_of(state.kernel, after)
+            flush = bool(params.get("flush_established") and effect.stopped)
+            if flush:
+                require_conntrack(host)
+            if check_mode:
+                flows = len(find_flows(host, effect)) if flush else 0
+            else:
+                # What takes nothing away cannot cut the connection.
+                wait = seconds if plan.switch != "disable" and plan.touches_kernel else 0
+                flows = _apply(host, state, plan, wait, effect if flush else NO_EFFECT, pending)
+    if plan.switch == "disable" and not check_mode:
+        _disable(host, state, plan)
+    result = {
         "changed": plan.changed,
         "added": plan.added,
         "removed": plan.removed,
@@ -40,7 +64,10 @@ def converge(host: Host, params: Params, check_mode: bool) -> dict[str, Any]:
         "settings": plan.settings,
         "drift": plan.drift,
         "shadowed": wanted.shadowed if wanted else [],
-        "warnings": wanted.warnings if wanted else [],
+        **effect.lists,
+        "unlisted": effect.unlisted,
+        "flushed": flows,
+        "warnings": warnings + (wanted.warnings if wanted else []),
         "diff": {
             "before": plan.before,
             "after": plan.after,
@@ -48,18 +75,48 @@ def converge(host: Host, params: Params, check_mode: bool) -> dict[str, Any]:
             "after_header": "ufw ruleset",
         },
     }
+    return {**result, "pending": pending} if pending else result
 
 
-def _plan(host: Host, params: Params) -> tuple[State, Plan, WantedRules | None]:
+def _timeout(params: Params) -> int:
+    """Seconds until a change is rolled back that nobody confirms; 0 where it is not to wait."""
+    seconds = (params.get("confirm") or {}).get("timeout") or 0
+    if seconds and not SHORTEST <= seconds <= LONGEST:
+        raise InputErrors(
+            [f"confirm.timeout: got {seconds}; expected {SHORTEST}-{LONGEST} seconds, or 0 for no confirmation"]
+        )
+    return seconds
+
+
+def _plan(host: Host, params: Params, warnings: list[str]) -> tuple[State, Plan, WantedRules | None]:
     state = read_state(host)
     policies = {name: value for name, value in (params["default"] or {}).items() if value is not None}
     wish = Wish(params["state"] == "enabled", policies, params["logging"], params["ipv6"], None, params["purge"])
-    rules = None
-    if params["rules"] is not None:
-        use_ipv6 = wanted_settings(state.settings, wish).ipv6 and state.has_ipv6
-        rules = parse_rules(params["rules"], use_ipv6, _profiles(host))
-    wish = wish._replace(rules=rules)
+    use_ipv6 = wanted_settings(state.settings, wish).ipv6 and state.has_ipv6
+    rules, published = _parse(host, params, use_ipv6)
+    if published:
+        warnings += docker.check_host(host, state, published, use_ipv6)
+    wish = wish._replace(rules=rules, docker=published)
     return state, make_plan(state, wish), rules
+
+
+def _parse(host: Host, params: Params, use_ipv6: bool) -> tuple[WantedRules | None, docker.DockerWish | None]:
+    """The parts of the input that are more than words; InputErrors holds the mistakes of both."""
+    rules, published = None, None
+    errors: list[str] = []
+    try:
+        if params["rules"] is not None:
+            rules = parse_rules(params["rules"], use_ipv6, _profiles(host))
+    except InputErrors as error:
+        errors += error.errors
+    try:
+        if params.get("docker") is not None:
+            published = docker.parse_docker(params["docker"], use_ipv6, host.interfaces())
+    except InputErrors as error:
+        errors += error.errors
+    if errors:
+        raise InputErrors(errors)
+    return rules, published
 
 
 def _profiles(host: Host) -> Callable[[], dict[str, str]]:
@@ -74,16 +131,57 @@ def _profiles(host: Host) -> Callable[[], dict[str, str]]:
     return load
 
 
-def _apply(host: Host, state: State, plan: Plan) -> None:
-    transaction = Transaction(host, plan.repairs, plan.files, state.texts)
+def _prove(host: Host, plan: Plan, after: dict[int, Kernel], params: Params, remote: bool) -> list[str]:
+    """Warnings; LockoutError where the candidate would cut the connection that the task came by."""
+    if plan.switch == "disable" or not plan.repairs:
+        return []
+    session = find_session(host)
+    if session is None:
+        unseen = "the connection of this task was not found in the environment of its processes (SSH_CONNECTION)"
+        return [unseen + ": whether the new ruleset lets it in is left to the confirmation"] if remote else []
+    if session.family not in after:
+        return []
+    finding = prove(session, after[session.family], plan.rules[session.family], interfaces(host))
+    if finding.refused:
+        message = f"the new ruleset would cut the connection of this task, {session.text()}: {finding.refused}"
+        if not params.get("accept_lockout"):
+            raise RulesetError(
+                f"{message}; nothing was changed. Allow the connection by an earlier rule, or set accept_lockout: true"
+            )
+        return [message]
+    return [f"the connection of this task, {session.text()}: {finding.doubt}"] if finding.doubt else []
+
+
+def _apply(host: Host, state: State, plan: Plan, wait: int, cut: Effect, pending: dict[str, Any]) -> int:
+    """Load, and persist at once or leave that to the confirmation, which ``pending`` tells of. How many flows it cuts."""
+
+    def rest() -> dict[int, Repair]:
+        """What ufw's own start leaves to do: IPv6's limit chains are empty the first time."""
+        fresh = docker.with_files(state, plan.files)._replace(
+            kernel={family: read_kernel(host, family) for family in state.kernel}
+        )
+        if not fresh.loaded:
+            raise RulesetError("ufw's own start reported success, but its rules are not there; see the journal of ufw")
+        return kernel_repairs(fresh, plan.goal, plan.rules)
+
+    start = rest if plan.switch == "enable" else None
+    transaction = Transaction(host, plan.repairs, plan.files, state.texts, start)
     transaction.prepare()
+    transaction.arm(wait or CRASH_TIMEOUT)
     transaction.load()
-    transaction.persist()
+    # Looked up as late as this: from now on no new flow of theirs can begin.
+    flows = find_flows(host, cut)
+    transaction.when_kept(flows)
+    if wait:
+        pending.update(token=transaction.token, timeout=wait, program=host.path(PROGRAM), python=sys.executable)
+    else:
+        transaction.persist()
+    return len(flows)
 
 
-def _switch(host: Host, old: State, plan: Plan, params: Params) -> None:
-    """Switch ufw on or off with its own command, which takes the lock itself; what it reads is written already."""
-    argv = ["ufw", "--force", plan.switch]
+def _disable(host: Host, old: State, plan: Plan) -> None:
+    """Switch ufw off with its own command, which takes the lock itself; the files are written already."""
+    argv = ["ufw", "--force", "disable"]
     done = host.run(argv)
     if done.status:
         with host.lock():
@@ -92,16 +190,6 @@ def _switch(host: Host, old: State, plan: Plan, params: Params) -> None:
             f"`{' '.join(argv)}` failed (status {done.status}): {(done.err + done.out).strip()}; "
             f"ufw's files are as they were"
         )
-    if plan.switch == "enable":
-        # What ufw has loaded is compared like any other ruleset: it leaves IPv6's limit chains empty the first time.
-        with host.lock():
-            state, rest, _wanted = _plan(host, params)
-            if rest.switch:
-                raise RulesetError(
-                    "`{}` reported success, but ufw is not active; `ufw status` and the journal of "
-                    "ufw.service say more".format(" ".join(argv))
-                )
-            _apply(host, state, rest)
 
 
 # -- the export ------------------------------------------------------------------------------------------------------
@@ -123,6 +211,7 @@ def inform(host: Host) -> dict[str, Any]:
         "ipv6": settings.ipv6,
         "rules": export_rules(state.rules[4], state.rules[6] if state.filters_ipv6 else [], state.filters_ipv6),
         "drift": drift,
+        "docker": docker.export_docker(state),
         "foreign": foreign_rules(state) if state.active else [],
     }
 

@@ -71,7 +71,8 @@ def read_state(host: Host, need_kernel: bool = True) -> State:
         texts[path] = host.read(path)
         rules[family], bad = read_rules(path, texts[path])
         malformed += bad
-        framework[family] = [filter_section(host.read(name)) for name in FRAMEWORK[family]]
+        texts.update((name, host.read(name)) for name in FRAMEWORK[family])
+        framework[family] = [filter_section(texts[name]) for name in FRAMEWORK[family]]
         if need_kernel and (family == 4 or has_ipv6):
             kernel[family] = read_kernel(host, family)
     enabled = conf.get("ENABLED") == "yes"

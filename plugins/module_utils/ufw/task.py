@@ -7,6 +7,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from .docker import check_docker
 from .errors import InputErrors, RulesetError
 from .files import Host
 from .parse import check_rules
@@ -20,11 +21,15 @@ class RulesetModule(AnsibleModule):
         super()._load_params()
         # As they came: validation drops what it cannot convert, and the index would be wrong.
         self.raw_rules = self.params.get("rules")
+        self.raw_docker = self.params.get("docker")
         self.validating = True
 
     def fail_json(self, msg: str, **kwargs: Any) -> None:
         """Fail; while the arguments are validated, with every mistake of the rules if there is one."""
-        mistakes = check_rules(self.raw_rules) if self.validating and self.raw_rules is not None else []
+        mistakes: list[str] = []
+        if self.validating:
+            mistakes += check_rules(self.raw_rules) if self.raw_rules is not None else []
+            mistakes += check_docker(self.raw_docker) if self.raw_docker is not None else []
         super().fail_json(msg="\n".join(mistakes) or msg, **kwargs)
 
 

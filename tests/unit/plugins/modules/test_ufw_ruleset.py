@@ -24,6 +24,9 @@ def fixture_host(tmp_path, monkeypatch):
 @pytest.fixture(name="run")
 def fixture_run(host, capsys):
     def run(module=ufw_ruleset, **args):
+        if module is ufw_ruleset:
+            # As the action plugin has it over a connection that cannot be cut.
+            args.setdefault("confirm", {"timeout": 0})
         with patch_module_args(args), pytest.raises(SystemExit) as ended:
             module.main()
         result = json.loads(capsys.readouterr().out)
@@ -38,10 +41,12 @@ def test_the_return_values_have_the_same_keys_in_every_mode(run):
         return set(run(**args)) - {"invocation", "warnings"}
 
     expected = {"changed", "added", "removed", "reordered", "settings", "drift", "shadowed", "diff"}
+    expected |= {"opened", "closed", "unclear", "unlisted", "flushed"}
     assert keys(_ansible_check_mode=True, rules=[SSH]) == expected
     assert keys(rules=[SSH]) == expected
     assert keys(rules=[SSH]) == expected
     assert keys() == expected
+    assert keys(rules=[{**SSH, "to_port": 23}], confirm={"timeout": 9}) == expected | {"pending"}
 
 
 def test_check_mode_says_changed_and_touches_nothing(run, host):

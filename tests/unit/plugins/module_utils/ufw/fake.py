@@ -11,7 +11,7 @@ import copy
 import shutil
 from pathlib import Path
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host, Result, edit_settings
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import INIT, Host, Result, edit_settings
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import parse_save
 
 RECORDED = Path(__file__).parent / "recorded"
@@ -85,7 +85,10 @@ def recorded_table(release: str, family: int) -> FakeTable:
 
 class FakeHost(Host):
     """A copy of a recorded host in a temporary folder; ``ran`` is every command that was run, ``fail`` makes some fail:
-    a substring of the command line -> the message that it fails with."""
+    a substring of the command line -> the message that it fails with. ``spawned`` are the processes that outlive it,
+    ``flows`` is what `conntrack -L` prints."""
+
+    addresses = "1: lo    inet 127.0.0.1/8 scope host lo\n2: eth0    inet 10.0.0.5/24 scope global eth0\n"
 
     def __init__(self, root: Path, release: str = "debian12") -> None:
         super().__init__(str(root))
@@ -95,7 +98,9 @@ class FakeHost(Host):
         self.release = release
         self.tables = {family: recorded_table(release, family) for family in (4, 6)}
         self.ran: list[str] = []
+        self.spawned: list[list[str]] = []
         self.fail: dict[str, str] = {}
+        self.flows = ""
 
     # -- what tests look at --------------------------------------------------------------------------------------
 
@@ -123,6 +128,16 @@ class FakeHost(Host):
         if argv[0] == "ufw":
             self._switch(argv[-1])
             return Result(0, "", "")
+        if argv[0] == INIT:
+            # ufw-init sets the kernel from the files of --datadir, and does not write any.
+            self._switch_kernel({"start": "enable", "stop": "disable"}[argv[-1]], argv[2])
+            return Result(0, "", "")
+        if argv[0] == "conntrack":
+            return Result(0, self.flows if "-L" in argv else "", "")
+        if argv[0] == "ip":
+            return Result(0, self.addresses if "address" in argv else "", "")
+        if argv[0] in ("systemd-run", "systemctl"):
+            return Result(0, "", "")
         family = FAMILIES[argv[0].partition("-")[0]]
         if argv[0].endswith("-save"):
             return Result(0, self.tables[family].save(), "")
@@ -135,10 +150,16 @@ class FakeHost(Host):
             self.tables[family] = table
         return Result(0, "", "")
 
+    def spawn(self, argv: list[str]) -> None:
+        self.spawned.append(argv)
+
     def _switch(self, word: str) -> None:
         conf = self.file("/etc/ufw/ufw.conf")
         value = {"enable": "yes", "disable": "no"}[word]
         conf.write_text(edit_settings(conf.read_text(), {"ENABLED": value}))
+        self._switch_kernel(word, self.root)
+
+    def _switch_kernel(self, word: str, tree: str) -> None:
         for family, table in self.tables.items():
             if word == "disable":
                 table.policies = dict.fromkeys(table.policies, "ACCEPT")
@@ -147,6 +168,6 @@ class FakeHost(Host):
                     if "-user-" in name:
                         del table.chains[name]
             else:
-                rules = self.file("/etc/ufw/" + ("user.rules" if family == 4 else "user6.rules"))
+                rules = Path(tree, "etc/ufw/user.rules" if family == 4 else "etc/ufw/user6.rules")
                 self.tables[family] = recorded_table(self.release, family)
                 self.tables[family].restore(rules.read_text().rstrip("\n"))

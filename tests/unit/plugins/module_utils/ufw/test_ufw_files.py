@@ -91,7 +91,7 @@ def test_the_lock_is_the_one_that_ufw_takes_and_waits_for(tmp_path, monkeypatch)
         "import fcntl,sys;f=open(sys.argv[1],'w');fcntl.lockf(f,fcntl.LOCK_EX);print(1,flush=True);sys.stdin.read()"
     )
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    monkeypatch.setattr(files, "_LOCK_TIMEOUT", 0.2)
+    monkeypatch.setattr(files, "LOCK_TIMEOUT", 0.2)
     with subprocess.Popen([sys.executable, "-c", holder, str(lock)], **pipes) as ufw:
         ufw.stdout.readline()
         with pytest.raises(RulesetError, match=r"/run/ufw.lock is held by another process"), Host(str(tmp_path)).lock():

@@ -2,11 +2,14 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import ruleset
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import InputErrors, RulesetError
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import INIT
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import TREE
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.ruleset import converge, inform
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import FakeHost
 
@@ -273,7 +276,8 @@ def test_a_file_that_cannot_be_replaced_brings_kernel_and_files_back(host, monke
     rename, calls = os.rename, []
 
     def fail_second(source, target):
-        calls.append(target)
+        if target.startswith(host.path("/etc/")):
+            calls.append(target)
         if len(calls) == 2:
             raise OSError(28, "No space left on device")
         rename(source, target)
@@ -338,21 +342,28 @@ def test_a_default_policy_that_ufw_does_not_know_is_an_error(host):
 # -- on and off --------------------------------------------------------------------------------------------------------
 
 
-def test_ufw_is_switched_on_by_its_own_command_once_when_the_files_are_written(host):
+def test_ufw_is_switched_on_by_its_own_start_once_while_the_files_are_still_the_old_ones(host):
     host.inactive()
-    run = host.run
+    run, before = host.run, host.snapshot()
 
     def watch(argv, stdin=""):
-        if argv[0] == "ufw":
-            assert "10.77.0.0" in host.file("/etc/ufw/user.rules").read_text()
-            assert 'DEFAULT_FORWARD_POLICY="REJECT"' in host.file("/etc/default/ufw").read_text()
+        if argv[0] == INIT:
+            tree = Path(argv[2])
+            assert "10.77.0.0" in (tree / "etc/ufw/user.rules").read_text()
+            assert "ENABLED=yes" in (tree / "etc/ufw/ufw.conf").read_text()
+            assert 'DEFAULT_FORWARD_POLICY="REJECT"' in (tree / "etc/default/ufw").read_text()
+            assert (tree / "etc/ufw/before.rules").exists()
+            assert {
+                path: text for path, text in host.snapshot().items() if path in before and "bulk" not in path
+            } == before
         return run(argv, stdin)
 
     host.run = watch
     wish = params(purge=True, rules=SITE, default={"routed": "reject"})
     result = converge(host, wish, False)
     assert result["settings"] == {"routed": "reject", "state": "enabled"}
-    assert [line for line in host.ran if line.startswith("ufw")] == ["ufw --force enable"]
+    assert [line.split()[-1] for line in host.ran if line.startswith(INIT)] == ["start"]
+    assert not [line for line in host.ran if line.startswith("ufw ")]
     assert inform(host)["active"] is True
     assert inform(host)["drift"] == []
     assert converge(host, wish, False)["changed"] is False
@@ -362,10 +373,10 @@ def test_a_host_whose_rules_were_flushed_is_switched_on_again(host):
     for table in host.tables.values():
         for name in [name for name in table.chains if name.startswith("ufw")]:
             del table.chains[name]
-        table.chains.update(dict.fromkeys(("INPUT", "FORWARD", "OUTPUT"), []))
+        table.chains.update({name: [] for name in ("INPUT", "FORWARD", "OUTPUT")})
     assert converge(host, params(), True)["changed"] is True
     converge(host, params(), False)
-    assert "ufw --force enable" in host.ran
+    assert any(line.startswith(INIT) for line in host.ran)
     assert inform(host)["drift"] == []
 
 
@@ -385,7 +396,7 @@ def test_when_only_ipv6_was_flushed_it_is_built_again_without_the_ufw_command(ho
 def test_a_failing_enable_brings_the_files_back(host):
     host.inactive()
     before = host.snapshot()
-    host.fail = {"ufw --force enable": "ERROR: problem running ufw-init"}
+    host.fail = {INIT + " --datadir %s start" % host.path(TREE): "ERROR: problem running ufw-init"}
     with pytest.raises(RulesetError, match="problem running ufw-init.*files are as they were"):
         converge(host, params(purge=True, rules=SITE, default={"routed": "reject"}), False)
     assert host.snapshot() == before

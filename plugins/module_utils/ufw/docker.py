@@ -1,0 +1,561 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Docker's published ports: who may reach which one, as a marked block of after.rules and after6.rules.
+
+A published port is translated (DNAT) before any filter sees it: the packet takes FORWARD, where Docker's rules accept
+it ahead of ufw's. The one place before them that Docker leaves to others is the chain DOCKER-USER, which it makes if it
+is missing, never empties, and jumps to first. ufw loads the block at boot before Docker starts, and again with every
+reload; a declared chain is emptied in the same transaction, so that nothing is ever there twice or missing.
+
+What the chains say, in this order: answers pass; what comes in by one of Docker's own bridges is none of our business;
+the published list decides by the *original* port, which all kinds of publishing have in common; whatever else was
+translated, or goes straight to a container, is dropped. Allowed packets RETURN, so that Docker's own isolation, and a
+port that is not published at all, stay as they are.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from .errors import InputErrors, RulesetError
+from .files import FRAMEWORK, Host, filter_section
+from .kernel import Kernel
+from .parse import RuleFields, parse_address, parse_comment, parse_families, parse_ports
+from .render import KernelPlan
+from .rule import ANYWHERE, is_anywhere, valid_interface
+from .state import State, merge_families
+
+USER_CHAIN = "DOCKER-USER"
+# Holds the list. It also marks DOCKER-USER as ours: without it the chain is somebody else's and left alone.
+OWN_CHAIN = "bulkhead-docker"
+BRIDGES = ("docker0", "docker_gwbridge", "br-+")
+AFTER = {family: FRAMEWORK[family][1] for family in (4, 6)}
+
+_BEGIN = "# BEGIN bulkhead.tiers docker"
+_END = "# END bulkhead.tiers docker"
+_COMMENT = "# -- "
+_NOTE = "# Made by bulkhead.tiers.ufw_ruleset: who may reach which published port of Docker. Edits are overwritten."
+_OPTIONS = ("state", "bridges", "interfaces", "published")
+_ITEM_OPTIONS = ("rule", "routed", "proto", "from_ip", "to_ip", "port", "comment")
+_ACTIONS = {"allow": "RETURN", "deny": "DROP"}
+_PROTOCOLS = ("any", "tcp", "udp", "sctp", "esp", "ah", "gre", "vrrp", "igmp", "ipv6")
+# The name that Docker gives to the bridge of a network: the start of the network's id.
+_BRIDGE_NAME = re.compile(r"br-[0-9a-f]{12}\Z")
+_START = r"-A bulkhead-docker (?:-s (?P<src>\S+) )?"
+_STOP = r"-j (?P<target>RETURN|DROP)\Z"
+_TRANSLATED = re.compile(
+    _START + r"(?:-p (?P<proto>\S+) )?-m conntrack --ctstate DNAT "
+    r"(?:--ctorigdst (?P<dst>\S+) )?(?:--ctorigdstport (?P<port>\S+) )?--ctdir ORIGINAL " + _STOP
+)
+_ROUTED = re.compile(
+    _START + r"(?:-d (?P<dst>\S+) )?(?:-p (?P<proto>\S+) )?(?:--dport (?P<port>\S+) )?"
+    r"-m conntrack ! --ctstate DNAT " + _STOP
+)
+_BRIDGE = re.compile(r"-A DOCKER-USER -i (?P<name>\S+) -j (?P<target>RETURN|bulkhead-docker)\Z")
+
+
+class Published(NamedTuple):
+    """One line of one family. ``port`` is the published port: ``8080``, a range ``8000:8100`` or ``any``; ``dst`` the
+    address of the host that a client asks for; anywhere is ``0.0.0.0/0`` or ``::/0``. With ``routed`` nothing was
+    translated: ``dst`` and ``port`` are the container's own."""
+
+    action: str
+    proto: str
+    src: str
+    dst: str
+    port: str
+    comment: str = ""
+    routed: bool = False
+
+    @property
+    def match(self) -> tuple:
+        """What it matches, whatever becomes of it."""
+        return (*self[1:5], self.routed)
+
+
+class Block(NamedTuple):
+    """What the chains of one family say: Docker's bridges (a trailing + stands for any ending), the interfaces that
+    look like one and are none, and the list."""
+
+    bridges: tuple[str, ...]
+    interfaces: tuple[str, ...]
+    published: tuple[Published, ...]
+
+
+class DockerWish(NamedTuple):
+    """What the task asks for: the block of each family, None for no block."""
+
+    blocks: dict[int, Block | None]
+
+
+# -- the input -------------------------------------------------------------------------------------------------------
+
+
+class _Fields(RuleFields):
+    """The options of one item of the list."""
+
+    options = _ITEM_OPTIONS
+    aliases = {"to_port": "port", "from": "from_ip", "src": "from_ip", "to": "to_ip", "dest": "to_ip"}
+    subject = "a published port"
+    example = "{from_ip: 10.0.1.0/24, proto: tcp, port: 8080}"
+
+
+def parse_docker(raw: Any, use_ipv6: bool, present: Iterable[str] = ()) -> DockerWish:
+    """Check the option ``docker``; InputErrors lists every mistake with its key path. ``use_ipv6`` is whether ufw
+    filters IPv6 on this host, ``present`` the interfaces that it has."""
+    errors: list[str] = []
+    if not isinstance(raw, dict):
+        raise InputErrors([f"docker: got {raw!r}; expected a mapping such as {{state: present, published: []}}"])
+    for key in raw:
+        if key not in _OPTIONS:
+            errors.append("docker.{}: is not an option of docker; expected one of {}".format(key, ", ".join(_OPTIONS)))
+    state = raw.get("state") or "present"
+    if state not in ("present", "absent"):
+        errors.append(f"docker.state: got {state!r}; expected present or absent")
+    bridges = _parse_interfaces(raw, "bridges", BRIDGES, errors)
+    interfaces = _parse_interfaces(raw, "interfaces", (), errors)
+    if not bridges:
+        errors.append("docker.bridges: is empty; without Docker's bridges nothing can be told from the outside")
+    published = _parse_published(raw.get("published"), use_ipv6, errors)
+    if state == "absent" and raw.get("published"):
+        errors.append("docker.published: is set together with state: absent, which removes all of it; keep one of them")
+    if state == "present":
+        errors += _lookalikes(bridges, interfaces, present)
+    if errors:
+        raise InputErrors(errors)
+    if state == "absent":
+        return DockerWish({4: None, 6: None})
+    return DockerWish({family: Block(bridges, interfaces, tuple(published[family])) for family in (4, 6)})
+
+
+def check_docker(raw: Any) -> list[str]:
+    """What is wrong with the option on any host."""
+    try:
+        parse_docker(raw, True)
+    except InputErrors as error:
+        return error.errors
+    return []
+
+
+def _parse_interfaces(raw: dict[str, Any], key: str, default: Sequence[str], errors: list[str]) -> tuple[str, ...]:
+    names = raw.get(key)
+    if names is None:
+        return tuple(default)
+    if not isinstance(names, (list, tuple)):
+        errors.append(f"docker.{key}: got {names!r}; expected a list of interfaces such as [docker0]")
+        return tuple(default)
+    for index, name in enumerate(names):
+        if not isinstance(name, str) or not valid_interface(name) or name == "+":
+            errors.append(
+                f"docker.{key}[{index}]: got {name!r}; expected the name of a network interface, at most 15 characters; "
+                "a trailing + stands for any ending"
+            )
+    return tuple(dict.fromkeys(str(name) for name in names)) or (() if key == "bridges" else tuple(default))
+
+
+def _lookalikes(bridges: Sequence[str], interfaces: Sequence[str], present: Iterable[str]) -> list[str]:
+    """Interfaces of the host that a pattern takes for Docker's though Docker does not name its bridges so: what comes
+    in by one would be trusted, so that somebody has to say what it is."""
+    return [
+        f"docker.bridges: {pattern} also takes {name}, which does not have the name of a bridge that Docker made; "
+        f"list {name} in docker.interfaces if others come in by it, or in docker.bridges if it is a Docker network's"
+        for name in sorted(present)
+        for pattern in bridges
+        if pattern.endswith("+")
+        and name.startswith(pattern[:-1])
+        and not _BRIDGE_NAME.match(name)
+        and name not in bridges
+        and name not in interfaces
+    ]
+
+
+def _parse_published(raw: Any, use_ipv6: bool, errors: list[str]) -> dict[int, list[Published]]:
+    published: dict[int, list[Published]] = {4: [], 6: []}
+    seen: dict[tuple[tuple, ...], str] = {}
+    if raw is not None and not isinstance(raw, (list, tuple)):
+        errors.append(f"docker.published: got {raw!r}; expected a list such as [{_Fields.example}]")
+        raw = None
+    for index, item in enumerate(raw or ()):
+        fields = _Fields(f"docker.published[{index}]", errors)
+        entries = _parse_item(fields, item, use_ipv6)
+        matches = {family: tuple(entry.match for entry in rules) for family, rules in entries.items()}
+        for where in sorted({seen[match] for match in matches.values() if match in seen}):
+            fields.fail("", f"matches the same packets as {where}, of which the first one decides; keep one of them")
+        for family, rules in entries.items():
+            published[family] += rules
+            seen.setdefault(matches[family], fields.where)
+    return published
+
+
+def _parse_item(fields: RuleFields, raw: Any, use_ipv6: bool) -> dict[int, list[Published]]:
+    """The lines that one item stands for, by family: one for each protocol and port."""
+    before = len(fields.errors)
+    if not fields.load(raw):
+        return {}
+    action = fields.choice("rule", tuple(_ACTIONS), "allow")
+    routed = fields.flag("routed")
+    proto = fields.choice("proto", _PROTOCOLS, "any")
+    src, src_family = parse_address(fields, "from_ip")
+    dst, dst_family = parse_address(fields, "to_ip")
+    # Ports of SCTP are written like those of TCP.
+    ports = parse_ports(fields, "port", "tcp" if proto == "sctp" else proto)
+    families = parse_families(fields, proto, src_family, dst_family, use_ipv6)
+    comment = parse_comment(fields)
+    if len(fields.errors) > before:
+        return {}
+    protocols = ("tcp", "udp") if proto == "any" and ports != "any" else (proto,)
+    return {
+        family: [
+            Published(action, name, src or ANYWHERE[family], dst or ANYWHERE[family], port, comment, routed)
+            for name in protocols
+            for port in ports.split(",")
+        ]
+        for family in families
+    }
+
+
+# -- the block -------------------------------------------------------------------------------------------------------
+
+
+def render(block: Block) -> str:
+    """The block as it stands in the file."""
+    lines = [_BEGIN, _NOTE, "*filter", f":{USER_CHAIN} - [0:0]", f":{OWN_CHAIN} - [0:0]"]
+    lines.append(f"-A {USER_CHAIN} -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN")
+    lines += [f"-A {USER_CHAIN} -i {name} -j {OWN_CHAIN}" for name in block.interfaces]
+    lines += [f"-A {USER_CHAIN} -i {name} -j RETURN" for name in block.bridges]
+    # Docker appends this RETURN itself where it is missing; having it keeps file and kernel the same in either order.
+    lines += [f"-A {USER_CHAIN} -j {OWN_CHAIN}", f"-A {USER_CHAIN} -j RETURN"]
+    for entry in block.published:
+        if entry.comment:
+            lines.append(_COMMENT + entry.comment)
+        lines.append(f"-A {OWN_CHAIN} {_specification(entry)}")
+    lines.append(f"-A {OWN_CHAIN} -m conntrack --ctstate DNAT -j DROP")
+    lines += [f"-A {OWN_CHAIN} -o {name} -j RETURN" for name in block.interfaces]
+    lines += [f"-A {OWN_CHAIN} -o {name} -j DROP" for name in block.bridges]
+    return "\n".join([*lines, "COMMIT", _END, ""])
+
+
+def _specification(entry: Published) -> str:
+    src = "" if is_anywhere(entry.src) else f"-s {entry.src} "
+    proto = "" if entry.proto == "any" else f"-p {entry.proto} "
+    option = {"dst": "-d", "port": "--dport"} if entry.routed else {"dst": "--ctorigdst", "port": "--ctorigdstport"}
+    dst = "" if is_anywhere(entry.dst) else f"{option['dst']} {entry.dst} "
+    port = "" if entry.port == "any" else f"{option['port']} {entry.port} "
+    target = f"-j {_ACTIONS[entry.action]}"
+    if entry.routed:
+        return f"{src}{dst}{proto}{port}-m conntrack ! --ctstate DNAT {target}"
+    return f"{src}{proto}-m conntrack --ctstate DNAT {dst}{port}--ctdir ORIGINAL {target}"
+
+
+def edit(text: str, block: Block | None) -> str:
+    """A rules file with this block at its end and no other one of ours; the rest of the file stays as it is."""
+    rest, blocks = _split(text)
+    wanted = "" if block is None else render(block)
+    if blocks == ([wanted] if wanted else []):
+        return text
+    if wanted and rest and not rest.endswith("\n"):
+        rest += "\n"
+    return rest + wanted
+
+
+def read_block(text: str, family: int) -> Block | None:
+    """What the block in a rules file says, None where there is none. Lines that are not ours are passed over: the
+    file then differs from what ``render`` makes of the answer."""
+    blocks = _split(text)[1]
+    if not blocks:
+        return None
+    bridges, interfaces, published = [], [], []
+    comment = ""
+    for line in blocks[-1].splitlines():
+        translated, routed, bridge = (form.match(line) for form in (_TRANSLATED, _ROUTED, _BRIDGE))
+        if translated:
+            published.append(_entry(translated, comment, family, False))
+        elif routed:
+            published.append(_entry(routed, comment, family, True))
+        elif bridge:
+            (bridges if bridge.group("target") == "RETURN" else interfaces).append(bridge.group("name"))
+        comment = line[len(_COMMENT) :] if line.startswith(_COMMENT) else ""
+    return Block(tuple(bridges), tuple(interfaces), tuple(published))
+
+
+def _entry(rule: re.Match[str], comment: str, family: int, routed: bool) -> Published:
+    actions = {target: action for action, target in _ACTIONS.items()}
+    anywhere = ANYWHERE[family]
+    values = rule.groupdict()
+    return Published(
+        actions[values["target"]],
+        values["proto"] or "any",
+        values["src"] or anywhere,
+        values["dst"] or anywhere,
+        values["port"] or "any",
+        comment,
+        routed,
+    )
+
+
+def _split(text: str) -> tuple[str, list[str]]:
+    """A rules file without our blocks, and the blocks. A block without its end is a RulesetError: what of the rest of
+    the file belongs to it, nobody knows."""
+    rest: list[str] = []
+    blocks: list[list[str]] = []
+    inside = False
+    for line in text.splitlines(keepends=True):
+        mark = line.rstrip()
+        if mark == _BEGIN:
+            if inside:
+                break
+            blocks.append([])
+            inside = True
+        (blocks[-1] if inside else rest).append(line)
+        if mark == _END and inside:
+            inside = False
+    if inside:
+        raise RulesetError(
+            f"a rules file of ufw has {_BEGIN!r} without {_END!r} after it; restore that line, or remove the block"
+        )
+    return "".join(rest), ["".join(lines) for lines in blocks]
+
+
+# -- the files -------------------------------------------------------------------------------------------------------
+
+
+def file_changes(state: State, wish: DockerWish | None, use_ipv6: bool) -> dict[str, str]:
+    """The texts of after.rules and after6.rules as wished. Without IPv6 ufw does not load after6.rules: it is left
+    alone, but for a block that is to go."""
+    if wish is None:
+        return {}
+    return {
+        path: edit(state.texts[path], wish.blocks[family])
+        for family, path in AFTER.items()
+        if family == 4 or use_ipv6 or wish.blocks[family] is None
+    }
+
+
+def with_files(state: State, files: dict[str, str]) -> State:
+    """The state with new rules files: what its kernel is to be compared with."""
+    framework = {
+        family: [sections[0], filter_section(files[AFTER[family]])] if AFTER[family] in files else sections
+        for family, sections in state.framework.items()
+    }
+    return state._replace(framework=framework, texts={**state.texts, **files})
+
+
+def file_drift(state: State, wish: DockerWish | None) -> list[str]:
+    """Blocks that somebody edited; they are written anew where the task has the option."""
+    if wish is None:
+        return []
+    lines = []
+    for family, path in AFTER.items():
+        block = read_block(state.texts[path], family)
+        if block is not None and edit(state.texts[path], block) != state.texts[path]:
+            lines.append(f"{path}: the block of bulkhead.tiers was edited")
+    return lines
+
+
+# -- the kernel ------------------------------------------------------------------------------------------------------
+
+
+def add_chains(plan: KernelPlan, sections: Sequence[tuple[list[str], list[tuple[str, str]]]], kernel: Kernel) -> None:
+    """Have the plan hold the chains of the block that these files declare, or the way back where there is none."""
+    if any(OWN_CHAIN in declared for declared, _rules in sections):
+        chains: dict[str, list[str]] = {USER_CHAIN: [], OWN_CHAIN: []}
+        for _declared, rules in sections:
+            for chain, specification in rules:
+                if chain in chains:
+                    chains[chain].append(specification)
+        plan.exact.update(chains)
+        plan.edits.extend(_jump_edits(kernel))
+    elif OWN_CHAIN in kernel.chains:
+        plan.gone.append(OWN_CHAIN)
+        if any(_target(rule) == USER_CHAIN for rules in kernel.chains.values() for rule in rules):
+            plan.exact[USER_CHAIN] = ["-j RETURN"]  # as Docker leaves it
+        elif USER_CHAIN in kernel.chains:
+            plan.gone.append(USER_CHAIN)
+
+
+def _target(rule: str) -> str:
+    return rule.partition("-j ")[2].partition(" ")[0]
+
+
+def _jump_edits(kernel: Kernel) -> list[tuple[str, str]]:
+    """(what is wrong, command): FORWARD must reach DOCKER-USER before any other chain of Docker. Docker sees to that
+    when it starts; 28.0.0 with a Swarm did not, and a hand may have."""
+    targets = [_target(rule) for rule in kernel.chains["FORWARD"]]
+    others = [place for place, name in enumerate(targets) if name.startswith("DOCKER") and name != USER_CHAIN]
+    if not others:
+        return []  # Docker is not there, or makes no rules
+    if USER_CHAIN not in targets:
+        return [(f"FORWARD does not jump to {USER_CHAIN}", f"-I FORWARD -j {USER_CHAIN}")]
+    if targets.index(USER_CHAIN) < others[0]:
+        return []
+    text = f"FORWARD jumps to {targets[others[0]]} before {USER_CHAIN}"
+    return [(text, f"-D FORWARD -j {USER_CHAIN}"), ("", f"-I FORWARD -j {USER_CHAIN}")]
+
+
+def strangers(state: State, wish: DockerWish | None) -> list[str]:
+    """Rules in DOCKER-USER that make room for ours: the chain is taken over as a whole."""
+    if wish is None or wish.blocks[4] is None:
+        return []
+    return [
+        f"IPv{family} {USER_CHAIN}: {rule}"
+        for family, kernel in state.kernel.items()
+        if OWN_CHAIN not in kernel.chains
+        for rule in kernel.chains.get(USER_CHAIN, ())
+        if rule != "-j RETURN"
+    ]
+
+
+# -- what does not go together ---------------------------------------------------------------------------------------
+
+
+def check_host(host: Host, state: State, wish: DockerWish, use_ipv6: bool) -> list[str]:
+    """Warnings about the host; RulesetError where the block would do nothing, or would fight with another one."""
+    if wish.blocks[4] is None:
+        return []
+    _check_owner(host, state)
+    settings = _engine_settings(host)
+    if str(settings.get("firewall-backend", "")).lower() == "nftables":
+        raise RulesetError(
+            "docker: the engine's firewall-backend is nftables, which has no DOCKER-USER, so that nothing of "
+            'docker.published would be enforced; expected iptables: set "firewall-backend": "iptables" in '
+            "/etc/docker/daemon.json and restart Docker, or drop the option docker"
+        )
+    warnings = []
+    if settings.get("iptables") is False:
+        warnings.append(
+            'docker: "iptables" is false in Docker\'s settings: it then makes no rules at all. DOCKER-USER is never '
+            "asked, published ports are served by docker-proxy alone (rules for incoming packets decide on them), bridges "
+            "are not isolated from each other, and containers reach nothing outside, for want of masquerading"
+        )
+    if state.has_ipv6 and not use_ipv6 and settings.get("ip6tables", True) is not False:
+        warnings.append(
+            "docker: ufw does not filter IPv6 on this host (IPV6 in /etc/default/ufw), so that docker.published is "
+            'enforced for IPv4 alone; set ipv6: true, or "ip6tables": false in /etc/docker/daemon.json'
+        )
+    if 6 in state.kernel and use_ipv6 and _jump_edits(state.kernel[6]):
+        warnings.append(
+            "docker: the engine makes IPv6 rules, but does not ask DOCKER-USER first (20.10 does so for IPv4 alone). The "
+            'jump is put there now, and falls behind Docker\'s own rules when Docker starts again: set "ip6tables": '
+            "false in /etc/docker/daemon.json, or run this again after every start of Docker"
+        )
+    return warnings
+
+
+def _check_owner(host: Host, state: State) -> None:
+    """Nobody else may fill the chain from ufw's files: the later block would empty the earlier one."""
+    for family in (4, 6):
+        for path in FRAMEWORK[family]:
+            declared, rules = filter_section(_split(state.texts.get(path) or host.read(path))[0])
+            if USER_CHAIN in declared or any(chain == USER_CHAIN for chain, _rule in rules):
+                raise RulesetError(
+                    f"{path}: {USER_CHAIN} is filled there outside of the block of bulkhead.tiers, by hand or by another "
+                    "program (ufw-docker does so); the two would empty each other's rules: remove the other one, for "
+                    "ufw-docker by `ufw-docker uninstall`"
+                )
+
+
+def _engine_settings(host: Host) -> dict[str, Any]:
+    """daemon.json, and the options that the running daemon was started with."""
+    settings: dict[str, Any] = {}
+    if host.exists("/etc/docker/daemon.json"):
+        try:
+            loaded = json.loads(host.read("/etc/docker/daemon.json") or "{}")
+        except ValueError:  # Docker itself does not start with it, and says so
+            loaded = {}
+        settings.update(loaded if isinstance(loaded, dict) else {})
+    if host.exists("/run/docker.pid"):
+        process = f"/proc/{host.read('/run/docker.pid').strip()}/cmdline"
+        for word in host.read(process).split("\0") if host.exists(process) else ():
+            name, _equals, value = word.lstrip("-").partition("=")
+            if name in ("iptables", "ip6tables"):
+                settings[name] = value != "false"
+            elif name == "firewall-backend":
+                settings[name] = value
+    return settings
+
+
+# -- how it reads ----------------------------------------------------------------------------------------------------
+
+
+def describe_blocks(texts: dict[str, str], use_ipv6: bool) -> list[str]:
+    """The blocks of both families, one line for each rule; no line where there is no block."""
+    blocks = {family: read_block(texts[path], family) for family, path in AFTER.items() if family == 4 or use_ipv6}
+    lines: list[str] = []
+    heads = {family: _describe_head(block) for family, block in blocks.items() if block}
+    for text in dict.fromkeys(heads.values()):
+        families = " and ".join(f"IPv{family}" for family, head in heads.items() if head == text)
+        lines.append(f"docker: published ports by the list, {families}, {text}")
+    four, six = (list(block.published) if block else [] for block in (blocks[4], blocks.get(6)))
+    for entry, other in merge_families(four, six, _twins(six)):
+        both = bool(entry and other) or not use_ipv6 or not _is_general(entry or other)
+        lines.append(_describe(entry or other, "" if both else "v4" if entry else "v6"))
+    return lines
+
+
+def is_reordered(old: dict[str, str], new: dict[str, str]) -> bool:
+    """Whether lines that stay in the list change their order among each other."""
+    for family, path in AFTER.items():
+        lists = [read_block(texts[path], family) for texts in (old, new)]
+        before, after = ([entry.match for entry in block.published] if block else [] for block in lists)
+        both = set(before) & set(after)
+        if [match for match in before if match in both] != [match for match in after if match in both]:
+            return True
+    return False
+
+
+def _describe_head(block: Block) -> str:
+    text = "bridges " + ", ".join(block.bridges)
+    return text + (", not " + ", ".join(block.interfaces) if block.interfaces else "")
+
+
+def _describe(entry: Published, note: str) -> str:
+    words = [f"{'container' if entry.routed else 'published'} {entry.action}"]
+    words += [] if entry.proto == "any" else [f"proto {entry.proto}"]
+    for word, address in (("from", entry.src), ("to", entry.dst)):
+        words.append(f"{word} {'any' if is_anywhere(address) else address}")
+    words += [] if entry.port == "any" else [f"port {entry.port}"]
+    words += [f"({note})"] if note else []
+    return " ".join(words) + (f"  # {entry.comment}" if entry.comment else "")
+
+
+def _is_general(entry: Published) -> bool:
+    return is_anywhere(entry.src) and is_anywhere(entry.dst)
+
+
+def _twins(entries: Iterable[Published]) -> dict[Published, Published]:
+    """The IPv4 line that each IPv6 line without an address would be."""
+    return {entry: entry._replace(src=ANYWHERE[4], dst=ANYWHERE[4]) for entry in entries if _is_general(entry)}
+
+
+def export_docker(state: State) -> dict[str, Any]:
+    """The live block as the option ``docker``."""
+    four = read_block(state.texts[AFTER[4]], 4)
+    if four is None:
+        return {"state": "absent"}
+    six = read_block(state.texts[AFTER[6]], 6) if state.filters_ipv6 else None
+    rules = list(six.published) if six else []
+    answer: dict[str, Any] = {"state": "present", "bridges": list(four.bridges)}
+    if four.interfaces:
+        answer["interfaces"] = list(four.interfaces)
+    answer["published"] = [
+        _export(entry or other, state.filters_ipv6 and not (entry and other))
+        for entry, other in merge_families(list(four.published), rules, _twins(rules))
+    ]
+    return answer
+
+
+def _export(entry: Published, single: bool) -> dict[str, Any]:
+    # Written out, anywhere is of one family; left away it is both.
+    written = single and _is_general(entry)
+    values = {
+        "rule": entry.action,
+        "routed": entry.routed,
+        "proto": "" if entry.proto == "any" else entry.proto,
+        "from_ip": "" if is_anywhere(entry.src) and not written else entry.src,
+        "to_ip": "" if is_anywhere(entry.dst) else entry.dst,
+        "port": "" if entry.port == "any" else entry.port,
+        "comment": entry.comment,
+    }
+    return {name: value for name, value in values.items() if value}

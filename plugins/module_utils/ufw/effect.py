@@ -1,0 +1,277 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a change lets through and what it stops, as sets of packets; and the flows that it should cut.
+
+The filter table before is what the kernel has; the one after is worked out from the payload, so that check mode says
+the same as a run. The packet engine is imported only where there is a change.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from .drift import Repair
+from .errors import RulesetError
+from .files import Host
+from .kernel import BUILTIN, Kernel
+from .lockout import save_text
+from .render import hook_chains
+from .rule import PREFIX
+
+#: How many sets of packets are listed of each kind, of each hook and family together.
+LISTED = 200
+# What the engine may take: about a second. A change is never held up by its description.
+SEGMENTS = 400000
+KINDS = ("opened", "closed", "unclear")
+_WAYS = {"INPUT": "in", "OUTPUT": "out", "FORWARD": "routed"}
+_JUMP = re.compile(r"-[jg] (\S+)")
+# Rules that tell translated packets from others: FORWARD has to be asked about both.
+_TRANSLATED = re.compile(r"--ctorigdst|--ctstate \S*DNAT")
+_MOST_PARTS = 16
+
+
+class Effect(NamedTuple):
+    """``lists`` are opened, closed and unclear, as the module returns them; ``unlisted`` says what they leave out;
+    ``stopped`` are the sets of packets behind closed: [(family, hook, PacketSet)]."""
+
+    lists: dict[str, list[dict[str, Any]]]
+    unlisted: list[str]
+    stopped: list[tuple[int, str, Any]]
+
+
+NO_EFFECT = Effect({kind: [] for kind in KINDS}, [], [])
+
+
+def after_payload(kernel: Kernel, payload: str) -> Kernel:
+    """The filter table after iptables-restore -n of a payload of ours."""
+    policies, chains = dict(kernel.policies), {name: list(rules) for name, rules in kernel.chains.items()}
+    for line in payload.splitlines():
+        how, _space, rest = line.partition(" ")
+        name, _space, rule = rest.partition(" ")
+        if line.startswith(":"):
+            name = how[1:]
+            if rest.startswith("-"):
+                chains[name] = []
+            else:
+                policies[name] = rest.split()[0]
+        elif how == "-A":
+            chains[name].append(rule)
+        elif how == "-I":
+            chains[name].insert(0, rule)
+        elif how == "-D":
+            chains[name].remove(rule)
+        elif how == "-F":
+            chains[name] = []
+        elif how == "-X":
+            del chains[name]
+    return Kernel(policies, chains)
+
+
+def switched_off(kernel: Kernel, family: int) -> Kernel:
+    """The filter table after `ufw disable`: ufw's chains are left by nobody, and everything else is accepted."""
+    jumps = {"-j " + chain for builtin in BUILTIN for chain in hook_chains(PREFIX[family], builtin)}
+    chains = {name: [rule for rule in rules if rule not in jumps] for name, rules in kernel.chains.items()}
+    return Kernel(dict.fromkeys(kernel.policies, "ACCEPT"), chains)
+
+
+def candidates(kernels: Mapping[int, Kernel], repairs: Mapping[int, Repair], switch: str) -> dict[int, Kernel]:
+    """The filter table of each family as it will be."""
+    if switch == "disable":
+        return {family: switched_off(kernel, family) for family, kernel in kernels.items()}
+    return {
+        family: after_payload(kernel, repairs[family].payload) if family in repairs else kernel
+        for family, kernel in kernels.items()
+    }
+
+
+def effect_of(before: Mapping[int, Kernel], after: Mapping[int, Kernel]) -> Effect:
+    """What the change opens and closes, both families. What is too much to list is said, never left out silently."""
+    lists: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
+    counts = dict.fromkeys(KINDS, 0)
+    unlisted: list[str] = []
+    stopped: list[tuple[int, str, Any]] = []
+    for family in after:
+        hooks = [hook for hook in BUILTIN if _reached(before[family], hook) != _reached(after[family], hook)]
+        for hook in hooks:
+            changes = _difference(before[family], after[family], family, hook, unlisted)
+            for kind, change in changes:
+                counts[kind] += 1
+                if len(lists[kind]) < LISTED:
+                    lists[kind].append(_describe(change, family, hook))
+                if kind == "closed":
+                    stopped.append((family, hook, change.packets))
+    unlisted += [f"{kind}: {counts[kind] - LISTED} more" for kind in KINDS if counts[kind] > LISTED]
+    return Effect(lists, unlisted, stopped)
+
+
+def _reached(kernel: Kernel, hook: str) -> tuple:
+    """Everything that decides about a hook's packets: the policy, and the chains in the order of their first jump."""
+    order, place = [hook], 0
+    while place < len(order):
+        for rule in kernel.chains[order[place]]:
+            found = _JUMP.search(rule)
+            if found and found.group(1) in kernel.chains and found.group(1) not in order:
+                order.append(found.group(1))
+        place += 1
+    return kernel.policies[hook], [(name, kernel.chains[name]) for name in order]
+
+
+def _difference(before: Kernel, after: Kernel, family: int, hook: str, unlisted: list[str]) -> list[tuple[str, Any]]:
+    from ansible_collections.bulkhead.tiers.plugins.module_utils.prove.difference import difference
+    from ansible_collections.bulkhead.tiers.plugins.module_utils.prove.iptables import parse
+    from ansible_collections.bulkhead.tiers.plugins.module_utils.prove.packets import EVERY, Question, TooComplex
+
+    texts = [save_text(before), save_text(after)]
+    rulesets = [parse(text, family) for text in texts]
+    both = hook == "FORWARD" and any(_TRANSLATED.search(text) for text in texts)
+    found = []
+    for translated in (False, True) if both else (False,):
+        try:
+            result = difference(*rulesets, Question(hook, "NEW", EVERY, translated), SEGMENTS)
+        except TooComplex as error:
+            unlisted.append(f"IPv{family} {hook}: {error}")
+            continue
+        found += [(kind, change) for kind in KINDS for change in getattr(result, kind)]
+    return found
+
+
+# -- how it reads ----------------------------------------------------------------------------------------------------
+
+
+def _describe(change: Any, family: int, hook: str) -> dict[str, Any]:
+    from ansible_collections.bulkhead.tiers.plugins.module_utils.prove import iptables, packets
+
+    sides = change.packets.sides
+
+    def texts(field: int, text: Any) -> list[str]:
+        """A field's intervals as text; a set with holes by its holes."""
+        intervals = sides[field]
+        if intervals is None:
+            return ["any"]
+        low, high = int(field in (iptables.IIF, iptables.OIF)), iptables.top(field, family)
+        holes = iptables.complement(intervals, low, high)
+        if holes and (intervals[0][0], intervals[-1][1]) == (low, high):
+            return ["any but " + ", ".join(shortened(holes, text))]
+        return shortened(intervals, text)
+
+    def shortened(intervals: tuple, text: Any) -> list[str]:
+        more = len(intervals) - _MOST_PARTS
+        parts = [text(first, last) for first, last in intervals[:_MOST_PARTS]]
+        return [*parts, f"and {more} more"] if more > 0 else parts
+
+    def address(first: int, last: int) -> str:
+        bits = iptables.BITS[family]
+        nets = packets.networks(first, last, bits)
+        if len(nets) > 1:
+            return f"{packets.address_text(first, family)}-{packets.address_text(last, family)}"
+        return packets.address_text(first, family) + (f"/{nets[0][1]}" if nets[0][1] < bits else "")
+
+    def number(first: int, last: int) -> str:
+        return str(first) if first == last else f"{first}:{last}"
+
+    names = {value: name for name, value in reversed(list(iptables.PROTOCOLS.items()))}
+
+    def protocol(first: int, last: int) -> str:
+        return names.get(first, str(first)) if first == last else f"{first}:{last}"
+
+    def interface(first: int, last: int) -> str:
+        name = packets.interface_name(first)
+        return name if first == last else name + "+"
+
+    # ICMP has its type and code where the others have a port.
+    icmp = sides[iptables.PROTO] == ((packets.ICMP[family],) * 2,)
+    return {
+        "family": family,
+        "direction": _WAYS[hook],
+        "source": texts(iptables.SRC, address),
+        "destination": texts(iptables.DST, address),
+        "protocol": texts(iptables.PROTO, protocol),
+        "ports": ["any"] if icmp else texts(iptables.DPORT, number),
+        "interface": texts(iptables.OIF if hook == "OUTPUT" else iptables.IIF, interface),
+        "text": change.packets.text() + _terms(change.after),
+        "witness": change.witness.text(family),
+    }
+
+
+def _terms(after: Any) -> str:
+    """What an answer depends on that is not a plain yes or no."""
+    if after.rate_limited:
+        return " (at a limited rate)"
+    if after.conditions:
+        return " (depends on what is not modelled: {})".format("; ".join(each.text for each in after.conditions))
+    return ""
+
+
+# -- flows that are established --------------------------------------------------------------------------------------
+
+
+def find_flows(host: Host, effect: Effect) -> list[list[str]]:
+    """A command to cut each tracked flow that the change would not let in any more. A flow has no interface: one that
+    came by another interface, which stays open, is tracked anew with its next packet."""
+    commands = []
+    for family in sorted({family for family, _hook, _packets in effect.stopped}):
+        done = host.run(["conntrack", "-L", "-f", f"ipv{family}"])
+        if done.status:
+            raise RulesetError(f"`conntrack -L` failed (status {done.status}): {done.err.strip()}")
+        own = own_addresses(host, family)
+        stopped = [(hook, packets) for one, hook, packets in effect.stopped if one == family]
+        for line in done.out.splitlines():
+            command = _cut(line, family, own, stopped)
+            if command:
+                commands.append(command)
+    return commands
+
+
+def require_conntrack(host: Host) -> None:
+    """RulesetError where the tool is missing: before anything is touched."""
+    host.run(["conntrack", "--version"])
+
+
+def own_addresses(host: Host, family: int) -> frozenset:
+    """The host's addresses as numbers."""
+    from ansible_collections.bulkhead.tiers.plugins.module_utils.prove.iptables import address_number
+
+    found = re.findall(r" inet6? ([^\s/]+)", host.run(["ip", "-o", f"-{family}", "address"]).out)
+    return frozenset(address_number(text, family) for text in found)
+
+
+def _cut(line: str, family: int, own: frozenset, stopped: list[tuple[str, Any]]) -> list[str]:
+    """The command that cuts the flow of a line of `conntrack -L`, or nothing."""
+    from ansible_collections.bulkhead.tiers.plugins.module_utils.prove import iptables
+
+    words = line.split()
+    pairs = [word.partition("=")[::2] for word in words if "=" in word]
+    # Each key comes twice: as the first packet had it, and as the answers have it, translated.
+    first: dict[str, str] = {}
+    answer: dict[str, str] = {}
+    for key, value in pairs:
+        if key in ("src", "dst", "sport", "dport"):
+            (answer if key in first else first)[key] = value
+    if "src" not in answer or len(words) < 2 or not words[1].isdigit():
+        return []
+    number = iptables.address_number
+    source, target = number(first["src"], family), number(answer["src"], family)
+    values = {
+        iptables.PROTO: int(words[1]),
+        iptables.SRC: source,
+        iptables.DST: target,
+        iptables.ODST: number(first["dst"], family),
+    }
+    if "sport" in first and "sport" in answer:
+        ports = (int(first["sport"]), int(answer["sport"]), int(first["dport"]))
+        values.update(zip((iptables.SPORT, iptables.DPORT, iptables.OPORT), ports))
+    hook = "INPUT" if target in own else "OUTPUT" if source in own else "FORWARD"
+    if not any(where == hook and _holds(packets.sides, values) for where, packets in stopped):
+        return []
+    command = ["conntrack", "-D", "-f", f"ipv{family}", "-p", words[0], "-s", first["src"], "-d", first["dst"]]
+    if "sport" in first:
+        command += ["--sport", first["sport"], "--dport", first["dport"]]
+    return command
+
+
+def _holds(sides: tuple, values: Mapping[int, int]) -> bool:
+    return all(
+        intervals is None or field not in values or any(low <= values[field] <= high for low, high in intervals)
+        for field, intervals in enumerate(sides)
+    )

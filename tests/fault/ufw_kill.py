@@ -1,0 +1,347 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""SIGKILL at every step of a change: of the module, of each program that holds ufw's lock, and of the whole host.
+
+    .venv/bin/python tests/fault/ufw_kill.py [--every 1] [--release trixie]
+
+A step is every operation on the outside that Python announces by an audit event: a command that is started, a file that
+is opened for writing, renamed or removed, a folder that is made or removed. A sitecustomize.py on the test host counts
+them, notes them down, and at the chosen one kills its process, or stops it until the host is killed. So each step is
+hit by number, and the table says how many there are. What is not Python (iptables-restore, which is one transaction,
+and ufw's own start) is killed with the host only.
+
+Afterwards the firewall must be on with the old ruleset or the new one: the same in the kernel (both families) and in
+the files, and `ufw status` must agree; nothing may wait any more; and the next run must reach the new one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import threading
+import time
+from typing import NamedTuple
+
+from hosts import PLACE, RELEASES, Host, fleet
+
+GUARD = "/run/bulkhead/ufw/guard.py"
+CONFIG, STEPS, REACHED = "/var/tmp/kill.json", "/var/tmp/steps", "/var/tmp/reached"
+SSH = {"rule": "allow", "proto": "tcp", "to_port": "22"}
+OLD = {
+    "default": {"incoming": "deny", "outgoing": "allow", "routed": "deny"},
+    "logging": "low",
+    "purge": True,
+    "rules": [SSH, {"rule": "allow", "proto": "tcp", "to_port": "80"}],
+}
+# All four files and both families change.
+NEW = {
+    "default": {"incoming": "deny", "outgoing": "allow", "routed": "reject"},
+    "logging": "medium",
+    "purge": True,
+    "rules": [SSH, {"rule": "deny", "from_ip": "10.99.0.0/16"}, {"rule": "allow", "proto": "udp", "to_port": "53"}],
+}
+HOOK = """\
+import json, os, signal, sys
+def install():
+    try:
+        with open(%(config)r) as stream:
+            config = json.load(stream)
+        with open("/proc/self/cmdline") as stream:
+            command = stream.read().replace("\\0", " ")
+    except (OSError, ValueError):
+        return
+    if config["role"] not in command:
+        return
+    counted = [0]
+    flags = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+    # The places that matter; not what Python caches for itself.
+    ours = ("/etc/", "/run/", "/var/lib/")
+    def hook(event, args):
+        if event in ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "subprocess.Popen"):
+            what = args[1] if event == "subprocess.Popen" else args[0]
+        elif event == "open" and isinstance(args[0], str) and args[0].startswith(ours) and (args[2] or 0) & flags:
+            what = args[0]
+        else:
+            return
+        if event != "subprocess.Popen" and not str(what).startswith(ours):
+            return
+        counted[0] += 1
+        number = counted[0]
+        if number > config["step"] > 0:
+            return
+        log = os.open(%(steps)r, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        text = " ".join(map(str, what)) if isinstance(what, (list, tuple)) else str(what)
+        os.write(log, ("%%d %%s %%s\\n" %% (number, event, text[:90])).encode())
+        os.close(log)
+        if number == config["step"]:
+            os.unlink(%(config)r) if config["how"] != "stop" else None
+            os.close(os.open(%(reached)r, os.O_CREAT | os.O_WRONLY))
+            os.kill(os.getpid(), signal.SIGSTOP if config["how"] == "stop" else signal.SIGKILL)
+    # The hook's own operations announce themselves as well.
+    busy = []
+    def once(event, args):
+        if not busy:
+            busy.append(1)
+            try:
+                hook(event, args)
+            finally:
+                busy.pop()
+    sys.addaudithook(once)
+install()
+""" % {"config": CONFIG, "steps": STEPS, "reached": REACHED}
+# What the kernel and the files are, without counters; what ufw says; and what still waits. A temporary file of a killed
+# process waits for nothing: the next run removes it.
+LOOK = """\
+echo KERNEL; for c in iptables-save ip6tables-save; do $c -t filter | grep -v '^#' | sed 's/ \\[.*//'; done
+echo FILES; cat /etc/ufw/user.rules /etc/ufw/user6.rules /etc/ufw/ufw.conf /etc/default/ufw
+echo STATUS; ufw status verbose
+echo LEFT; find /run/bulkhead/ufw/change.json /var/lib/bulkhead/ufw /etc/systemd/system/ufw.service.d \
+    ! -type d ! -name '.*.bulkhead' 2>/dev/null || true
+"""
+
+
+class Role(NamedTuple):
+    """A program that is killed. ``mark`` is a part of its command line; ``waits`` whether the change waits for a
+    confirmation; ``begin`` what the host is like before: the old ruleset, or the old one with ufw off."""
+
+    name: str
+    mark: str
+    waits: int
+    off: bool = False
+
+
+MODULE = Role("module, waits", PLACE + "/driver.py", 600)
+AT_ONCE = Role("module, at once", PLACE + "/driver.py", 0)
+SWITCH = Role("module, ufw off", PLACE + "/driver.py", 600, off=True)
+KEEP = Role("confirmation", "guard.py keep", 600)
+BACK = Role("rollback", "guard.py settle", 5)
+ROLES = (MODULE, AT_ONCE, SWITCH, KEEP, BACK)
+
+
+class Look(NamedTuple):
+    """What LOOK prints, in parts."""
+
+    kernel: str
+    files: str
+    status: str
+    left: str
+
+
+class Bench:
+    """One host and its two rulesets."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        host.install()
+        version = host.shell("python3 -c 'import sys; print(\"%d.%d\" % sys.version_info[:2])'").strip()
+        host.put("/usr/lib/python3/dist-packages/sitecustomize.py", HOOK)
+        host.shell("rm -f /usr/lib/python%s/sitecustomize.py" % version)
+        self.known: dict[str, Look] = {}
+        for name, wish in (("new", NEW), ("old", OLD)):
+            self.apply(wish)
+            # A kernel that started with it is the measure: its order of chains is another one.
+            self.known[name] = self.look()
+
+    def apply(self, wish: dict) -> None:
+        result = self.host.driver({**wish, "confirm": {"timeout": 0}})
+        if "changed" not in result:
+            raise RuntimeError("%s: %s" % (self.host.name, result))
+
+    def look(self) -> Look:
+        parts = self.host.shell(LOOK).replace("KERNEL\n", "\0").replace("FILES\n", "\0").replace("STATUS\n", "\0")
+        kernel, files, status, left = parts.replace("LEFT\n", "\0").split("\0")[1:]
+        # The chains are declared in the order of their making.
+        return Look(
+            "\n".join(sorted(kernel.splitlines(), key=lambda line: line.split()[:2])), files, status, left.strip()
+        )
+
+    # -- one run -------------------------------------------------------------------------------------------------
+
+    def prepare(self, role: Role) -> None:
+        self.apply(OLD)
+        if role.off:
+            self.host.shell("ufw --force disable")
+        self.host.shell("systemctl stop 'bulkhead-ufw-*.timer'; rm -f %s %s %s" % (CONFIG, STEPS, REACHED))
+
+    def arm(self, role: Role, step: int, how: str) -> None:
+        self.host.put(CONFIG, json.dumps({"role": role.mark, "step": step, "how": how}))
+
+    def act(self, role: Role, step: int, how: str) -> None:
+        """Do what the role does; it is killed at the step, or comes to an end (step 0)."""
+        if role.mark.startswith("guard"):
+            token = self.host.driver({**NEW, "confirm": {"timeout": role.waits}})["pending"]["token"]
+            self.arm(role, step, how)
+            if role is BACK:
+                return self.await_end(how, step)
+            return self.start("python3 -I %s keep %s" % (GUARD, token), how)
+        self.arm(role, step, how)
+        words = json.dumps({**NEW, "confirm": {"timeout": role.waits}})
+        return self.start("PYTHONDONTWRITEBYTECODE=1 python3 %s/driver.py '%s'" % (PLACE, words), how)
+
+    def start(self, command: str, how: str) -> None:
+        if how != "stop":
+            self.host.shell(command, check=False)
+            return
+        self.host.shell("nohup env %s >/dev/null 2>&1 &" % command)
+        self.await_reached()
+
+    def await_reached(self) -> None:
+        self.wait_for("test -e " + REACHED)
+
+    def await_end(self, how: str, step: int) -> None:
+        """Until the timer's program has rolled back, killed in between or not; or is stopped at the step."""
+        if how == "stop" and step:
+            self.await_reached()
+        else:
+            self.wait_for("test ! -e /run/bulkhead/ufw/change.json")
+
+    def wait_for(self, test: str) -> None:
+        end = time.monotonic() + 30
+        while self.host.shell("%s && echo yes || true" % test).strip() != "yes":
+            if time.monotonic() > end:
+                raise RuntimeError("waited in vain for: " + test)
+            time.sleep(0.1)
+
+    def steps(self) -> list[str]:
+        return self.host.shell("cat %s 2>/dev/null || true" % STEPS).splitlines()
+
+    def settle(self) -> None:
+        """What the timer does when its time has come; here at once, by starting its own service."""
+        self.host.shell(
+            "for t in $(systemctl list-units --plain --no-legend 'bulkhead-ufw-*.timer' | cut -d' ' -f1); do "
+            "systemctl start ${t%.timer}.service; systemctl stop $t; done; "
+            "while systemctl is-active --quiet 'bulkhead-ufw-*.service'; do sleep 0.1; done",
+            check=False,
+        )
+
+    def judge(self, role: Role) -> tuple[str, list[str]]:
+        """old, new, or off (which is the old one where ufw was off); and what is wrong."""
+        found, problems = self.look(), []
+        status = found.status.splitlines()[0]
+        if role.off and "inactive" in status:
+            state = "off"
+            if "-P INPUT DROP" in found.kernel or ":INPUT DROP" in found.kernel:
+                problems.append("ufw is off but the kernel drops")
+            if "ENABLED=no" not in found.files:
+                problems.append("ufw is off but ENABLED is not no")
+        else:
+            names = [name for name, known in self.known.items() if found.files == known.files]
+            state = names[0] if names else "neither"
+            if not names:
+                problems.append("the files are neither the old nor the new ones")
+            elif found.kernel != self.known[state].kernel:
+                other = [name for name, known in self.known.items() if found.kernel == known.kernel]
+                problems.append("the files are the %s ones, the kernel is %s" % (state, other or "neither"))
+            elif found.status != self.known[state].status:
+                problems.append("ufw status does not agree: " + found.status)
+        if found.left:
+            problems.append("left behind: " + found.left)
+        return state, problems
+
+    def finish(self) -> list[str]:
+        """The next run reaches the new ruleset, whatever it found."""
+        result = self.host.driver({**NEW, "confirm": {"timeout": 0}})
+        state, problems = self.judge(MODULE)
+        if result.get("failed") or state != "new" or problems:
+            return ["the next run: %s %s %s" % (result.get("msg", ""), state, "; ".join(problems))]
+        return []
+
+
+class Row(NamedTuple):
+    """A line of the table."""
+
+    role: str
+    how: str
+    steps: int
+    tried: int
+    states: dict
+    problems: list
+
+
+def count(bench: Bench, role: Role) -> list[str]:
+    """The steps of a run that nobody kills."""
+    bench.prepare(role)
+    bench.act(role, 0, "kill")
+    steps = bench.steps()
+    bench.host.shell("rm -f " + CONFIG)
+    if bench.host.shell("ls /run/bulkhead/ufw/change.json 2>/dev/null || true"):
+        bench.host.shell("python3 -I %s back" % GUARD)
+    return steps
+
+
+def try_role(bench: Bench, role: Role, how: str, every: int, offset: int = 0) -> Row:
+    """Kill a role at its steps, one run each. ``how`` is kill (the process) or stop (and then the host)."""
+    steps = count(bench, role)
+    chosen = list(range(1 + offset % every, len(steps) + 1, every))
+    states: dict[str, int] = {}
+    problems = []
+    for step in chosen:
+        bench.prepare(role)
+        bench.act(role, step, how)
+        hit = bench.steps()
+        if not hit or not hit[-1].startswith("%d " % step):
+            problems.append("step %d was not reached: %s" % (step, hit[-1:]))
+        if how == "stop":
+            bench.host.kill()
+        elif role is not BACK:
+            bench.settle()
+        bench.host.shell("rm -f " + CONFIG)
+        state, wrong = bench.judge(role)
+        states[state] = states.get(state, 0) + 1
+        wrong += bench.finish()
+        problems += ["step %s: %s" % (hit[-1] if hit else step, text) for text in wrong]
+    return Row(role.name, {"kill": "the process", "stop": "the host"}[how], len(steps), len(chosen), states, problems)
+
+
+def run_host(
+    host: Host, every: int, offset: int, rows: list[tuple[str, Row]], ways: tuple[tuple[Role, str], ...]
+) -> None:
+    """All roles on one host."""
+    bench = Bench(host)
+    for number, (role, how) in enumerate(ways):
+        try:
+            row = try_role(bench, role, how, every, offset + number)
+        except Exception as error:  # pylint: disable=broad-except
+            row = Row(role.name, how, 0, 0, {}, ["%s: %s" % (type(error).__name__, error)])
+        rows.append((host.release, row))
+        print_row(host.release, row)
+
+
+def print_row(release: str, row: Row) -> None:
+    states = ", ".join("%d %s" % (number, state) for state, number in sorted(row.states.items()))
+    line = "%-9s %-16s %-12s %5d %5d  %-24s %d wrong" % (
+        release, row.role, row.how, row.steps, row.tried, states, len(row.problems),
+    )  # fmt: skip
+    print("\n".join([line] + ["    " + text for text in row.problems]), flush=True)
+
+
+WAYS = tuple((role, how) for how in ("kill", "stop") for role in ROLES)
+
+
+def main() -> int:
+    """Every step on every host, and the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--every", type=int, default=1, help="only each n-th step")
+    parser.add_argument("--release", action="append", choices=RELEASES)
+    parser.add_argument("--keep", action="store_true", help="leave the hosts for a look")
+    options = parser.parse_args()
+    rows: list[tuple[str, Row]] = []
+    print("%-9s %-16s %-12s %5s %5s  %s" % ("release", "program", "killed", "steps", "tried", "found afterwards"))
+    with fleet(tuple(options.release or RELEASES), options.keep) as hosts:
+        # Each host begins at another step, so that together they see more of them where not each is tried.
+        threads = [
+            threading.Thread(target=run_host, args=(host, options.every, number, rows, WAYS))
+            for number, host in enumerate(hosts)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        expected = len(hosts) * len(WAYS)
+    wrong = sum(len(row.problems) for _release, row in rows)
+    print("\n%d kills, %d went wrong" % (sum(row.tried for _release, row in rows), wrong))
+    return 1 if wrong or len(rows) < expected else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A few of the lock-outs and kills of tests/fault, on one host of its own. `make fault` has all of them."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "fault"))
+
+import hosts as fault_hosts
+import ufw_kill
+import ufw_lockout
+
+pytestmark = pytest.mark.skipif(not shutil.which("docker"), reason="needs a Docker Engine")
+GOOD = ufw_lockout.GOOD
+
+
+@pytest.fixture(name="host", scope="module")
+def fixture_host():
+    with fault_hosts.fleet(("trixie",)) as found:
+        yield found[0]
+
+
+# One that cuts new connections, one that cuts the answers of the present one too, and one that switches ufw on.
+@pytest.mark.parametrize("kind", ["wrong subnet", "no answer", "switched on"])
+def test_a_ruleset_that_cuts_the_connection_is_refused_and_rolled_back_if_it_is_applied_all_the_same(host, kind):
+    case = next(case for case in ufw_lockout.cases() if case.kind == kind)
+    result = ufw_lockout.try_case(host, case, 5)
+    assert result.problems == []
+    assert result.cut and result.back < 10
+
+
+def test_a_change_is_confirmed_over_a_new_connection_and_the_next_run_needs_none(host):
+    wish = {**GOOD, "rules": [ufw_lockout.SSH, {"rule": "allow", "proto": "tcp", "to_port": "8080"}]}
+    assert host.task(wish)["confirmation"] == "confirmed over a new connection"
+    answer = host.task(wish)
+    assert (answer["changed"], answer["confirmation"]) == (False, "nothing to confirm")
+    assert "8080" in host.shell("cat /etc/ufw/user.rules")
+
+
+@pytest.fixture(name="bench", scope="module")
+def fixture_bench(host):
+    return ufw_kill.Bench(host)
+
+
+@pytest.mark.parametrize(
+    ("role", "how", "every", "offset"),
+    [
+        (ufw_kill.MODULE, "kill", 12, 11),  # in the middle, and at the end
+        (ufw_kill.KEEP, "kill", 7, 5),  # among the renames
+        (ufw_kill.KEEP, "stop", 40, 10),  # the whole host, among the renames
+    ],
+    ids=["module", "confirmation", "host"],
+)
+def test_after_a_kill_the_old_or_the_new_ruleset_is_there_as_a_whole(bench, role, how, every, offset):
+    row = ufw_kill.try_role(bench, role, how, every, offset)
+    assert row.problems == []
+    assert row.tried >= 1

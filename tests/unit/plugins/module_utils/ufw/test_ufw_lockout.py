@@ -1,0 +1,184 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import ruleset
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import Result
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.lockout import Session, find_session
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.ruleset import converge
+from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import FakeHost
+
+SSH = {"rule": "allow", "proto": "tcp", "to_port": "22"}
+CAME_BY = Session(4, "10.0.1.7", 50123, "10.0.0.5", 22, "eth0")
+CAME_BY_6 = Session(6, "2001:db8::7", 50123, "2001:db8::5", 22, "eth0")
+
+
+def params(**more):
+    wish = {"state": "enabled", "default": None, "logging": None, "ipv6": None, "purge": True, "rules": []}
+    return {**wish, "confirm": {"timeout": 0}, **more}
+
+
+@pytest.fixture(name="host")
+def fixture_host(tmp_path):
+    return FakeHost(tmp_path)
+
+
+@pytest.fixture(name="over")
+def fixture_over(monkeypatch):
+    """Have the module come by a connection."""
+    return lambda session: monkeypatch.setattr(ruleset, "find_session", lambda host: session)
+
+
+# -- the connection ----------------------------------------------------------------------------------------------------
+
+
+def process(host, number, parent, environment, name="python3"):
+    folder = host.file(f"/proc/{number}")
+    folder.mkdir(parents=True)
+    (folder / "stat").write_text(f"{number} ({name}) S {parent} 1 1 0")
+    (folder / "environ").write_bytes("\0".join(environment).encode())
+
+
+def test_the_connection_is_found_past_sudo_in_the_environment_of_an_ancestor(host):
+    process(host, 30, 20, ["PATH=/bin", "SUDO_USER=me"])
+    process(host, 20, 10, ["PATH=/bin"], name="su (do) 1 2")
+    process(host, 10, 1, ["SSH_CONNECTION=10.0.1.7 50123 10.0.0.5 22"])
+    host.run = lambda argv, stdin="": Result(
+        0, "10.0.1.7 from 10.0.0.5 via 10.0.0.1 dev tailscale0 table 52 \\ cache", ""
+    )
+    assert find_session(host, 30) == Session(4, "10.0.1.7", 50123, "10.0.0.5", 22, "tailscale0")
+
+
+def test_a_mapped_address_is_its_ipv4_address_and_a_zone_is_the_interface(host):
+    process(host, 30, 1, ["SSH_CONNECTION=::ffff:10.0.1.7 50123 ::ffff:10.0.0.5 22"])
+    assert find_session(host, 30)[:5] == (4, "10.0.1.7", 50123, "10.0.0.5", 22)
+    process(host, 31, 1, ["SSH_CONNECTION=fe80::7%eth1 50123 fe80::5%eth1 22"])
+    assert find_session(host, 31) == Session(6, "fe80::7", 50123, "fe80::5", 22, "eth1")
+
+
+@pytest.mark.parametrize("value", ["", "SSH_CONNECTION=", "SSH_CONNECTION=a b c", "SSH_CONNECTION=a b c d"])
+def test_without_a_connection_there_is_none(host, value):
+    process(host, 30, 1, [value])
+    assert find_session(host, 30) is None
+    assert find_session(host, 999) is None
+
+
+# -- the proof ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wish", "named"),
+    [
+        ({"rules": [{**SSH, "rule": "deny"}]}, "the rule `deny in proto tcp from any to any port 22`"),
+        (
+            {"rules": [{"rule": "reject", "from_ip": "10.0.0.0/16"}, SSH]},
+            "the rule `reject in from 10.0.0.0/16 to any`",
+        ),
+        ({"rules": [{**SSH, "from_ip": "10.0.2.0/24"}]}, "the default policy of incoming packets"),
+        ({"rules": [{**SSH, "interface": "eth1"}]}, "the default policy of incoming packets"),
+        ({"rules": [{**SSH, "to_port": "2222"}]}, "the default policy of incoming packets"),
+        ({"rules": []}, "the default policy of incoming packets"),
+        ({"rules": [], "default": {"incoming": "reject"}}, "the default policy of incoming packets"),
+    ],
+)
+def test_a_ruleset_that_cuts_the_connection_is_refused_with_what_does_it_in_every_mode(host, over, wish, named):
+    over(CAME_BY)
+    before = host.snapshot()
+    for check_mode in (True, False):
+        with pytest.raises(RulesetError) as error:
+            converge(host, params(**wish), check_mode)
+        assert "10.0.1.7 -> 10.0.0.5 port 22 on eth0: a new connection would be stopped by " + named in str(error.value)
+        assert "set accept_lockout: true" in str(error.value)
+    assert host.snapshot() == before and not host.spawned
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        SSH,
+        {**SSH, "from_ip": "10.0.1.0/24"},
+        {**SSH, "interface": "eth0"},
+        {**SSH, "rule": "limit"},
+        {"rule": "allow", "to_port": "22"},
+    ],
+)
+def test_a_ruleset_that_lets_the_connection_in_is_not(host, over, rule):
+    over(CAME_BY)
+    result = converge(host, params(rules=[rule]), False)
+    assert result["changed"] is True and result["warnings"] == []
+
+
+def test_the_family_of_the_connection_is_what_counts(host, over):
+    over(CAME_BY_6)
+    with pytest.raises(RulesetError, match="would cut the connection"):
+        converge(host, params(rules=[{**SSH, "from_ip": "0.0.0.0/0"}]), False)
+    with pytest.raises(RulesetError, match=r"stopped by .*\(-P INPUT DROP\)"):
+        converge(host, params(rules=[SSH], ipv6=False), False)
+    assert converge(host, params(rules=[SSH]), False)["changed"] is True
+
+
+def test_the_answers_must_get_out(host, over):
+    over(CAME_BY)
+    path = host.file("/etc/ufw/before.rules")
+    line = "-A ufw-before-output -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n"
+    assert line in path.read_text()
+    path.write_text(path.read_text().replace(line, ""))
+    out = {"rule": "deny", "direction": "out", "to_ip": "10.0.0.0/16"}
+    with pytest.raises(
+        RulesetError, match="the answers would be stopped by the rule `deny out from any to 10.0.0.0/16`"
+    ):
+        converge(host, params(rules=[SSH, out]), False)
+
+
+def test_a_rule_of_others_before_ufws_own_decides_first(host, over):
+    over(CAME_BY)
+    host.tables[4].step("-I INPUT -s 10.0.0.0/16 -j ACCEPT")
+    assert converge(host, params(rules=[]), False)["changed"] is True
+    host.tables[4].step("-I INPUT -s 10.0.1.0/24 -j DROP")
+    with pytest.raises(RulesetError, match="stopped by `-A INPUT -s 10.0.1.0/24 -j DROP`"):
+        converge(host, params(rules=[SSH]), False)
+
+
+def test_where_the_interface_is_not_known_one_that_lets_it_in_is_enough(host, over):
+    over(CAME_BY._replace(interface=""))
+    for name in ("eth0", "eth1"):
+        host.file("/sys/class/net/" + name).mkdir(parents=True)
+    assert converge(host, params(rules=[{**SSH, "interface": "eth1"}]), True)["changed"] is True
+    with pytest.raises(RulesetError, match="would cut"):
+        converge(host, params(rules=[{**SSH, "interface": "eth2"}]), True)
+
+
+def test_what_is_not_modelled_is_a_warning_and_no_verdict(host, over):
+    over(CAME_BY)
+    host.tables[4].step("-I INPUT -m geoip --source-country XX -j ACCEPT")
+    warnings = converge(host, params(rules=[]), True)["warnings"]
+    assert len(warnings) == 1 and "depends on what is not modelled: geoip" in warnings[0]
+
+
+def test_accept_lockout_makes_it_a_warning(host, over):
+    over(CAME_BY)
+    result = converge(host, params(accept_lockout=True), False)
+    assert result["changed"] is True
+    assert "would cut the connection" in result["warnings"][0]
+
+
+def test_a_connection_that_is_not_found_is_said_where_the_change_waits_for_a_confirmation(host, over):
+    over(None)
+    assert "SSH_CONNECTION" in converge(host, params(confirm={"timeout": 30}), True)["warnings"][0]
+    assert converge(host, params(), True)["warnings"] == []
+
+
+def test_switching_on_is_proven_too_and_switching_off_is_not(host, over):
+    over(CAME_BY)
+    assert converge(host, params(state="disabled", purge=False, rules=None), True)["changed"] is True
+    host.inactive()
+    with pytest.raises(RulesetError, match="would cut the connection"):
+        converge(host, params(), False)
+
+
+def test_nothing_to_change_asks_for_no_connection(host, monkeypatch):
+    converge(host, params(), False)
+    monkeypatch.setattr(ruleset, "find_session", lambda host: 1 / 0)
+    assert converge(host, params(), False)["changed"] is False
