@@ -69,7 +69,7 @@ engine: ## a Docker Engine on this machine, and the tools that come with it
 
 .PHONY: integration
 integration: setup engine
-	$(call stage,integration,PYTHONPATH=$(venv)/collections python -m pytest -q tests/integration)
+	$(call stage,integration,tests/tools && PYTHONPATH=$(venv)/collections python -m pytest -q tests/integration)
 
 .PHONY: molecule
 molecule: setup
