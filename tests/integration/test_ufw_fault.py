@@ -15,8 +15,13 @@ import hosts as fault_hosts
 import ufw_kill
 import ufw_lockout
 
-pytestmark = pytest.mark.skipif(not shutil.which("docker"), reason="needs a Docker Engine")
 GOOD = ufw_lockout.GOOD
+
+
+@pytest.fixture(autouse=True, scope="module")
+def fixture_means():
+    """A test that cannot run has not passed."""
+    assert shutil.which("docker"), "needs a Docker Engine: `make engine`"
 
 
 @pytest.fixture(name="host", scope="module")
