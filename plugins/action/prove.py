@@ -208,10 +208,12 @@ def _host(fleet, name, legs):
     return Host(
         name=name,
         legs=legs,
-        live=read_firewall(live.get("active"), live.get("default"), live.get("rules", ()))
+        live=read_firewall(live.get("active"), live.get("default"), live.get("rules", ()), live.get("docker"))
         if firewalled and live
         else None,
-        compiled=read_firewall(True, planned.get("default"), planned.get("rules", ())) if firewalled else None,
+        compiled=read_firewall(True, planned.get("default"), planned.get("rules", ()), planned.get("docker"))
+        if firewalled
+        else None,
         running=bool(stopped.get("running")),
         hears=bool(listening.get("hears", {}).get("wire")),
         lost=stopped.get("lost", 0),

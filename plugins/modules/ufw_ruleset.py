@@ -213,6 +213,9 @@ options:
         translated, or goes straight to a container's address, is dropped. What containers send out, and what stays
         between them, is left to Docker.
       - C(DOCKER-USER) is taken over as a whole; rules of others in it are removed, and shown.
+      - >-
+        For IPv6 the table C(security) says the same again: Engine 20.10 has no C(DOCKER-USER) there. Its chain C(FORWARD) is
+        taken over too; rules of others in it are an error.
     type: dict
     suboptions:
       state:

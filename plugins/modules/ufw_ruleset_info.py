@@ -14,7 +14,8 @@ description:
   - >-
     Reads UFW's rules and settings as the input of M(bulkhead.tiers.ufw_ruleset), which changes nothing when it gets
     them back together with O(bulkhead.tiers.ufw_ruleset#module:purge=true).
-  - Says how the kernel's rules and UFW's files differ.
+  - Says how the kernel's rules and UFW's files differ, how many packets each rule decided, and whether a change waits
+    for its confirmation.
   - Starts no C(ufw) process and changes nothing.
 extends_documentation_fragment:
   - bulkhead.tiers.attributes
@@ -35,6 +36,10 @@ EXAMPLES = r"""
   ansible.builtin.assert:
     that: not ufw.drift
     fail_msg: "{{ ufw.drift | join('\n') }}"
+
+- name: Show the rules that no packet has met since they were loaded
+  ansible.builtin.debug:
+    msg: "{{ ufw.counters | selectattr('packets', 'eq', 0) | map(attribute='rule') }}"
 
 - name: Apply what is there; this changes nothing
   bulkhead.tiers.ufw_ruleset:
@@ -73,6 +78,48 @@ rules:
   elements: dict
   returned: success
   sample: [{rule: allow, proto: tcp, from_ip: 10.0.1.0/24, to_port: "22"}]
+counters:
+  description:
+    - What the kernel counted for each of RV(rules), in their order. IPv4 and IPv6 are added up, and so are the lines that a
+      rule is in the kernel.
+    - Packets that the rule decided. UFW lets established connections through before its rules, so that of a connection
+      that is allowed it is the first packet.
+    - A rule begins at 0 when the chain that it stands in is loaded anew, by a change of any rule of the same direction,
+      C(ufw reload) or a boot.
+  type: list
+  elements: dict
+  returned: success
+  contains:
+    rule:
+      description: The rule in the words of the C(ufw) command.
+      type: str
+    packets:
+      description: How many packets, or V(null) where the kernel does not have the rule.
+      type: int
+    bytes:
+      description: How many bytes, or V(null) where the kernel does not have the rule.
+      type: int
+  sample: [{rule: "allow in proto tcp from 10.0.1.0/24 to any port 22", packets: 12, bytes: 720}]
+pending:
+  description:
+    - The change that waits for its confirmation, or V(null). RV(rules) are the old ones then, of the files; RV(drift) and
+      RV(counters) are about the kernel, which has the new ones.
+  type: dict
+  returned: success
+  contains:
+    token:
+      description: The name of the change.
+      type: str
+    seconds:
+      description: Until the host rolls it back by itself.
+      type: int
+    keep:
+      description: The command that keeps it, for root on the host.
+      type: str
+    back:
+      description: The command that rolls it back at once, for root on the host.
+      type: str
+  sample: null
 drift:
   description: How the kernel and the files differ, one line each.
   type: list
@@ -94,12 +141,20 @@ foreign:
   sample: ["IPv4 FORWARD: -j DOCKER-USER"]
 """
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.task import run_info
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.export import inform
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
 
 
 def main() -> None:
     """Entry point of the module."""
-    run_info()
+    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
+    try:
+        module.exit_json(changed=False, **inform(Host()))
+    except RulesetError as error:
+        module.fail_json(msg=str(error))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,17 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """How long ufw_ruleset takes on a host, beside community.general.ufw in a loop over the same rules on the same host.
 
-    .venv/bin/python tests/benchmark/ufw_ruleset.py --host bulkhead-monitor --rules 100 200 1000 --peer 100
+    .venv/bin/python tests/benchmark/ufw_ruleset.py [--release trixie] [--rules 100 200 1000] [--peer 200] [--host NAME]
 
-THE HOST'S RULES ARE REPLACED. Both modules run through Ansible with pipelining; what is measured is the module on the
-host, from the start of its Python to its end, by a wrapper around the interpreter: not the controller, not the
-connection. The floor is what nothing can go below: Python's start and a bare iptables-restore of both files.
-A figure of the peer for another number of rules than --peer is extrapolated, and says so.
+It makes a host of its own for each release, or takes a named one, WHOSE RULES ARE REPLACED. Both modules run through
+Ansible with pipelining; what is measured is the module on the host, from the start of its Python to its end, by a wrapper
+around the interpreter: not the controller, not the connection. The host is reached from below its network (docker), so
+that no confirmation is waited for. A figure of the peer for another number of rules than --peer is extrapolated, and
+says so.
+
+Two floors stand beside it: Python's start and a bare iptables-restore of both files (iptables-save where nothing
+changes), and the same with a module of Ansible's that does nothing in the place of Python's start, below which no module
+can be. Exit status 1 where a target is missed; which ones is said at the end.
 """
 
 from __future__ import annotations
@@ -18,6 +23,10 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from hosts import RELEASES, fleet
 
 ROOT = Path(__file__).resolve().parents[2]
 WRAPPER = "/root/bulkhead-timed-python"
@@ -46,11 +55,18 @@ def rules_of(count: int) -> list[dict]:
     return rules
 
 
+EMPTY = """#!/usr/bin/python
+from ansible.module_utils.basic import AnsibleModule
+AnsibleModule(argument_spec={}).exit_json()
+"""
+
+
 class Bench:
     """One host and the way to it."""
 
     def __init__(self, host: str, connection: str, folder: str) -> None:
         self.host, self.connection, self.folder = host, connection, Path(folder)
+        (self.folder / "bulkhead_empty.py").write_text(EMPTY)
 
     def shell(self, script: str) -> str:
         """A shell script on the host; its output."""
@@ -81,9 +97,8 @@ class Bench:
             self.connection,
             playbook,
         ]
-        done = subprocess.run(
-            argv, cwd=ROOT, env={**os.environ, "ANSIBLE_PIPELINING": "1"}, text=True, capture_output=True, check=False
-        )
+        environment = {**os.environ, "ANSIBLE_PIPELINING": "1", "ANSIBLE_LIBRARY": str(self.folder)}
+        done = subprocess.run(argv, cwd=ROOT, env=environment, text=True, capture_output=True, check=False)
         if done.returncode:
             raise SystemExit(done.stdout[-3000:] + done.stderr[-3000:])
         return output.read_text()
@@ -111,66 +126,129 @@ PEER = {
     "loop": "{{ rules }}",
     "loop_control": {"label": ""},
 }
-FLOOR = (
-    "now() { date +%s%N; }; s=$(now); python3 -c 'import json'; iptables-restore -n < /etc/ufw/user.rules; "
-    "ip6tables-restore -n < /etc/ufw/user6.rules; e=$(now); echo $((e - s))"
+# Nanoseconds of: Python's start, a bare restore of both files, a bare save of both tables.
+BARE = (
+    "now() { date +%s%N; }; a=$(now); python3 -c 'import json'; b=$(now); iptables-restore -n < /etc/ufw/user.rules; "
+    "ip6tables-restore -n < /etc/ufw/user6.rules; c=$(now); iptables-save -t filter >/dev/null; "
+    "ip6tables-save -t filter >/dev/null; d=$(now); echo $((b - a)) $((c - b)) $((d - c))"
 )
+APPLY, NO_CHANGE = "apply", "no change"
+# Times faster than the peer, with as many rules; seconds with as many rules; times the higher of the two floors.
+FASTER = {(200, APPLY): 100, (200, NO_CHANGE): 200}
+LONGEST = {(1000, APPLY): 2.0, (1000, NO_CHANGE): 0.3}
+FLOORS = 2.0
 
 
-def best(bench: Bench, repeat: int, count: int, clear: bool) -> float:
-    """The median of several runs, each from an empty ruleset if ``clear``."""
-    times = []
+class Row(NamedTuple):
+    """A line of the table; seconds. ``empty_floor`` is the floor with an empty module of Ansible's."""
+
+    rules: int
+    what: str
+    seconds: float
+    floor: float
+    empty_floor: float
+    peer: float | None
+    extrapolated: bool
+
+    def text(self) -> str:
+        line = "%6d  %-10s %9.3f s %8.3f s %5.1fx %10.3f s %5.1fx" % (
+            self.rules, self.what, self.seconds, self.floor, self.seconds / self.floor,
+            self.empty_floor, self.seconds / self.empty_floor,
+        )  # fmt: skip
+        if self.peer is None:
+            return line
+        note = "  (extrapolated)" if self.extrapolated else ""
+        return line + " %18.1f s %13.0fx%s" % (self.peer, self.peer / self.seconds, note)
+
+    def missed(self) -> list[str]:
+        """The targets that this line misses."""
+        name, missed = "%d rules, %s: " % (self.rules, self.what), []
+        times = FASTER.get((self.rules, self.what))
+        if times and self.peer is not None and self.peer / self.seconds < times:
+            missed.append(name + "%.0f times faster than the peer, not %d" % (self.peer / self.seconds, times))
+        longest = LONGEST.get((self.rules, self.what))
+        if longest and self.seconds > longest:
+            missed.append(name + "%.3f s, not %.1f" % (self.seconds, longest))
+        if self.what == APPLY and self.seconds > FLOORS * self.empty_floor:
+            times = self.seconds / self.empty_floor
+            missed.append(name + "%.1f times an empty module and a bare restore, not %.0f" % (times, FLOORS))
+        return missed
+
+
+def median(values: list[float]) -> float:
+    return sorted(values)[len(values) // 2]
+
+
+def measure(bench: Bench, count: int, repeat: int) -> dict[str, float]:
+    """Medians of the module's two times, the first from an empty ruleset."""
+    apply, no_change = [], []
     for dummy in range(repeat):
-        if clear:
-            bench.play([OURS], interpreter="/usr/bin/python3", rules=[])
-        times.append(bench.timed([OURS], rules=rules_of(count)))
-    return sorted(times)[len(times) // 2]
+        bench.play([OURS], interpreter="/usr/bin/python3", rules=[])
+        apply.append(bench.timed([OURS], rules=rules_of(count)))
+        no_change.append(bench.timed([OURS], rules=rules_of(count)))
+    return {APPLY: median(apply), NO_CHANGE: median(no_change)}
 
 
-def main() -> None:
-    """Measure and print the table."""
+def floors(bench: Bench, repeat: int) -> dict[str, tuple[float, float]]:
+    """The two floors for the rules that are there, of applying them and of finding them as they are."""
+    rounds = [[int(word) / 1e9 for word in bench.shell(BARE).split()] for dummy in range(repeat)]
+    python, restore, save = (median(list(column)) for column in zip(*rounds))
+    empty = median([bench.timed([{"bulkhead_empty": {}}]) for dummy in range(repeat)])
+    return {APPLY: (python + restore, empty + restore), NO_CHANGE: (python + save, empty + save)}
+
+
+def run(bench: Bench, counts: list[int], peer_rules: int, repeat: int) -> list[Row]:
+    """Measure on one host and print the table."""
+    bench.install()
+    bench.play([OURS], interpreter="/usr/bin/python3", rules=[])
+    peer = {}
+    if peer_rules:
+        for what in (APPLY, NO_CHANGE):
+            peer[what] = bench.timed([PEER], rules=rules_of(peer_rules))
+    print(
+        "%6s  %-10s %11s %10s %6s %12s %6s %20s %14s"
+        % ("rules", "", "ufw_ruleset", "Python+", "", "empty+", "", "community.general.ufw", "times faster"),
+        flush=True,
+    )
+    rows = []
+    for count in counts:
+        seconds, below = measure(bench, count, repeat), floors(bench, repeat)
+        for what in (APPLY, NO_CHANGE):
+            beside = peer[what] * count / peer_rules if peer else None
+            rows.append(Row(count, what, seconds[what], *below[what], beside, count != peer_rules))
+            print(rows[-1].text(), flush=True)
+    bench.play([OURS], interpreter="/usr/bin/python3", rules=[])
+    bench.remove()
+    return rows
+
+
+def main() -> int:
+    """Measure on each host; 1 where a target is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--host", required=True, help="a host whose rules may be replaced")
+    parser.add_argument("--host", help="a host whose rules may be replaced, instead of one of our own")
+    parser.add_argument("--release", action="append", choices=RELEASES, help="only this one")
     parser.add_argument("--connection", default="community.docker.docker")
     parser.add_argument("--rules", type=int, nargs="+", default=[100, 200, 1000])
-    parser.add_argument("--peer", type=int, default=100, help="rules that the peer really does; 0 leaves it out")
+    parser.add_argument("--peer", type=int, default=200, help="rules that the peer really does; 0 leaves it out")
     parser.add_argument("--repeat", type=int, default=3, help="runs of each figure of ours, of which the median counts")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(options.host, options.connection, folder)
-        bench.install()
-        bench.play([OURS], interpreter="/usr/bin/python3", rules=[])
-        peer = {}
-        if options.peer:
-            for name in ("apply", "no change"):
-                peer[name] = bench.timed([PEER], rules=rules_of(options.peer))
-        print(
-            "%6s  %-10s %12s %12s %24s %14s"
-            % ("rules", "", "ufw_ruleset", "the floor", "community.general.ufw", "times faster")
-        )
-        for count in options.rules:
-            figures = {
-                "apply": best(bench, options.repeat, count, True),
-                "no change": best(bench, options.repeat, count, False),
-            }
-            floor = sorted(int(bench.shell(FLOOR)) for dummy in range(options.repeat))[options.repeat // 2] / 1e9
-            for name, seconds in figures.items():
-                print(
-                    "%6d  %-10s %10.3f s %10.3f s %s"
-                    % (count, name, seconds, floor, beside(peer.get(name), options.peer, count, seconds))
-                )
-        bench.play([OURS], interpreter="/usr/bin/python3", rules=[])
-        bench.remove()
+    missed = []
 
+    def one(name: str, release: str) -> None:
+        print("%s:" % (release or name))
+        with tempfile.TemporaryDirectory() as folder:
+            rows = run(Bench(name, options.connection, folder), options.rules, options.peer, options.repeat)
+        missed.extend("%s: %s" % (release or name, text) for row in rows for text in row.missed())
 
-def beside(peer: float | None, measured: int, count: int, seconds: float) -> str:
-    """The peer's figure and the ratio."""
-    if peer is None:
-        return ""
-    total = peer * count / measured
-    note = "" if count == measured else "  (extrapolated from %d)" % measured
-    return "%22.1f s %13.0fx%s" % (total, total / seconds, note)
+    if options.host:
+        one(options.host, "")
+    else:
+        with fleet(tuple(options.release or RELEASES)) as hosts:
+            for host in hosts:
+                one(host.name, host.release)
+    print("\n".join("MISSED %s" % line for line in missed) or "every target is reached")
+    return int(bool(missed))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

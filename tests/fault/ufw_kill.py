@@ -9,6 +9,10 @@ them, notes them down, and at the chosen one kills its process, or stops it unti
 hit by number, and the table says how many there are. What is not Python (iptables-restore, which is one transaction,
 and ufw's own start) is killed with the host only.
 
+ufw's own command is one of those programs: it is stopped at each step of `ufw allow`, the module starts and must wait
+for the lock if ufw holds it, ufw is killed, and the module must go on to the new ruleset. Where ufw was about to write
+its rules it is killed a second time with the file cut off: ufw empties it first and fills it then.
+
 Afterwards the firewall must be on with the old ruleset or the new one: the same in the kernel (both families) and in
 the files, and `ufw status` must agree; nothing may wait any more; and the next run must reach the new one.
 """
@@ -20,8 +24,10 @@ import json
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import NamedTuple
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from hosts import PLACE, RELEASES, Host, fleet
 
 GUARD = "/run/bulkhead/ufw/guard.py"
@@ -75,7 +81,9 @@ def install():
         os.close(log)
         if number == config["step"]:
             os.unlink(%(config)r) if config["how"] != "stop" else None
-            os.close(os.open(%(reached)r, os.O_CREAT | os.O_WRONLY))
+            reached = os.open(%(reached)r, os.O_CREAT | os.O_WRONLY)
+            os.write(reached, b"%%d\\n" %% os.getpid())
+            os.close(reached)
             os.kill(os.getpid(), signal.SIGSTOP if config["how"] == "stop" else signal.SIGKILL)
     # The hook's own operations announce themselves as well.
     busy = []
@@ -90,14 +98,31 @@ def install():
 install()
 """ % {"config": CONFIG, "steps": STEPS, "reached": REACHED}
 # What the kernel and the files are, without counters; what ufw says; and what still waits. A temporary file of a killed
-# process waits for nothing: the next run removes it.
+# process waits for nothing: the next run removes it. The chains that ufw's command makes to see what the kernel can do
+# stay behind when it is killed; nothing leads to them.
 LOOK = """\
-echo KERNEL; for c in iptables-save ip6tables-save; do $c -t filter | grep -v '^#' | sed 's/ \\[.*//'; done
+echo KERNEL; for c in iptables-save ip6tables-save; do $c -t filter | grep -v -e '^#' -e '[ :]ufw6*-caps-test' |
+    sed 's/ \\[.*//'; done
 echo FILES; cat /etc/ufw/user.rules /etc/ufw/user6.rules /etc/ufw/ufw.conf /etc/default/ufw
 echo STATUS; ufw status verbose
 echo LEFT; find /run/bulkhead/ufw/change.json /var/lib/bulkhead/ufw /etc/systemd/system/ufw.service.d \
     ! -type d ! -name '.*.bulkhead' 2>/dev/null || true
 """
+
+
+# The module beside a stopped command of ufw's: whether the command holds the lock, and whether the module ended all the
+# same, for which it gets the time.
+BESIDE = """\
+ufw=$(cat %s)
+grep -q "POSIX .* WRITE $ufw " /proc/locks && echo held || echo free
+PYTHONDONTWRITEBYTECODE=1 python3 %s/driver.py '%%(wish)s' >/dev/null 2>&1 & module=$!
+while kill -0 $module 2>/dev/null && ! ls -l /proc/$module/fd 2>/dev/null | grep -q /ufw.lock; do sleep 0.05; done
+sleep %%(time)s
+kill -0 $module 2>/dev/null && echo waits || echo ended
+%%(cut)s
+kill -9 $ufw
+wait $module || true
+""" % (REACHED, PLACE)
 
 
 class Role(NamedTuple):
@@ -115,6 +140,7 @@ AT_ONCE = Role("module, at once", PLACE + "/driver.py", 0)
 SWITCH = Role("module, ufw off", PLACE + "/driver.py", 600, off=True)
 KEEP = Role("confirmation", "guard.py keep", 600)
 BACK = Role("rollback", "guard.py settle", 5)
+UFW = Role("ufw itself", "/usr/sbin/ufw allow", 0)
 ROLES = (MODULE, AT_ONCE, SWITCH, KEEP, BACK)
 
 
@@ -143,7 +169,9 @@ class Bench:
             self.known[name] = self.look()
 
     def apply(self, wish: dict) -> None:
+        began = time.monotonic()
         result = self.host.driver({**wish, "confirm": {"timeout": 0}})
+        self.took = time.monotonic() - began
         if "changed" not in result:
             raise RuntimeError("%s: %s" % (self.host.name, result))
 
@@ -168,6 +196,8 @@ class Bench:
 
     def act(self, role: Role, step: int, how: str) -> None:
         """Do what the role does; it is killed at the step, or comes to an end (step 0)."""
+        if role is UFW:
+            return self.act_beside(step, how)
         if role.mark.startswith("guard"):
             token = self.host.driver({**NEW, "confirm": {"timeout": role.waits}})["pending"]["token"]
             self.arm(role, step, how)
@@ -178,6 +208,24 @@ class Bench:
         words = json.dumps({**NEW, "confirm": {"timeout": role.waits}})
         return self.start("PYTHONDONTWRITEBYTECODE=1 python3 %s/driver.py '%s'" % (PLACE, words), how)
 
+    def act_beside(self, step: int, how: str) -> None:
+        """ufw's command is stopped at the step, the module started, and the command killed."""
+        command = "ufw allow 9999/tcp"
+        if not step:
+            self.arm(UFW, 0, "kill")
+            return self.start(command, "kill")
+        self.arm(UFW, step, "stop")
+        self.start(command, "stop")
+        path = self.steps()[-1].split()[-1]
+        words = {
+            "cut": ": > " + path if how == "cut" else ":",
+            "time": "%.1f" % max(1, 1.5 * self.took),
+            "wish": json.dumps({**NEW, "confirm": {"timeout": 0}}),
+        }
+        said = self.host.shell(BESIDE % words).split()
+        if said == ["held", "ended"]:
+            raise RuntimeError("the module did not wait for the lock at step %d" % step)
+
     def start(self, command: str, how: str) -> None:
         if how != "stop":
             self.host.shell(command, check=False)
@@ -186,7 +234,7 @@ class Bench:
         self.await_reached()
 
     def await_reached(self) -> None:
-        self.wait_for("test -e " + REACHED)
+        self.wait_for("test -s " + REACHED)
 
     def await_end(self, how: str, step: int) -> None:
         """Until the timer's program has rolled back, killed in between or not; or is stopped at the step."""
@@ -269,10 +317,16 @@ def count(bench: Bench, role: Role) -> list[str]:
     return steps
 
 
+HOW = {"kill": "the process", "cut": "and its file", "stop": "the host"}
+
+
 def try_role(bench: Bench, role: Role, how: str, every: int, offset: int = 0) -> Row:
-    """Kill a role at its steps, one run each. ``how`` is kill (the process) or stop (and then the host)."""
+    """Kill a role at its steps, one run each. ``how`` is kill (the process), cut (and the file that it was about to
+    write is empty) or stop (and then the host)."""
     steps = count(bench, role)
     chosen = list(range(1 + offset % every, len(steps) + 1, every))
+    if how == "cut":
+        chosen = [number for number, step in enumerate(steps, 1) if " open /etc/ufw/user" in step]
     states: dict[str, int] = {}
     problems = []
     for step in chosen:
@@ -287,10 +341,12 @@ def try_role(bench: Bench, role: Role, how: str, every: int, offset: int = 0) ->
             bench.settle()
         bench.host.shell("rm -f " + CONFIG)
         state, wrong = bench.judge(role)
+        if role is UFW and state != "new":
+            wrong.append("the module did not go on")
         states[state] = states.get(state, 0) + 1
         wrong += bench.finish()
         problems += ["step %s: %s" % (hit[-1] if hit else step, text) for text in wrong]
-    return Row(role.name, {"kill": "the process", "stop": "the host"}[how], len(steps), len(chosen), states, problems)
+    return Row(role.name, HOW[how], len(steps), len(chosen), states, problems)
 
 
 def run_host(
@@ -315,7 +371,7 @@ def print_row(release: str, row: Row) -> None:
     print("\n".join([line] + ["    " + text for text in row.problems]), flush=True)
 
 
-WAYS = tuple((role, how) for how in ("kill", "stop") for role in ROLES)
+WAYS = (*((role, how) for how in ("kill", "stop") for role in ROLES), (UFW, "kill"), (UFW, "cut"))
 
 
 def main() -> int:

@@ -48,6 +48,8 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.prove.packets impor
     unfold,
     verdict,
 )
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import lockout
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import parse_save
 
 RULESETS = int(os.environ.get("BULKHEAD_KERNEL_RULESETS", "10"))
 SEED = int(os.environ.get("BULKHEAD_KERNEL_SEED", "1"))
@@ -432,7 +434,7 @@ def compare(host, family, pairs, text):
 @pytest.mark.parametrize("family", [4, 6])
 def test_the_kernel_agrees_with_every_verdict_and_every_witness(host, family, hook):
     old = None
-    sent = opened = closed = allowed = 0
+    sent = opened = closed = allowed = verdicts = 0
     slowest = 0.0
     for seed in range(SEED, SEED + RULESETS):
         rules = Rules(random.Random("%s %s %s" % (seed, family, hook)), family, hook)
@@ -444,6 +446,7 @@ def test_the_kernel_agrees_with_every_verdict_and_every_witness(host, family, ho
         compare(host, family, pairs, saved)
         slowest = max(slowest, time.perf_counter() - start)
         sent += len(pairs)
+        verdicts += len(pairs)
         allowed += sum(answer == ALLOWED for _one, answer in pairs)
         if old is not None:
             changes = [difference(old[0], ruleset, question) for question in rules.questions()]
@@ -457,12 +460,71 @@ def test_the_kernel_agrees_with_every_verdict_and_every_witness(host, family, ho
                 witnesses = [(change.witness, getattr(change, side).answer) for change in found]
                 for at in range(0, len(witnesses), 200):
                     compare(host, family, witnesses[at : at + 200], text)
+                verdicts += len(witnesses)
         old = (ruleset, saved)
-    print("IPv%d %s: %d rulesets, %d packets (%d allowed), %d opened, %d closed; slowest %.3f s" % (
-        family, hook, RULESETS, sent, allowed, opened, closed, slowest))  # fmt: skip
+    print("\nIPv%d %s: %d rulesets, %d packets (%d allowed), %d opened, %d closed; %d verdicts, all as the kernel's; slowest %.3f s" % (
+        family, hook, RULESETS, sent, allowed, opened, closed, verdicts, slowest))  # fmt: skip
     assert 0.1 < allowed / sent < 0.9, "packets of one answer only prove little"
     assert opened and closed
     assert slowest < 1.0
+
+
+def locking(rng, one, family):
+    """A rule that stops a TCP packet, in one of many ways: exactly, or by something wider that holds it."""
+    words, source, target = [], address_text(one.src, family), address_text(one.dst, family)
+    whole = 32 if family == 4 else 128
+    if rng.random() < 0.5:
+        words += ["-i", rng.choice((interface_name(one.iif), "in+"))]
+    if rng.random() < 0.5:
+        words += ["-s", "%s/%d" % (source, rng.choice((whole, whole - 1, whole - 8, whole // 2, 1)))]
+    elif rng.random() < 0.3:
+        words += ["!", "-s", "203.0.113.0/24" if family == 4 else "2001:db8::/32"]
+    if rng.random() < 0.3:
+        words += ["-d", "%s/%d" % (target, rng.choice((whole, whole - 4, whole // 2)))]
+    low, high = max(0, one.dport - rng.randint(0, 9)), min(65535, one.dport + rng.randint(0, 9))
+    ports = rng.choice(
+        ("", "--dport %d" % one.dport, "--dport %d:%d" % (low, high), "--sport %d" % one.sport, "list", "not")
+    )
+    if ports == "list":
+        words += ["-p", "tcp", "-m", "multiport", "--dports", "%d,%d:%d" % ((low + 30000) % 65536, low, high)]
+    elif ports == "not":
+        words += ["-p", "tcp", "-m", "tcp", "!", "--dport", "%d" % ((one.dport + 1) % 65536)]
+    elif ports:
+        words += ["-p", "tcp", "-m", "tcp", *ports.split()]
+    if rng.random() < 0.2:
+        words += ["-m", "conntrack", "--ctstate", rng.choice(("NEW", "NEW,RELATED"))]
+    return " ".join(words + ["-j", rng.choice(("DROP", "REJECT", "trap"))])
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_every_injected_rule_that_locks_out_is_seen_by_the_static_check_and_does_lock_out(host, family):
+    injected = 0
+    for seed in range(SEED, SEED + RULESETS):
+        rng = random.Random("lock-out %s %s" % (seed, family))
+        rules = Rules(rng, family, "INPUT")
+        text = rules.text().replace(":one - ", ":trap - [0:0]\n:one - ").replace("COMMIT", "-A trap -j DROP\nCOMMIT")
+        saved = host.load(family, text)
+        through = []
+        for one in rules.packets(PACKETS):
+            ends = (address_text(one.src, family), one.sport, address_text(one.dst, family), one.dport)
+            session = lockout.Session(family, *ends, interface_name(one.iif))
+            if one.proto == 6 and not lockout.prove(session, parse_save(saved), [], []).refused:
+                through.append((one, session))
+        through = through[:4]
+        assert len(host.pass_through(family, [one for one, _session in through])) == len(through), saved
+        for one, session in through:
+            line = "-A INPUT " + locking(rng, one, family)
+            after = host.load(family, text.replace("-A INPUT ", line + "\n-A INPUT ", 1))
+            assert host.pass_through(family, [one]) == set(), line
+            refused = lockout.prove(session, parse_save(after), [], []).refused
+            assert "would be stopped by `-A " + ("trap" if line.endswith("trap") else "INPUT") in refused, (
+                line,
+                refused,
+            )
+            injected += 1
+    print("\nIPv%d: %d rules that lock out, injected into %d rulesets, each seen, and each as the kernel has it" % (
+        family, injected, RULESETS))  # fmt: skip
+    assert injected >= RULESETS // 2
 
 
 def test_the_kernel_agrees_about_the_types_of_addresses(host):

@@ -1,11 +1,12 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Random rule lists, applied by ufw itself on one host and by ufw_ruleset on another: files and kernel must agree.
 
-    tests/integration/ufw_differential.py UFW_HOST MODULE_HOST 200
+    .venv/bin/python tests/integration/ufw_differential.py [--count 1000] [--release trixie] [UFW_HOST MODULE_HOST]
 
-Both hosts are containers of the lab (or any: --shell) with the same release and an active or inactive ufw. THE RULES OF
-BOTH HOSTS ARE REPLACED. Most lists go through ufw's own library in one process, because its command takes about half a
-second a rule; every list that --commands picks goes through the real command, one call a rule, and a reload.
+PYTHONPATH is .venv/collections. Without names it makes its own hosts, two of each release, and removes them again. Named
+hosts are containers of one release with ufw; THEIR RULES ARE REPLACED. Most lists go through ufw's own library in one
+process, because its command takes about half a second a rule; every list that --commands picks goes through the real
+command, one call a rule, and a reload.
 
 For each list it is checked that user.rules, user6.rules, iptables-save and ip6tables-save are the same line for line,
 that a second run of the module changes nothing, and that what ufw_ruleset_info exports changes nothing when applied.
@@ -17,7 +18,6 @@ from __future__ import annotations
 import argparse
 import configparser
 import difflib
-import importlib.util
 import json
 import random
 import shlex
@@ -25,23 +25,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import ModuleType
+from typing import NamedTuple
 
-CLIENT = Path(__file__).resolve().parents[2] / "plugins" / "module_utils" / "ufw"
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from hosts import RELEASES, ROOT, fleet
+
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import parse
+
 FOLDER = "/root/bulkhead-differential"
-
-
-def load_parser() -> ModuleType:
-    """The client's parser, which says which rules are the same to ufw; its folder is not on Python's path."""
-    spec = importlib.util.spec_from_file_location(
-        "client", CLIENT / "__init__.py", submodule_search_locations=[str(CLIENT)]
-    )
-    sys.modules["client"] = importlib.util.module_from_spec(spec)
-    return importlib.import_module("client.parse")
-
-
-parse = load_parser()
+UTILS = "ansible_collections/bulkhead/tiers/plugins/module_utils"
 
 # Runs on the ufw host: reads one job a line, does it with ufw's own library, answers one line.
 UFW_WORKER = r"""
@@ -73,8 +67,9 @@ MODULE_WORKER = (
     r"""
 import json, sys
 sys.path.insert(0, "%s")
-from client.files import Host
-from client.ruleset import converge, inform
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.export import inform
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.ruleset import converge
 for line in sys.stdin:
     params = json.loads(line)
     first, second = converge(Host(), params, False), converge(Host(), params, False)
@@ -96,6 +91,7 @@ class Remote:
     """A host that is reached by a command such as `docker exec -i NAME`."""
 
     def __init__(self, shell: str, name: str) -> None:
+        self.name = name
         self.argv = [word.replace("{host}", name) for word in shlex.split(shell)]
 
     def run(self, script: str, stdin: bytes = b"") -> str:
@@ -115,16 +111,28 @@ class Worker:
         self.process = subprocess.Popen(
             [*host.argv, "python3", "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors
         )
+        self.job: object = None
 
-    def ask(self, job: object) -> dict:
-        """Give the worker one job and wait for its answer."""
+    def end(self) -> None:
+        """No more jobs."""
+        self.process.stdin.close()
+        self.process.wait()
+        self.process.stdout.close()
+        self.errors.close()
+
+    def give(self, job: object) -> None:
+        """Give the worker one job."""
+        self.job = job
         self.process.stdin.write(json.dumps(job).encode() + b"\n")
         self.process.stdin.flush()
+
+    def answer(self) -> dict:
+        """Wait for what the worker says to its job."""
         answer = self.process.stdout.readline()
         if not answer:
             self.errors.seek(0)
             errors = self.errors.read().decode()[-4000:]
-            raise SystemExit("%s\na worker died on %s" % (errors, json.dumps(job)))
+            raise SystemExit("%s\na worker died on %s" % (errors, json.dumps(self.job)))
         return json.loads(answer)
 
 
@@ -263,58 +271,77 @@ def compare(one: Remote, other: Remote) -> list[str]:
     return list(difflib.unified_diff(*texts, "ufw", "ufw_ruleset", lineterm="", n=0))
 
 
-def main() -> int:
-    """Run the comparison; 0 when everything agrees."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("ufw_host")
-    parser.add_argument("module_host")
-    parser.add_argument("count", type=int, help="how many lists")
-    parser.add_argument("--commands", type=int, default=20, help="every which list goes through the real command")
-    parser.add_argument("--settings", type=int, default=10, help="every which list changes policies and log level")
-    parser.add_argument("--most", type=int, default=12, help="the longest list")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--shell", default="docker exec -i {host}", help="how a command is run on a host")
-    options = parser.parse_args()
-    reference, subject = (Remote(options.shell, name) for name in (options.ufw_host, options.module_host))
+class Plan(NamedTuple):
+    """How many lists; every which one goes through the real command, and every which one changes policies and log level
+    (0 for none); the longest list; the seed."""
+
+    count: int = 1000
+    commands: int = 20
+    settings: int = 10
+    most: int = 12
+    seed: int = 1
+
+
+class Report(NamedTuple):
+    """What was done, and the first list that differed, in words; empty when all agree."""
+
+    lists: int
+    rules: int
+    lists_by_command: int
+    rules_by_command: int
+    seconds: float
+    difference: str
+
+    def text(self) -> str:
+        return self.difference or (
+            "%d lists agree (%d rules; %d lists of %d rules by the real ufw command) in %.0f s"
+            % (self.lists, self.rules, self.lists_by_command, self.rules_by_command, self.seconds)
+        )
+
+
+def run_lists(reference: Remote, subject: Remote, plan: Plan) -> Report:
+    """Compare the two hosts on every list of the plan, up to the first one that differs."""
+    start = time.monotonic()
     profiles = prepare(reference, subject)
     ufw, module = Worker(reference, UFW_WORKER), Worker(subject, MODULE_WORKER)
     settings = {"default": {"incoming": "deny", "outgoing": "allow", "routed": "deny"}, "logging": "low"}
     apply_settings(reference, settings)
-    rules_seen = commands = 0
-    start = time.monotonic()
-    for number in range(options.count):
-        rng = random.Random("%d-%d" % (options.seed, number))
-        rules = random_list(rng, options.most, profiles)
-        real = options.commands and number % options.commands == 0
-        if options.settings and number % options.settings == options.settings - 1:
+    rules_seen = lists_by_command = rules_by_command = number = 0
+    difference = ""
+    while number < plan.count and not difference:
+        rng = random.Random("%d-%d" % (plan.seed, number))
+        rules = random_list(rng, plan.most, profiles)
+        real = bool(plan.commands) and number % plan.commands == 0
+        if plan.settings and number % plan.settings == plan.settings - 1:
             settings = settings_of(rng)
             apply_settings(reference, settings)
+        # Both hosts work at the same time.
+        module.give({"state": "enabled", "ipv6": True, "purge": True, "rules": rules, **settings})
         if real:
             by_command(reference, rules)
-            commands += len(rules)
+            lists_by_command += 1
+            rules_by_command += len(rules)
         else:
-            ufw.ask([command(rule) for rule in rules])
-        answer = module.ask({"state": "enabled", "ipv6": True, "purge": True, "rules": rules, **settings})
-        differences = compare(reference, subject)
+            ufw.give([command(rule) for rule in rules])
+            ufw.answer()
+        answer = module.answer()
+        lines = compare(reference, subject)
+        if lines or answer["second"] or answer["export"] or answer["drift"]:
+            wish = json.dumps({"rules": rules, **settings}, ensure_ascii=False)
+            how = " (real command)" if real else ""
+            rest = json.dumps({key: value for key, value in answer.items() if key != "changed"}, indent=1)
+            difference = "list %d of seed %d%s differs: %s" % (number, plan.seed, how, wish)
+            difference = "\n".join([difference, *lines[:40], rest])
         rules_seen += len(rules)
-        if differences or answer["second"] or answer["export"] or answer["drift"]:
+        number += 1
+        if number % 100 == 0:
             print(
-                "list %d of seed %d%s differs: %s"
-                % (
-                    number,
-                    options.seed,
-                    " (real command)" if real else "",
-                    json.dumps({"rules": rules, **settings}, ensure_ascii=False),
-                )
+                "%s: %d lists, %.0f s" % (reference.name, number, time.monotonic() - start), file=sys.stderr, flush=True
             )
-            print("\n".join(differences[:40]))
-            print(json.dumps({key: value for key, value in answer.items() if key != "changed"}, indent=1))
-            return 1
-    print(
-        "%d lists agree (%d rules; %d of them by the real ufw command) in %.0f s"
-        % (options.count, rules_seen, commands, time.monotonic() - start)
-    )
-    return 0
+    for worker in (ufw, module):
+        worker.end()
+    seconds = time.monotonic() - start
+    return Report(number, rules_seen, lists_by_command, rules_by_command, seconds, difference)
 
 
 def prepare(reference: Remote, subject: Remote) -> dict[str, str]:
@@ -324,13 +351,51 @@ def prepare(reference: Remote, subject: Remote) -> dict[str, str]:
             "ufw --force enable >/dev/null && ufw --force reset >/dev/null && rm -f /etc/ufw/*.rules.2* && "
             "ufw --force enable >/dev/null && ufw reload >/dev/null"
         )
-    archive = subprocess.run(["tar", "-C", str(CLIENT), "-c", "."], stdout=subprocess.PIPE, check=True).stdout
-    subject.run(
-        "rm -rf %s && mkdir -p %s/client && tar -C %s/client -x && rm -f %s/client/task.py" % ((FOLDER,) * 4), archive
-    )
+    words = ["tar", "-C", str(ROOT / "plugins" / "module_utils"), "--exclude=__pycache__", "-c", "ufw", "prove"]
+    archive = subprocess.run(words, stdout=subprocess.PIPE, check=True).stdout
+    place = FOLDER + "/" + UTILS
+    subject.run("rm -rf %s && mkdir -p %s && tar -C %s -x" % (FOLDER, place, place), archive)
     parser = configparser.RawConfigParser(strict=False)
     parser.read_string(reference.run("cat /etc/ufw/applications.d/*"))
     return {name: parser.get(name, "ports") for name in parser.sections()}
+
+
+def run_releases(releases: tuple[str, ...], plan: Plan) -> dict[str, Report]:
+    """The plan on hosts of our own, two of each release; all releases at the same time."""
+    shell = "docker exec -i {host}"
+    with fleet(tuple(release for release in releases for dummy in range(2))) as hosts:
+        remotes = [Remote(shell, host.name) for host in hosts]
+        with ThreadPoolExecutor(len(releases)) as pool:
+            reports = pool.map(run_lists, remotes[::2], remotes[1::2], [plan] * len(releases))
+            return dict(zip(releases, reports))
+
+
+def main() -> int:
+    """Run the comparison; 0 when everything agrees."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("hosts", nargs="*", metavar="HOST", help="UFW_HOST MODULE_HOST, to take these")
+    parser.add_argument("--release", action="append", choices=RELEASES, help="only this one")
+    parser.add_argument("--shell", default="docker exec -i {host}", help="how a command is run on a named host")
+    standard = Plan()
+    for name, about in (
+        ("count", "how many lists"),
+        ("commands", "every which list goes through the real command"),
+        ("settings", "every which list changes policies and log level"),
+        ("most", "the longest list"),
+        ("seed", "the first part of every list's seed"),
+    ):
+        parser.add_argument("--" + name, type=int, default=getattr(standard, name), help=about + " (%(default)s)")
+    options = parser.parse_args()
+    plan = Plan(*(getattr(options, name) for name in Plan._fields))
+    if len(options.hosts) not in (0, 2):
+        parser.error("expected no host, or two of them: UFW_HOST MODULE_HOST")
+    if options.hosts:
+        reports = {"": run_lists(*(Remote(options.shell, name) for name in options.hosts), plan)}
+    else:
+        reports = run_releases(tuple(options.release or RELEASES), plan)
+    for release, report in reports.items():
+        print("%s %s" % (release, report.text()), flush=True)
+    return int(any(report.difference for report in reports.values()))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ import sys
 def answers(question):
     proto, source, address, port = question.split("/")
     kind = socket.SOCK_STREAM if proto == "tcp" else socket.SOCK_DGRAM
-    with socket.socket(socket.AF_INET, kind) as client:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, kind) as client:
         client.settimeout(1.0)
         try:
             client.bind((source, 0))

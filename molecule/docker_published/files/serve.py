@@ -10,7 +10,7 @@ port = int(sys.argv[1]) if len(sys.argv) > 1 else 80
 
 
 def tcp():
-    with socket.create_server(("0.0.0.0", port), backlog=50) as server:
+    with socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=50) as server:
         while True:
             client, peer = server.accept()
             with client:
@@ -18,8 +18,9 @@ def tcp():
 
 
 def udp():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
-        server.bind(("0.0.0.0", port))
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as server:
+        server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        server.bind(("::", port))
         while True:
             peer = server.recvfrom(64)[1]
             server.sendto(peer[0].encode(), peer)

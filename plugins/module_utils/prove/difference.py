@@ -212,7 +212,8 @@ class _Widened:
     """Products of packets, made wider for people, without those that lie in another's wider one."""
 
     def __init__(self, diagram, beyond):
-        self.diagram, self.beyond, self.found, self.wider = diagram, beyond, {}, {}
+        self.diagram, self.beyond, self.found = diagram, beyond, {}
+        self.single, self.wider = {}, {}
         self.cuts = {}
         # Ports before the protocol, which is not widened to ones without ports while a port is named.
         self.fields = [field for field in diagram.order if field != PROTO] + [PROTO]
@@ -227,7 +228,8 @@ class _Widened:
                 wide[field] = self.grown(wide, field, limit[field], wanted)
         wide = tuple(wide)
         if wide != part:
-            self.wider.setdefault(wide[DPORT], []).append(wide)
+            groups = self.single if _is_single(wide[DPORT]) else self.wider
+            groups.setdefault(wide[DPORT], []).append(wide)
         self.found.setdefault(wide, item)
 
     def grown(self, sides, field, limit, wanted):
@@ -261,8 +263,11 @@ class _Widened:
         return self.cuts[field]
 
     def swallowed(self, sides):
-        """Whether another wider product holds this one. They are kept by port: few of them have to be looked at."""
+        """Whether another wider product holds this one. They are kept by port: what is of a single port can hold only what
+        is of the same one, so that few of them have to be looked at."""
         port = sides[DPORT]
+        if any(wide != sides and _inside(sides, wide) for wide in self.single.get(port, ())):
+            return True
         for other, group in self.wider.items():
             near = other is None or (port is not None and _inside_side(port, other))
             if near and any(wide != sides and _inside(sides, wide) for wide in group):
@@ -272,6 +277,11 @@ class _Widened:
     def result(self):
         """[(product, item)]"""
         return [(wide, item) for wide, item in self.found.items() if not self.swallowed(wide)]
+
+
+def _is_single(intervals):
+    """Whether a field has one value only."""
+    return intervals is not None and len(intervals) == 1 and intervals[0][0] == intervals[0][1]
 
 
 def _inside(small, wide):

@@ -21,6 +21,10 @@ ALLOWED, DENIED = "allowed", "denied"  # as declared
 OPEN, BLOCKED, MISDIRECTED, INCONCLUSIVE = "open", "blocked", "misdirected", "inconclusive"  # failures of the proof
 FAILURES = (OPEN, BLOCKED, MISDIRECTED, INCONCLUSIVE)
 MEND = "run site.yml, which mends it"
+# Who holds a port that Docker publishes, with and without userland-proxy.
+DOCKER = ("docker-proxy", "dockerd")
+# What the engine serves itself: its API, a Swarm's managers and gossip.
+ENGINE = (("tcp", 2375), ("tcp", 2376), ("tcp", 2377), ("tcp", 7946), ("udp", 7946))
 
 
 @dataclass(frozen=True)
@@ -184,6 +188,10 @@ class Judge:
         for host, packet in known:
             if host.live is None or host.compiled is None:
                 continue
+            if self._is_published(verdict, host) and host.live.published is not None:
+                if host.live.publishes(packet):
+                    continue
+                return _not_listed(host, packet)
             live, compiled = host.live.decide(packet), host.compiled.decide(packet)
             if live.allows:
                 continue
@@ -206,12 +214,19 @@ class Judge:
         declare = "%s, or declare a flow for it" % MEND
         if not filters:
             return "no host on the way filters it", "put a gateway between them, or declare a flow for it"
-        decisions = [(host, packet, host.live.decide(packet)) for host, packet in filters]
+        published = [item for item in filters if self._is_published(verdict, item[0]) and item[0].live.active]
+        # A published port is translated, and then no rule for incoming packets is asked.
+        decisions = [
+            (host, packet, host.live.decide(packet)) for host, packet in filters if (host, packet) not in published
+        ]
         causes = [
             _let_in(host, packet, live)
             for host, packet, live in decisions
             if live.allows and host.compiled is not None and not host.compiled.decide(packet).allows
         ]
+        if published:
+            cause, remedy = _why_published(*published[0], declare)
+            return "; ".join([*causes, cause]), remedy
         if causes:
             return "; ".join(causes), declare
         denied = [(host, live) for host, _dummy, live in decisions if not live.allows]
@@ -226,13 +241,16 @@ class Judge:
         unsure = [rule for _dummy, live in denied for rule in live.unsure]
         if unsure:
             return "no UFW rule explains it for sure; it may be `%s` on %s" % (unsure[0], denied[0][0].name), MEND
-        process = self.hosts[verdict.dest.host].services.get((verdict.proto, verdict.dest.address, verdict.port), "")
         hint = "see the whole filter of %s (iptables-save)" % verdict.dest.host
-        if process == "docker-proxy":
-            hint = "Docker publishes that port, and published ports bypass UFW's rules for incoming packets"
         return "no UFW rule explains it: by %s's rules it is denied" % " and ".join(
             host.name for host, _dummy in denied
         ), hint
+
+    def _is_published(self, verdict, host):
+        """Whether the packet is for a port that Docker publishes on this host."""
+        if host.name != verdict.dest.host or (verdict.proto, verdict.port) in ENGINE:
+            return False
+        return host.services.get((verdict.proto, verdict.dest.address, verdict.port)) in DOCKER
 
     def _filters(self, verdict):
         """[(Host, Packet)]: what filters a packet on its way, the gateways first."""
@@ -296,6 +314,37 @@ def _let_in(host, packet, live):
     if live.rule:
         return "let in by %s's rule `%s`, which the site does not declare" % (host.name, text_of(live.rule))
     return "let in by %s's default policy, which allows %s packets" % (host.name, _kind(packet))
+
+
+def _why_published(host, packet, declare):
+    """(why a port that Docker publishes is open, what to do)."""
+    if host.live.published is None:
+        return (
+            "Docker publishes that port on %s, and published ports bypass UFW's rules for incoming packets" % host.name,
+            "who may reach it is for ufw_ruleset's option docker to say (docs/docker_published.md)",
+        )
+    entry = host.live.publishes(packet)
+    if entry:
+        return "let in by %s's list of published ports, `%s`" % (host.name, text_of(entry)), declare
+    return (
+        "Docker publishes that port, and %s's list of published ports denies it" % host.name,
+        "see whether FORWARD asks DOCKER-USER first, and what it says (iptables -S FORWARD; iptables -S DOCKER-USER); "
+        + MEND,
+    )
+
+
+def _not_listed(host, packet):
+    """Why DOCKER-USER drops a packet to a port that Docker publishes."""
+    entry = host.compiled.publishes(packet)
+    if entry:
+        return "%s's list of published ports lacks `%s`: its chain bulkhead-docker, asked by DOCKER-USER, drops it" % (
+            host.name,
+            text_of(entry),
+        )
+    return (
+        "Docker publishes that port, and no entry of %s's list of published ports lets it in: DOCKER-USER drops it"
+        % (host.name)
+    )
 
 
 def _before(name, live):

@@ -9,6 +9,11 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import NamedTuple, Optional
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.docker import (
+    Published,
+    describe_published,
+    parse_docker,
+)
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import InputErrors
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.parse import parse_rules
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import Rule, describe
@@ -46,6 +51,7 @@ class Firewall:
     rules: tuple[Rule, ...]
     not_read: tuple[str, ...] = ()  # rules in words that are not modelled here: application profiles
     matches: frozenset = field(default=frozenset())
+    published: Optional[tuple[Published, ...]] = None  # the list of Docker's published ports; None where there is none
 
     def decide(self, packet):
         """The Decision on a packet."""
@@ -62,13 +68,27 @@ class Firewall:
             self.default.get(POLICY_OF[packet.hook], "deny") == "allow", None, tuple(unsure) + self.not_read
         )
 
+    def publishes(self, packet):
+        """The entry of the list that lets a packet to a published port pass, or None: nothing else does."""
+        for entry in self.published or ():
+            if (
+                not entry.routed
+                and entry.proto in ("any", packet.proto)
+                and _holds(entry.src, packet.source)
+                and _holds(entry.dst, packet.dest)
+                and _takes(entry.port, packet.port)
+            ):
+                return entry if entry.action == "allow" else None
+        return None
+
     def has(self, rule):
         """Whether a rule with the same match and action is there."""
         return (rule.match, rule.action) in self.matches
 
 
-def read_firewall(active, default, rules):
-    """The Firewall of rules in the shape that ufw_ruleset takes. What is only for IPv6 is left out."""
+def read_firewall(active, default, rules, docker=None):
+    """The Firewall of rules, and of the option docker, in the shape that ufw_ruleset takes. What is only for IPv6 is left
+    out."""
     known, not_read = [], []
     for item in rules:
         try:
@@ -77,11 +97,29 @@ def read_firewall(active, default, rules):
             if item.get("app") or item.get("from_app"):
                 not_read.append("%s app %s" % (item.get("rule"), item.get("app") or item.get("from_app")))
     matching = frozenset((rule.match, rule.action) for rule in known)
-    return Firewall(bool(active), dict(default or {}), tuple(known), tuple(not_read), matching)
+    return Firewall(bool(active), dict(default or {}), tuple(known), tuple(not_read), matching, _published(docker))
+
+
+def _published(docker):
+    """The list of the option docker for IPv4; None where there is none, or it is not known."""
+    if not docker or docker.get("state") == "absent":
+        return None
+    entries = [item for item in docker.get("published", ()) if ":" not in "%(from_ip)s%(to_ip)s" % _ends(item)]
+    try:
+        block = parse_docker(dict(docker, published=entries), False).blocks[4]
+    except InputErrors:
+        return None
+    return block.published
+
+
+def _ends(item):
+    return {key: item.get(key) or "" for key in ("from_ip", "to_ip")}
 
 
 def text_of(rule):
-    """A rule in the words of the ufw command, without its comment."""
+    """A rule in the words of the ufw command, without its comment; an entry of the list of published ports in ours."""
+    if isinstance(rule, Published):
+        return describe_published(rule._replace(comment=""))
     return describe(rule._replace(comment="", log=""))
 
 

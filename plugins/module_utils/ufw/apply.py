@@ -22,13 +22,11 @@ from . import guard as guard_program
 from .drift import Repair
 from .errors import RulesetError
 from .files import CONF, DEFAULTS, INIT, RULES, Host
-from .guard import CHANGE, PROGRAM, TREE, Guard, GuardError, StagedFile, mark, now
+from .guard import PROGRAM, TREE, Guard, GuardError, StagedFile, mark, now
 from .kernel import RESTORE
 
 # The longest that an apply of thousands of rules takes; then nobody waits for it any more.
 CRASH_TIMEOUT = 30
-# How long after its deadline a change that still waits has lost its timer.
-_LATE = 10
 
 Repairs = Mapping[int, Repair]
 
@@ -109,6 +107,8 @@ class Transaction:
                 loaded = self._repairs
                 self._boot()
             for family, fix in (self._start() if self._start else self._repairs).items():
+                if fix.payload.count("\nCOMMIT\n") > 1:
+                    loaded = {**loaded, family: fix}  # of several transactions, some may be done when one fails
                 self._restore(family, fix.payload)
                 loaded = {**loaded, family: fix}
         except (RulesetError, OSError) as error:
@@ -208,33 +208,6 @@ class Transaction:
                 f"{' '.join(argv)} refused the IPv{family} ruleset (status {done.status}): "
                 f"{done.err.strip() or 'no message'}{_line_of(payload, done.err)}; the old ruleset is in force"
             )
-
-
-def clear_the_way(host: Host, check_mode: bool) -> list[str]:
-    """Before anything is read: no other change may wait, and what a killed process left is brought to an end.
-    Warnings; RulesetError where a change waits for its confirmation."""
-    guard = Guard(host.root, host.run)
-    change = guard.change()
-    left = change["deadline"] - now() if change else 0
-    if change and left > -_LATE:
-        raise RulesetError(
-            f"another change of the ruleset waits for its confirmation: expected none; it is rolled back in "
-            f"{max(left, 0):.0f} s if nobody confirms it: run the task again then, or on the host at once "
-            f"`python3 {PROGRAM} back` (or `keep`)"
-        )
-    if check_mode:
-        return ["a change that a killed process left is brought to an end first"] if change else []
-    try:
-        state = guard.settle("its timer was lost")
-    except (GuardError, OSError) as error:
-        raise RulesetError(
-            f"a change that a killed process left cannot be brought to an end: {error}; when the ruleset is as it "
-            f"should be, remove {CHANGE}"
-        ) from error
-    return [f"a change that a killed process left was found; it is {_WORDS[state]}"] if state else []
-
-
-_WORDS = {guard_program.KEPT: "in force and in the files now", guard_program.BACK: "rolled back"}
 
 
 def write_files(host: Host, texts: dict[str, str]) -> None:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import configparser
 import os
 
 from .errors import RulesetError
@@ -14,6 +13,8 @@ _SKIPPED = (".dpkg-new", ".dpkg-old", ".dpkg-dist", ".rpmnew", ".rpmsave", "~")
 
 def read_profiles(directory: str) -> dict[str, str]:
     """The profiles as name -> the text of ``ports``; an unreadable file is skipped, as ufw does."""
+    import configparser  # for the few rulesets that name a profile
+
     profiles: dict[str, str] = {}
     names = sorted(os.listdir(directory)) if os.path.isdir(directory) else []
     for name in names:

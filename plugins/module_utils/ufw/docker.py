@@ -10,6 +10,12 @@ What the chains say, in this order: answers pass; what comes in by one of Docker
 the published list decides by the *original* port, which all kinds of publishing have in common; whatever else was
 translated, or goes straight to a container, is dropped. Allowed packets RETURN, so that Docker's own isolation, and a
 port that is not published at all, stay as they are.
+
+Engine 20.10 makes IPv6 rules (``ip6tables``) without a DOCKER-USER, and puts them before whatever is in FORWARD: nothing
+in the filter table can be relied on there. For IPv6 the table ``security`` therefore says the same again. Its FORWARD
+comes after the filter table's, whose ACCEPT does not reach so far; no engine touches it, and next to nobody uses it, so
+that the block can empty it before it fills it: a jump of our own among other programs' rules would be there once more
+after every reload.
 """
 
 from __future__ import annotations
@@ -19,9 +25,10 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from .drift import Repair, repair
 from .errors import InputErrors, RulesetError
 from .files import FRAMEWORK, Host, filter_section
-from .kernel import Kernel
+from .kernel import Kernel, read_security
 from .parse import RuleFields, parse_address, parse_comment, parse_families, parse_ports
 from .render import KernelPlan
 from .rule import ANYWHERE, is_anywhere, valid_interface
@@ -30,6 +37,9 @@ from .state import State, merge_families
 USER_CHAIN = "DOCKER-USER"
 # Holds the list. It also marks DOCKER-USER as ours: without it the chain is somebody else's and left alone.
 OWN_CHAIN = "bulkhead-docker"
+# IPv6's table with the last word, and its chain, which is ours as a whole while OWN_CHAIN is in the table.
+LAST_TABLE = "security"
+LAST_CHAIN = "FORWARD"
 BRIDGES = ("docker0", "docker_gwbridge", "br-+")
 AFTER = {family: FRAMEWORK[family][1] for family in (4, 6)}
 
@@ -82,6 +92,7 @@ class Block(NamedTuple):
     bridges: tuple[str, ...]
     interfaces: tuple[str, ...]
     published: tuple[Published, ...]
+    family: int = 4
 
 
 class DockerWish(NamedTuple):
@@ -127,7 +138,7 @@ def parse_docker(raw: Any, use_ipv6: bool, present: Iterable[str] = ()) -> Docke
         raise InputErrors(errors)
     if state == "absent":
         return DockerWish({4: None, 6: None})
-    return DockerWish({family: Block(bridges, interfaces, tuple(published[family])) for family in (4, 6)})
+    return DockerWish({family: Block(bridges, interfaces, tuple(published[family]), family) for family in (4, 6)})
 
 
 def check_docker(raw: Any) -> list[str]:
@@ -222,11 +233,26 @@ def _parse_item(fields: RuleFields, raw: Any, use_ipv6: bool) -> dict[int, list[
 def render(block: Block) -> str:
     """The block as it stands in the file."""
     lines = [_BEGIN, _NOTE, "*filter", f":{USER_CHAIN} - [0:0]", f":{OWN_CHAIN} - [0:0]"]
-    lines.append(f"-A {USER_CHAIN} -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN")
-    lines += [f"-A {USER_CHAIN} -i {name} -j {OWN_CHAIN}" for name in block.interfaces]
-    lines += [f"-A {USER_CHAIN} -i {name} -j RETURN" for name in block.bridges]
+    lines += _head(USER_CHAIN, block)
     # Docker appends this RETURN itself where it is missing; having it keeps file and kernel the same in either order.
-    lines += [f"-A {USER_CHAIN} -j {OWN_CHAIN}", f"-A {USER_CHAIN} -j RETURN"]
+    lines += [f"-A {USER_CHAIN} -j RETURN", *_list(block), "COMMIT"]
+    if block.family == 6:
+        # A built-in chain is not emptied by its declaration.
+        lines += [f"*{LAST_TABLE}", f":{LAST_CHAIN} ACCEPT [0:0]", f":{OWN_CHAIN} - [0:0]", f"-F {LAST_CHAIN}"]
+        lines += [*_head(LAST_CHAIN, block), *_list(block), "COMMIT"]
+    return "\n".join([*lines, _END, ""])
+
+
+def _head(chain: str, block: Block) -> list[str]:
+    """What leads to the list, and past it."""
+    lines = [f"-A {chain} -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN"]
+    lines += [f"-A {chain} -i {name} -j {OWN_CHAIN}" for name in block.interfaces]
+    lines += [f"-A {chain} -i {name} -j RETURN" for name in block.bridges]
+    return [*lines, f"-A {chain} -j {OWN_CHAIN}"]
+
+
+def _list(block: Block) -> list[str]:
+    lines = []
     for entry in block.published:
         if entry.comment:
             lines.append(_COMMENT + entry.comment)
@@ -234,7 +260,7 @@ def render(block: Block) -> str:
     lines.append(f"-A {OWN_CHAIN} -m conntrack --ctstate DNAT -j DROP")
     lines += [f"-A {OWN_CHAIN} -o {name} -j RETURN" for name in block.interfaces]
     lines += [f"-A {OWN_CHAIN} -o {name} -j DROP" for name in block.bridges]
-    return "\n".join([*lines, "COMMIT", _END, ""])
+    return lines
 
 
 def _specification(entry: Published) -> str:
@@ -268,7 +294,7 @@ def read_block(text: str, family: int) -> Block | None:
         return None
     bridges, interfaces, published = [], [], []
     comment = ""
-    for line in blocks[-1].splitlines():
+    for line in blocks[-1].partition("\nCOMMIT\n")[0].splitlines():  # the security table says the same again
         translated, routed, bridge = (form.match(line) for form in (_TRANSLATED, _ROUTED, _BRIDGE))
         if translated:
             published.append(_entry(translated, comment, family, False))
@@ -277,7 +303,7 @@ def read_block(text: str, family: int) -> Block | None:
         elif bridge:
             (bridges if bridge.group("target") == "RETURN" else interfaces).append(bridge.group("name"))
         comment = line[len(_COMMENT) :] if line.startswith(_COMMENT) else ""
-    return Block(tuple(bridges), tuple(interfaces), tuple(published))
+    return Block(tuple(bridges), tuple(interfaces), tuple(published), family)
 
 
 def _entry(rule: re.Match[str], comment: str, family: int, routed: bool) -> Published:
@@ -357,7 +383,9 @@ def file_drift(state: State, wish: DockerWish | None) -> list[str]:
 # -- the kernel ------------------------------------------------------------------------------------------------------
 
 
-def add_chains(plan: KernelPlan, sections: Sequence[tuple[list[str], list[tuple[str, str]]]], kernel: Kernel) -> None:
+def add_chains(
+    plan: KernelPlan, sections: Sequence[tuple[list[str], list[tuple[str, str]]]], kernel: Kernel, family: int
+) -> None:
     """Have the plan hold the chains of the block that these files declare, or the way back where there is none."""
     if any(OWN_CHAIN in declared for declared, _rules in sections):
         chains: dict[str, list[str]] = {USER_CHAIN: [], OWN_CHAIN: []}
@@ -366,13 +394,33 @@ def add_chains(plan: KernelPlan, sections: Sequence[tuple[list[str], list[tuple[
                 if chain in chains:
                     chains[chain].append(specification)
         plan.exact.update(chains)
-        plan.edits.extend(_jump_edits(kernel))
+        # For IPv6 some engines know no jump, and the security table does not need one.
+        plan.edits.extend(_jump_edits(kernel) if family == 4 else [])
     elif OWN_CHAIN in kernel.chains:
         plan.gone.append(OWN_CHAIN)
         if any(_target(rule) == USER_CHAIN for rules in kernel.chains.values() for rule in rules):
             plan.exact[USER_CHAIN] = ["-j RETURN"]  # as Docker leaves it
         elif USER_CHAIN in kernel.chains:
             plan.gone.append(USER_CHAIN)
+
+
+def with_last_word(fix: Repair, text: str, kernel: Kernel) -> Repair:
+    """A family's repair together with that of its security table, as the block in this rules file wants it."""
+    declared, rules = filter_section("".join(_split(text)[1]), LAST_TABLE)
+    security = kernel.security or Kernel({LAST_CHAIN: "ACCEPT"}, {LAST_CHAIN: []})
+    if OWN_CHAIN in declared:
+        chains: dict[str, list[str]] = {LAST_CHAIN: [], OWN_CHAIN: []}
+        for chain, specification in rules:
+            if chain in chains:
+                chains[chain].append(specification)
+        plan = KernelPlan({LAST_CHAIN: "ACCEPT"}, chains, {}, {}, {}, [], [])
+    elif OWN_CHAIN in security.chains:
+        plan = KernelPlan({}, {LAST_CHAIN: []}, {}, {}, {}, [OWN_CHAIN], [])
+    else:
+        return fix
+    more = repair(plan, security, table=LAST_TABLE)
+    drift = [f"table {LAST_TABLE}: {line}" for line in more.drift]
+    return Repair(fix.payload + more.payload, fix.undo + more.undo, fix.drift + drift)
 
 
 def _target(rule: str) -> str:
@@ -434,20 +482,32 @@ def check_host(host: Host, state: State, wish: DockerWish, use_ipv6: bool) -> li
             "docker: ufw does not filter IPv6 on this host (IPV6 in /etc/default/ufw), so that docker.published is "
             'enforced for IPv4 alone; set ipv6: true, or "ip6tables": false in /etc/docker/daemon.json'
         )
-    if 6 in state.kernel and use_ipv6 and _jump_edits(state.kernel[6]):
-        warnings.append(
-            "docker: the engine makes IPv6 rules, but does not ask DOCKER-USER first (20.10 does so for IPv4 alone). The "
-            'jump is put there now, and falls behind Docker\'s own rules when Docker starts again: set "ip6tables": '
-            "false in /etc/docker/daemon.json, or run this again after every start of Docker"
-        )
+    if 6 in state.kernel and use_ipv6:
+        _check_security(state.kernel[6].security or read_security(host))
     return warnings
+
+
+def _check_security(security: Kernel) -> None:
+    """The block empties the chain at every load: nobody else may have rules in it."""
+    if OWN_CHAIN not in security.chains and security.chains[LAST_CHAIN]:
+        raise RulesetError(
+            f"docker: the chain {LAST_CHAIN} of IPv6's table {LAST_TABLE} has a rule of another program "
+            f"({security.chains[LAST_CHAIN][0]}); docker.published needs that chain for itself: move the rule to the "
+            "table mangle, which knows the same targets"
+        )
 
 
 def _check_owner(host: Host, state: State) -> None:
     """Nobody else may fill the chain from ufw's files: the later block would empty the earlier one."""
     for family in (4, 6):
         for path in FRAMEWORK[family]:
-            declared, rules = filter_section(_split(state.texts.get(path) or host.read(path))[0])
+            text = _split(state.texts.get(path) or host.read(path))[0]
+            if family == 6 and any(chain == LAST_CHAIN for chain, _rule in filter_section(text, LAST_TABLE)[1]):
+                raise RulesetError(
+                    f"{path}: has rules of its own in the chain {LAST_CHAIN} of the table {LAST_TABLE}, which "
+                    "docker.published needs for itself: move them to the table mangle, which knows the same targets"
+                )
+            declared, rules = filter_section(text)
             if USER_CHAIN in declared or any(chain == USER_CHAIN for chain, _rule in rules):
                 raise RulesetError(
                     f"{path}: {USER_CHAIN} is filled there outside of the block of bulkhead.tiers, by hand or by another "
@@ -490,7 +550,7 @@ def describe_blocks(texts: dict[str, str], use_ipv6: bool) -> list[str]:
     four, six = (list(block.published) if block else [] for block in (blocks[4], blocks.get(6)))
     for entry, other in merge_families(four, six, _twins(six)):
         both = bool(entry and other) or not use_ipv6 or not _is_general(entry or other)
-        lines.append(_describe(entry or other, "" if both else "v4" if entry else "v6"))
+        lines.append(describe_published(entry or other, "" if both else "v4" if entry else "v6"))
     return lines
 
 
@@ -510,7 +570,8 @@ def _describe_head(block: Block) -> str:
     return text + (", not " + ", ".join(block.interfaces) if block.interfaces else "")
 
 
-def _describe(entry: Published, note: str) -> str:
+def describe_published(entry: Published, note: str = "") -> str:
+    """A line of the list in words; a note says its family."""
     words = [f"{'container' if entry.routed else 'published'} {entry.action}"]
     words += [] if entry.proto == "any" else [f"proto {entry.proto}"]
     for word, address in (("from", entry.src), ("to", entry.dst)):

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from .drift import Repair
 from .errors import RulesetError
 from .files import Host
-from .kernel import BUILTIN, Kernel
+from .kernel import BUILTIN, Kernel, parse_save
 from .lockout import save_text
 from .render import hook_chains
 from .rule import PREFIX
@@ -44,7 +44,13 @@ NO_EFFECT = Effect({kind: [] for kind in KINDS}, [], [])
 
 
 def after_payload(kernel: Kernel, payload: str) -> Kernel:
-    """The filter table after iptables-restore -n of a payload of ours."""
+    """The tables after iptables-restore -n of a payload of ours."""
+    first, _mark, second = payload.partition("*security\n")
+    security = _replay(kernel.security or parse_save(""), second) if second else kernel.security
+    return _replay(kernel, first)._replace(security=security)
+
+
+def _replay(kernel: Kernel, payload: str) -> Kernel:
     policies, chains = dict(kernel.policies), {name: list(rules) for name, rules in kernel.chains.items()}
     for line in payload.splitlines():
         how, _space, rest = line.partition(" ")
@@ -68,6 +74,25 @@ def after_payload(kernel: Kernel, payload: str) -> Kernel:
     return Kernel(policies, chains)
 
 
+def _as_one(kernel: Kernel) -> Kernel:
+    """A filter table that decides as both tables do. A packet passes where both let it pass, so that the order does not
+    matter, and what the security table accepts has yet to pass the other one. (Our chain's jump is the last one there.)
+    """
+    security = kernel.security
+    if security is None or not security.chains["FORWARD"]:
+        return kernel
+
+    def renamed(rule: str) -> str:
+        own = _JUMP.sub(lambda found: f"-j security-{found[1]}" if found[1] in security.chains else found[0], rule)
+        return own.replace("-j ACCEPT", "-j RETURN")
+
+    chains = {f"security-{name}": [renamed(rule) for rule in rules] for name, rules in security.chains.items()}
+    return Kernel(
+        kernel.policies,
+        {**kernel.chains, **chains, "FORWARD": ["-j security-FORWARD", *kernel.chains["FORWARD"]]},
+    )
+
+
 def switched_off(kernel: Kernel, family: int) -> Kernel:
     """The filter table after `ufw disable`: ufw's chains are left by nobody, and everything else is accepted."""
     jumps = {"-j " + chain for builtin in BUILTIN for chain in hook_chains(PREFIX[family], builtin)}
@@ -87,6 +112,7 @@ def candidates(kernels: Mapping[int, Kernel], repairs: Mapping[int, Repair], swi
 
 def effect_of(before: Mapping[int, Kernel], after: Mapping[int, Kernel]) -> Effect:
     """What the change opens and closes, both families. What is too much to list is said, never left out silently."""
+    before, after = ({family: _as_one(kernel) for family, kernel in kernels.items()} for kernels in (before, after))
     lists: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
     counts = dict.fromkeys(KINDS, 0)
     unlisted: list[str] = []

@@ -137,15 +137,15 @@ def edit_settings(text: str, values: dict[str, str]) -> str:
     return "".join(lines)
 
 
-def filter_section(text: str) -> tuple[list[str], list[tuple[str, str]]]:
-    """The ``*filter`` part of a rules file: (declared chains, [(chain, specification)]); other tables are skipped."""
+def filter_section(text: str, table: str = "filter") -> tuple[list[str], list[tuple[str, str]]]:
+    """The part of a rules file for one table: (declared chains, [(chain, specification)]); others are skipped."""
     chains: list[str] = []
     rules: list[tuple[str, str]] = []
     inside = False
     for raw in text.splitlines():
         line = raw.strip()
         if line.startswith("*"):
-            inside = line == "*filter"
+            inside = line == "*" + table
         elif not inside or not line or line.startswith("#"):
             continue
         elif line == "COMMIT":

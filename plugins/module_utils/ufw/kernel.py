@@ -7,9 +7,10 @@ protocols (1.8.9 prints `-p vrrp`, 1.8.11 `-p 112`), masks IPv6 host bits. ``can
 
 from __future__ import annotations
 
+import functools
 import re
 import socket
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from .errors import RulesetError
 from .files import Host
@@ -154,14 +155,17 @@ _TOKENS = re.compile(r'"((?:[^"\\]|\\.)*)"|\'([^\']*)\'|(\S+)')
 
 
 class Kernel(NamedTuple):
-    """The filter table of one family: built-in policies, and every chain's rules as iptables-save prints them."""
+    """The filter table of one family: built-in policies, and every chain's rules as iptables-save prints them.
+    ``security`` is the table of that name, where it matters."""
 
     policies: dict[str, str]
     chains: dict[str, list[str]]
+    security: Optional[Kernel] = None
 
 
 def read_kernel(host: Host, family: int) -> Kernel:
-    """One iptables-save of the filter table; RulesetError where it fails."""
+    """One iptables-save of the filter table, and one of IPv6's security table where Docker's rules, or ours about it,
+    are there; RulesetError where the first one fails."""
     command = SAVE[family]
     done = host.run([command, "-t", "filter"])
     if done.status:
@@ -169,11 +173,20 @@ def read_kernel(host: Host, family: int) -> Kernel:
             f"{command} failed (status {done.status}): {done.err.strip() or 'no message'}; check that "
             "the kernel has netfilter and that the task runs as root (become: true)"
         )
-    return parse_save(done.out)
+    kernel = parse_save(done.out)
+    if family == 6 and "DOCKER" in done.out:
+        kernel = kernel._replace(security=read_security(host))
+    return kernel
+
+
+def read_security(host: Host) -> Kernel:
+    """IPv6's security table; empty where the kernel has none."""
+    done = host.run([SAVE[6], "-t", "security"])
+    return parse_save("" if done.status else done.out)
 
 
 def parse_save(text: str) -> Kernel:
-    """Take iptables-save's output of the filter table apart."""
+    """Take iptables-save's output of one table, filter or security, apart."""
     policies: dict[str, str] = {}
     chains: dict[str, list[str]] = {}
     for line in text.splitlines():
@@ -211,15 +224,7 @@ def canonical(specification: str) -> tuple[str, ...]:
             options[-1] = (name, value + " " + word if value else word)
         else:
             options.append(("", word))
-    pairs = [(name, _value(name, value)) for name, value in options]
-    kept = [
-        name + " " + value
-        for name, value in pairs
-        if (name, value) not in _DEFAULTS
-        and not (name == "-m" and value in _SELF_EVIDENT)
-        and not (name in ("-s", "-d") and value in ("0.0.0.0/0", "::/0"))
-    ]
-    return tuple(sorted(kept))
+    return tuple(sorted(filter(None, [_option(*option) for option in options])))
 
 
 def is_known(rule: tuple[str, ...]) -> bool:
@@ -234,6 +239,19 @@ def _word(found: re.Match[str]) -> str:
         text = quoted.replace("\\'", "'").replace('\\"', '"').replace("\\\\", "\\")
         return text.strip("'") if text.startswith(("'dapp_", "'sapp_")) else text
     return single if single is not None else plain
+
+
+@functools.cache  # rules have most of their options in common
+def _option(name: str, value: str) -> str:
+    """One option in its one form; nothing where it says no more than its absence."""
+    value = _value(name, value)
+    if (
+        (name, value) in _DEFAULTS
+        or (name == "-m" and value in _SELF_EVIDENT)
+        or (name in ("-s", "-d") and value in ("0.0.0.0/0", "::/0"))
+    ):
+        return ""
+    return name + " " + value
 
 
 def _value(name: str, value: str) -> str:

@@ -100,14 +100,18 @@ class RuleFields:
 
     def text(self, key: str, default: str = "") -> str:
         """An option as text; numbers are taken for their digits, anything else is a mistake."""
-        value = self.values.get(key, default)
-        if isinstance(value, bool) or not isinstance(value, (str, int)):
+        if key not in self.values:
+            return default
+        value = self.values[key]
+        if isinstance(value, bool) or not isinstance(value, (str, int, float)):
             self.fail(key, f"got {value!r}; expected text")
             return default
         return str(value).strip()
 
     def choice(self, key: str, choices: Sequence[str], default: str) -> str:
-        value = self.values.get(key, default)
+        if key not in self.values:
+            return default
+        value = self.values[key]
         if isinstance(value, bool):  # YAML reads a bare `off` as false
             value = "on" if value else "off"
         if value not in choices:
@@ -116,7 +120,9 @@ class RuleFields:
         return value
 
     def flag(self, key: str) -> bool:
-        value = self.values.get(key, False)
+        if key not in self.values:
+            return False
+        value = self.values[key]
         word = str(value).strip().lower()
         if word not in _TRUE and word not in _FALSE:
             self.fail(key, f"got {value!r}; expected true or false")

@@ -197,8 +197,10 @@ def kernel_repairs(state: State, settings: Settings, rules: dict[int, list[Rule]
             plan = kernel_plan_without_ipv6(kernel.chains)
         else:
             plan = kernel_plan(rules[family], settings, family, state.framework[family])
-        docker.add_chains(plan, state.framework[family] if family == 4 or settings.ipv6 else [], kernel)
+        filters = family == 4 or settings.ipv6
+        docker.add_chains(plan, state.framework[family] if filters else [], kernel, family)
         fix = repair(plan, kernel, check_framework=not state.hooks_executable)
+        fix = docker.with_last_word(fix, state.texts[docker.AFTER[family]] if filters else "", kernel)
         if fix.payload:
             repairs[family] = fix
     return repairs
@@ -209,8 +211,8 @@ def _releases(state: State) -> dict[int, Repair]:
     releases = {}
     for family, kernel in state.kernel.items():
         plan = KernelPlan({}, {}, {}, {}, {}, [], [])
-        docker.add_chains(plan, [], kernel)
-        fix = repair(plan, kernel)
+        docker.add_chains(plan, [], kernel, family)
+        fix = docker.with_last_word(repair(plan, kernel), "", kernel)
         if fix.payload:
             releases[family] = fix
     return releases

@@ -10,6 +10,7 @@ they cannot disagree. The format is the one that ufw 0.36.2 writes; it was compa
 from __future__ import annotations
 
 import binascii
+import functools
 import re
 import socket
 from typing import NamedTuple
@@ -211,7 +212,8 @@ def _parse_comment(text: str) -> str:
 # -- the iptables lines ----------------------------------------------------------------------------------------------
 
 
-def iptables_lines(rule: Rule, family: int) -> list[tuple[str, str]]:
+@functools.cache  # a run asks for each rule's lines four times
+def iptables_lines(rule: Rule, family: int) -> tuple[tuple[str, str], ...]:
     """The rule as iptables rules: (chain, specification), in the order and the words that ufw writes."""
     prefix = PREFIX[family]
     chain = f"{prefix}-user-{rule.suffix}"
@@ -226,7 +228,7 @@ def iptables_lines(rule: Rule, family: int) -> list[tuple[str, str]]:
         if rule.log:
             lines += _log_lines(rule, match, prefix, chain)
         lines += [(chain, match + verdict) for verdict in _verdicts(rule, proto, prefix)]
-    return lines
+    return tuple(lines)
 
 
 def _iptables_match(rule: Rule, proto: str) -> str:

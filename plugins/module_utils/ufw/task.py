@@ -11,32 +11,39 @@ from .docker import check_docker
 from .errors import InputErrors, RulesetError
 from .files import Host
 from .parse import check_rules
-from .ruleset import converge, inform
+from .ruleset import converge
 
 
 class RulesetModule(AnsibleModule):
-    """Ansible's validation stops at the first wrong suboption and does not say of which rule: the parser says both."""
+    """Ansible's validation stops at the first wrong suboption and does not say of which rule: the parser says both. Rules
+    do not go through it at all, which takes a fifth of a run that changes nothing of a thousand of them."""
+
+    def __init__(self, **options: Any) -> None:
+        self.raw_rules: Any = None
+        self.raw_docker: Any = None
+        self.validating = True
+        super().__init__(**options)
+        self.validating = False
+        self.params["rules"] = self.raw_rules
 
     def _load_params(self) -> None:
         super()._load_params()
-        # As they came: validation drops what it cannot convert, and the index would be wrong.
-        self.raw_rules = self.params.get("rules")
+        self.raw_rules = self.params.pop("rules", None)
+        # As it came: validation drops what it cannot convert, and the index would be wrong.
         self.raw_docker = self.params.get("docker")
-        self.validating = True
 
     def fail_json(self, msg: str, **kwargs: Any) -> None:
-        """Fail; while the arguments are validated, with every mistake of the rules if there is one."""
-        mistakes: list[str] = []
+        """Fail; while the arguments are validated, with every mistake of the rules and of ``docker`` too."""
         if self.validating:
-            mistakes += check_rules(self.raw_rules) if self.raw_rules is not None else []
-            mistakes += check_docker(self.raw_docker) if self.raw_docker is not None else []
-        super().fail_json(msg="\n".join(mistakes) or msg, **kwargs)
+            published = check_docker(self.raw_docker) if self.raw_docker is not None else []
+            mistakes = check_rules(self.raw_rules) if self.raw_rules is not None else []
+            msg = "\n".join([*(published or [msg]), *mistakes])
+        super().fail_json(msg=msg, **kwargs)
 
 
 def run_ruleset(argument_spec: dict[str, Any]) -> None:
     """The module ufw_ruleset."""
     module = RulesetModule(argument_spec=argument_spec, supports_check_mode=True)
-    module.validating = False
     try:
         result = converge(Host(), module.params, module.check_mode)
     except InputErrors as error:
@@ -46,12 +53,3 @@ def run_ruleset(argument_spec: dict[str, Any]) -> None:
     for warning in result.pop("warnings"):
         module.warn(warning)
     module.exit_json(**result)
-
-
-def run_info() -> None:
-    """The module ufw_ruleset_info."""
-    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
-    try:
-        module.exit_json(changed=False, **inform(Host()))
-    except RulesetError as error:
-        module.fail_json(msg=str(error))

@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import json
+import random
+import string
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
@@ -18,6 +20,7 @@ SSH = {"rule": "allow", "proto": "tcp", "to_port": 22}
 def fixture_host(tmp_path, monkeypatch):
     host = FakeHost(tmp_path)
     monkeypatch.setattr(task, "Host", lambda: host)
+    monkeypatch.setattr(ufw_ruleset_info, "Host", lambda: host)
     return host
 
 
@@ -103,6 +106,103 @@ def test_a_failure_of_the_host_is_reported_as_it_is(run, host):
     result = run(rules=[SSH])
     assert result["failed"] is True
     assert "no netfilter" in result["msg"]
+
+
+def test_mistakes_of_the_rules_stand_beside_those_of_the_other_options(run):
+    result = run(state="on", rules=[SSH, {**SSH, "to_port": 0}])
+    lines = result["msg"].splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("value of state must be one of: enabled, disabled")
+    assert lines[1].startswith("rules[1].to_port: got 0;")
+
+
+def test_a_mistake_in_the_published_ports_names_the_item_even_where_ansible_itself_would_refuse_it_without(run):
+    published = [{"from_ip": "10.0.0.0/8", "port": "80"}, {"rule": "permit", "proto": "tcp", "port": "81"}]
+    result = run(docker={"published": published}, rules=[{**SSH, "log": "loud"}])
+    assert [line.partition(":")[0] for line in result["msg"].splitlines()] == [
+        "docker.published[1].rule",
+        "rules[0].log",
+    ]
+
+
+def word(rng, letters=string.ascii_lowercase, least=4, most=9):
+    return "".join(rng.choice(letters) for dummy in range(rng.randint(least, most)))
+
+
+def bad_port(rng):
+    high, low = rng.randint(65536, 10**6), rng.randint(2, 60000)
+    kinds = (
+        str(high),
+        "0",
+        "-%d" % low,
+        "%d-%d" % (low, low + 1),
+        "%d:%d" % (low, rng.randint(1, low)),
+        "%d/tcp" % low,
+    )
+    return rng.choice(
+        (*kinds, word(rng), "%d," % low, "%d:%d:%d" % (low, low + 1, low + 2), low + 0.5, [low], {"a": low})
+    )
+
+
+def bad_address(rng):
+    four = [rng.randrange(256) for dummy in range(4)]
+    large = [*four[:3], rng.randint(256, 999)]
+    kinds = (
+        "%d.%d.%d.%d" % tuple(large),
+        "%d.%d.%d" % tuple(four[:3]),
+        "%d.%d.%d.%d/%d" % (*four, rng.randint(33, 99)),
+    )
+    six = "2001:db8:%x::%x" % (rng.randrange(65536), rng.randrange(65536))
+    return rng.choice(
+        (*kinds, six + "/129", six + "::1", word(rng) + ".example", "%d.%d.%d.%d:80" % tuple(four), True, [six])
+    )
+
+
+def malformed(rng):
+    """What is wrong with one rule, and the key that the error is to name."""
+    key = rng.choice(("to_port", "from_port", "from_ip", "to_ip", "interface", "rule", "direction", "proto", "log"))
+    key = rng.choice((key, "comment", "route", "app", "unknown", "mapping", "families", "no ports"))
+    if key in ("to_port", "from_port"):
+        return {key: bad_port(rng)}, key
+    if key in ("from_ip", "to_ip"):
+        return {key: bad_address(rng)}, key
+    if key == "interface":
+        return {
+            key: rng.choice((word(rng, least=16, most=30), word(rng) + ":1", word(rng) + "!", word(rng) + " 0"))
+        }, key
+    if key == "comment":
+        return {key: rng.choice((word(rng) + rng.choice("\n\0\x1b\x85\u2028") + word(rng), [word(rng)], False))}, key
+    if key == "unknown":
+        name = word(rng, least=14, most=20)
+        return {name: word(rng)}, name
+    if key == "mapping":
+        return rng.choice((word(rng), rng.randrange(99), [word(rng)])), ""
+    if key == "families":
+        return {"from_ip": "10.0.0.%d" % rng.randrange(256), "to_ip": "2001:db8::%x" % rng.randrange(65536)}, "to_ip"
+    if key == "no ports":
+        return {"proto": rng.choice(("esp", "ah", "gre", "vrrp", "igmp", "ipv6"))}, "to_port"
+    if key == "app":
+        return {key: word(rng, least=12, most=20), "proto": "any", "to_port": None}, key
+    return {key: word(rng, least=8)}, key  # a choice, or true and false
+
+
+def test_500_malformed_rules_each_give_one_clear_error_with_the_index_and_nothing_changes(run, host):
+    rng = random.Random(500)
+    run(rules=[SSH])
+    before, commands = host.snapshot(), len(host.ran)
+    for dummy in range(500):
+        rules = [{**SSH, "to_port": 1000 + number} for number in range(rng.randint(1, 30))]
+        index = rng.randrange(len(rules))
+        change, key = malformed(rng)
+        rules[index] = {**rules[index], **change} if isinstance(change, dict) else change
+        result = run(rules=rules, purge=True)
+        where = "rules[%d].%s: " % (index, key) if key else "rules[%d]: " % index
+        assert result["failed"] is True
+        assert result["errors"] == [result["msg"]], rules[index]
+        assert result["msg"].startswith(where), rules[index]
+        assert "\n" not in result["msg"] and len(result["msg"]) < 400
+        assert not any("-restore" in line or line.startswith("ufw") for line in host.ran[commands:])
+    assert host.snapshot() == before
 
 
 def test_a_shadowed_rule_is_a_warning(run, monkeypatch):

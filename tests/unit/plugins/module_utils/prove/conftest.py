@@ -55,6 +55,7 @@ class Lab:
         self.live = {name: self.compiled(name) for name in self.tiers}
         self.default = {name: dict(DEFAULTS) for name in self.tiers}
         self.active = dict.fromkeys(self.tiers, True)
+        self.docker = {}  # host: (the live option docker of ufw_ruleset, the compiled one)
         self.services = {name: {} for name in self.tiers}
         self.failed = {name: {} for name in self.tiers}
         self.running = dict.fromkeys(self.tiers, True)
@@ -70,7 +71,11 @@ class Lab:
         return [] if self.tiers[name] is None else host_rules(self.site, self.tiers[name], name == "router")
 
     def firewall(self, name, rules):
-        return None if self.tiers[name] is None else read_firewall(self.active[name], self.default[name], rules)
+        return (
+            None
+            if self.tiers[name] is None
+            else read_firewall(self.active[name], self.default[name], rules, self.docker.get(name, (None, None))[0])
+        )
 
     def ports(self, name):
         return ports_of(self.site, [rule for other in (name, "router") for rule in self.live[other]], SEED)
@@ -89,7 +94,9 @@ class Lab:
                 name=name,
                 legs=tuple(leg for leg in self.legs if leg.host == name),
                 live=self.firewall(name, self.live[name]),
-                compiled=None if self.tiers[name] is None else read_firewall(True, DEFAULTS, self.compiled(name)),
+                compiled=None
+                if self.tiers[name] is None
+                else read_firewall(True, DEFAULTS, self.compiled(name), self.docker.get(name, (None, None))[1]),
                 running=self.running[name],
                 hears=self.hears[name],
                 failed=self.failed[name],

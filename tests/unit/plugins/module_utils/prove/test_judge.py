@@ -64,13 +64,87 @@ def test_a_firewall_that_is_off_and_an_open_policy_are_named(lab):
     assert verdict_of(lab, PUMP2, PUMP1, "tcp", 80).cause == "pump1's firewall is off"
 
 
-def test_a_leak_that_no_rule_explains_says_so_and_thinks_of_docker(lab):
+def test_a_leak_that_no_rule_explains_says_so(lab):
     lab.verdicts[PUMP2, PUMP1, "tcp", 80] = "ALLOWED"
     verdict = verdict_of(lab, PUMP2, PUMP1, "tcp", 80)
     assert verdict.cause == "no UFW rule explains it: by pump1's rules it is denied"
     assert verdict.remedy == "see the whole filter of pump1 (iptables-save)"
-    lab.services["pump1"] = {("tcp", PUMP1, 80): "docker-proxy"}
-    assert "Docker publishes that port" in verdict_of(lab, PUMP2, PUMP1, "tcp", 80).remedy
+
+
+# -- ports that Docker publishes ---------------------------------------------------------------------------------------
+
+LISTED = {"from_ip": "10.0.1.0/24", "proto": "tcp", "port": "80"}
+LEAK = {"from_ip": "10.0.2.0/24", "proto": "tcp", "port": "80", "comment": "by hand"}
+SIX = {"from_ip": "2001:db8::/32", "proto": "tcp", "port": "80"}
+
+
+def published(lab, live, compiled, process="dockerd"):
+    lab.services["pump1"] = {("tcp", PUMP1, 80): process}
+    lab.docker["pump1"] = live and {"published": live}, {"published": compiled}
+
+
+@pytest.mark.parametrize("process", ["dockerd", "docker-proxy"])
+def test_an_open_published_port_without_a_list_is_no_affair_of_a_ufw_rule(lab, process):
+    published(lab, None, [LISTED], process)
+    lab.live["pump1"].insert(0, {"rule": "allow", "proto": "tcp", "to_port": "80"})
+    lab.verdicts[PUMP2, PUMP1, "tcp", 80] = "ALLOWED"
+    verdict = verdict_of(lab, PUMP2, PUMP1, "tcp", 80)
+    assert verdict.cause.startswith("Docker publishes that port on pump1") and "bypass" in verdict.cause
+    assert "ufw_ruleset's option docker" in verdict.remedy
+
+
+def test_an_open_published_port_names_the_entry_that_lets_it_in(lab):
+    published(lab, [SIX, dict(LISTED, rule="deny", port="81"), dict(LEAK, routed=True), LISTED, LEAK], [LISTED])
+    lab.verdicts[PUMP2, PUMP1, "tcp", 80] = "ALLOWED"
+    verdict = verdict_of(lab, PUMP2, PUMP1, "tcp", 80)
+    entry = "published allow proto tcp from 10.0.2.0/24 to any port 80"
+    assert verdict.cause == f"let in by pump1's list of published ports, `{entry}`"
+    assert verdict.remedy == "run site.yml, which mends it, or declare a flow for it"
+
+
+def test_an_open_published_port_that_the_list_denies_points_to_docker_user(lab):
+    published(lab, [dict(LEAK, rule="deny"), {"proto": "tcp", "port": "80"}], [LISTED])
+    lab.verdicts[PUMP2, PUMP1, "tcp", 80] = "ALLOWED"
+    verdict = verdict_of(lab, PUMP2, PUMP1, "tcp", 80)
+    assert verdict.cause == "Docker publishes that port, and pump1's list of published ports denies it"
+    assert "iptables -S DOCKER-USER" in verdict.remedy
+
+
+def test_a_router_that_lets_a_published_port_through_is_named_as_well(lab):
+    published(lab, [LISTED, {"proto": "tcp", "port": "80"}], [LISTED])
+    lab.live["router"].insert(0, {"rule": "allow", "route": True, "proto": "tcp", "to_port": "80"})
+    lab.verdicts[WORLD, PUMP1, "tcp", 80] = "ALLOWED"
+    cause = verdict_of(lab, WORLD, PUMP1, "tcp", 80).cause
+    assert "router's rule `route allow proto tcp from any to any port 80`" in cause
+    assert "pump1's list of published ports" in cause
+
+
+def test_a_declared_flow_that_the_list_lacks_names_the_entry_and_the_chain(lab):
+    published(lab, [LEAK], [LISTED])
+    lab.verdicts[DESK, PUMP1, "tcp", 80] = "DROPPED"
+    verdict = verdict_of(lab, DESK, PUMP1, "tcp", 80)
+    entry = "published allow proto tcp from 10.0.1.0/24 to any port 80"
+    assert verdict.status == BLOCKED
+    assert verdict.cause.startswith(f"pump1's list of published ports lacks `{entry}`: its chain bulkhead-docker")
+    published(lab, [LEAK], [])
+    assert "DOCKER-USER drops it" in verdict_of(lab, DESK, PUMP1, "tcp", 80).cause
+    published(lab, [LISTED], [LISTED])
+    assert verdict_of(lab, DESK, PUMP1, "tcp", 80).cause.startswith("no UFW rule explains it")
+
+
+def test_a_port_of_the_engine_itself_is_an_ordinary_one(lab):
+    lab.services["pump1"] = {("tcp", PUMP1, 2377): "dockerd"}
+    lab.docker["pump1"] = {"published": []}, {"published": []}
+    lab.live["pump1"].insert(0, dict(OPENED, to_port="2377"))
+    lab.verdicts[PUMP2, PUMP1, "tcp", 2377] = "ALLOWED"
+    assert "rule `allow in proto tcp from any to any port 2377`" in verdict_of(lab, PUMP2, PUMP1, "tcp", 2377).cause
+
+
+def test_with_the_firewall_off_the_list_says_nothing(lab):
+    published(lab, [LISTED], [LISTED])
+    lab.active["pump1"] = False
+    lab.verdicts[PUMP2, PUMP1, "tcp", 80] = "ALLOWED"
+    assert verdict_of(lab, PUMP2, PUMP1, "tcp", 80).cause == "pump1's firewall is off"
 
 
 def test_a_leak_that_the_compiled_rules_let_in_is_a_defect_of_the_compiler(lab):

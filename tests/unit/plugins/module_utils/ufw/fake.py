@@ -8,6 +8,7 @@ declared chains are emptied or made, policies set, rules appended, inserted, del
 from __future__ import annotations
 
 import copy
+import re
 import shutil
 from pathlib import Path
 
@@ -22,25 +23,36 @@ class RestoreFailed(Exception):
     """A payload that iptables-restore would refuse."""
 
 
-class FakeTable:
-    """The filter table of one family."""
+def transactions(payload: str) -> list[str]:
+    """The parts of a payload, each from its table's name to its COMMIT."""
+    parts = payload.rstrip("\n").removesuffix("COMMIT").split("COMMIT\n") if payload else []
+    return [part + "COMMIT\n" for part in parts]
 
-    def __init__(self, save: str) -> None:
+
+class FakeTable:
+    """The filter table of one family, or IPv6's security table."""
+
+    def __init__(self, save: str, name: str = "filter") -> None:
         kernel = parse_save(save)
+        self.name = name
         self.policies, self.chains = dict(kernel.policies), {name: list(rules) for name, rules in kernel.chains.items()}
 
     def save(self) -> str:
         """As iptables-save prints it."""
-        lines = ["*filter"]
+        lines = ["*" + self.name]
         lines += [":%s %s [0:0]" % (name, self.policies.get(name, "-")) for name in self.chains]
         lines += ["-A %s %s" % (name, rule) for name, rules in self.chains.items() for rule in rules]
         return "\n".join([*lines, "COMMIT", ""])
 
     def restore(self, payload: str) -> None:
-        """iptables-restore -n: everything or nothing."""
+        """iptables-restore -n: of each transaction everything or nothing."""
+        for part in transactions(payload):
+            self._transaction(part)
+
+    def _transaction(self, payload: str) -> None:
         work = copy.deepcopy(self)
         lines = payload.splitlines()
-        assert (lines[0], lines[-1]) == ("*filter", "COMMIT"), payload
+        assert (lines[0], lines[-1]) == ("*" + self.name, "COMMIT"), payload
         for line in lines[1:-1]:
             work.step(line)
         for rules in work.chains.values():
@@ -86,7 +98,7 @@ def recorded_table(release: str, family: int) -> FakeTable:
 class FakeHost(Host):
     """A copy of a recorded host in a temporary folder; ``ran`` is every command that was run, ``fail`` makes some fail:
     a substring of the command line -> the message that it fails with. ``spawned`` are the processes that outlive it,
-    ``flows`` is what `conntrack -L` prints."""
+    ``flows`` is what `conntrack -L` prints, ``counters`` are the packets and bytes of lines of iptables-save."""
 
     addresses = "1: lo    inet 127.0.0.1/8 scope host lo\n2: eth0    inet 10.0.0.5/24 scope global eth0\n"
 
@@ -97,10 +109,12 @@ class FakeHost(Host):
         (root / "proc/sys/net/ipv6").mkdir(parents=True)
         self.release = release
         self.tables = {family: recorded_table(release, family) for family in (4, 6)}
+        self.security = FakeTable("", "security")
         self.ran: list[str] = []
         self.spawned: list[list[str]] = []
         self.fail: dict[str, str] = {}
         self.flows = ""
+        self.counters: dict[str, tuple[int, int]] = {}
 
     # -- what tests look at --------------------------------------------------------------------------------------
 
@@ -110,7 +124,7 @@ class FakeHost(Host):
     def snapshot(self) -> dict[str, str]:
         """Everything that an apply may change."""
         state = {str(path): path.read_text() for path in sorted(Path(self.root, "etc").rglob("*")) if path.is_file()}
-        return {**state, "v4": self.tables[4].save(), "v6": self.tables[6].save()}
+        return {**state, "v4": self.tables[4].save(), "v6": self.tables[6].save(), "last": self.security.save()}
 
     def inactive(self) -> FakeHost:
         """Switch ufw off, as after the package's installation."""
@@ -140,15 +154,21 @@ class FakeHost(Host):
             return Result(0, "", "")
         family = FAMILIES[argv[0].partition("-")[0]]
         if argv[0].endswith("-save"):
-            return Result(0, self.tables[family].save(), "")
-        try:
-            table = copy.deepcopy(self.tables[family])
-            table.restore(stdin)
-        except RestoreFailed as error:
-            return Result(1, "", str(error))
-        if "--test" not in argv:
-            self.tables[family] = table
+            if argv[-1] == "security":
+                return Result(0, self.security.save() if family == 6 else "", "")
+            text = self.tables[family].save()
+            return Result(0, re.sub(r"(?m)^-A .*", self._counted, text) if "-c" in argv else text, "")
+        for part in transactions(stdin):
+            table = self.tables[family] if part.startswith("*filter") else self.security
+            try:
+                (copy.deepcopy(table) if "--test" in argv else table).restore(part)
+            except RestoreFailed as error:
+                return Result(1, "", str(error))
         return Result(0, "", "")
+
+    def _counted(self, line: re.Match) -> str:
+        """A line of `iptables-save -c`."""
+        return "[%d:%d] %s" % (*self.counters.get(line.group(), (0, 0)), line.group())
 
     def spawn(self, argv: list[str]) -> None:
         self.spawned.append(argv)

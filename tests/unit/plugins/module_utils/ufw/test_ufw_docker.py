@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import docker
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import InputErrors, RulesetError
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.ruleset import converge, inform
-from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import FakeHost
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.export import inform
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.ruleset import converge
+from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import FakeHost, FakeTable
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.test_ufw_ruleset_run import params
 
 DATABASE = {"from_ip": "10.0.3.0/24", "proto": "tcp", "port": "5432", "comment": "Büro, 'apps'"}
@@ -378,13 +379,118 @@ def test_without_ipv6_in_ufw_the_list_holds_for_ipv4_alone_and_says_so(host):
         run(host, {"published": [SIX]})
 
 
-def test_an_engine_that_does_not_ask_the_chain_for_ipv6_is_a_warning_every_time(host):
-    start_docker(host)
-    host.tables[6].chains["FORWARD"].remove("-j DOCKER-USER")
-    assert "20.10" in run(host, WISH)["warnings"][0]
-    host.tables[6].chains["FORWARD"].insert(0, "-j DOCKER-ISOLATION-STAGE-1")
-    assert "20.10" in run(host, WISH)["warnings"][0]
+# -- IPv6's last word --------------------------------------------------------------------------------------------------
+
+
+def start_old_docker(host):
+    """Engine 20.10 with ip6tables: IPv6 rules before all others, and no DOCKER-USER."""
+    start_docker(host, (4,))
+    forward = [rule for rule in host.tables[6].chains["FORWARD"] if rule not in DOCKER_FORWARD[1:]]
+    host.tables[6].chains["FORWARD"] = DOCKER_FORWARD[1:] + forward
+    host.tables[6].chains.update({"DOCKER": [], "DOCKER-ISOLATION-STAGE-1": []})
+
+
+def test_an_engine_without_a_chain_for_ipv6_changes_nothing_whenever_it_starts(host):
+    start_old_docker(host)
     assert run(host, WISH)["warnings"] == []
+    start_old_docker(host)
+    assert run(host, WISH)["changed"] is False
+    assert "-j DOCKER-USER" not in host.tables[6].chains["FORWARD"], "no jump that the next start puts behind"
+
+
+def test_the_security_table_says_for_ipv6_what_the_chain_of_docker_says(host):
+    run(host, WISH)
+    security, chains = host.security.chains, host.tables[6].chains
+    assert security["FORWARD"] == chains["DOCKER-USER"][:-1], "all but Docker's own RETURN"
+    assert security["bulkhead-docker"] == chains["bulkhead-docker"]
+    text = host.file(AFTER6).read_text()
+    assert "*security\n:FORWARD ACCEPT [0:0]\n:bulkhead-docker - [0:0]\n-F FORWARD\n" in text
+    assert "security" not in host.file(AFTER).read_text(), "IPv4 has DOCKER-USER in every engine"
+
+
+def test_it_is_compared_and_mended_like_the_rest(host):
+    run(host, WISH)
+    wanted = host.security.save()
+    host.security.step("-I FORWARD -j ACCEPT")
+    assert inform(host)["drift"] == ["IPv6 kernel: table security: FORWARD has -j ACCEPT"]
+    assert run(host, None)["changed"] is True, "the block stays without the option, and so does what it says"
+    host.security = FakeTable("", "security")
+    assert "IPv6 kernel: table security: chain bulkhead-docker is missing" in run(host, WISH, check=True)["drift"]
+    assert "bulkhead" not in host.security.save(), "check mode"
+    run(host, WISH)
+    host.security.policies["FORWARD"] = "DROP"
+    run(host, WISH)
+    assert host.security.save() == wanted
+    assert run(host, WISH)["changed"] is False
+
+
+@pytest.mark.parametrize("end", [{"docker_wish": {"state": "absent"}}, {"docker_wish": None, "state": "disabled"}])
+def test_absent_and_disabled_leave_no_trace_of_it(host, end):
+    start_old_docker(host)
+    before = host.security.save(), list(host.tables[6].chains)
+    run(host, WISH)
+    assert "bulkhead-docker" in host.security.chains
+    run(host, **end)
+    assert host.security.save() == before[0]
+    assert end.get("state") or list(host.tables[6].chains) == before[1]
+
+
+def test_ipv6_switched_off_in_ufw_takes_it_out(host):
+    run(host, {"published": [WEB]})
+    run(host, None, ipv6=False)
+    assert "bulkhead-docker" not in host.security.chains
+    assert host.security.chains["FORWARD"] == []
+
+
+def test_rules_of_others_in_the_chain_are_refused_and_stay(host):
+    host.security.step("-A FORWARD -j SECMARK --selctx x")
+    before = host.snapshot()
+    with pytest.raises(RulesetError, match="mangle"):
+        run(host, WISH)
+    assert {path: text for path, text in host.snapshot().items() if path in before} == before
+    assert run(host, {"state": "absent"})["changed"] is False
+    host.security.step("-F FORWARD")
+    path = host.file("/etc/ufw/before6.rules")
+    path.write_text(path.read_text() + "*security\n-A FORWARD -j SECMARK --selctx x\nCOMMIT\n")
+    with pytest.raises(RulesetError, match="before6.rules.*mangle"):
+        run(host, WISH)
+
+
+@pytest.mark.parametrize("engine", [start_docker, start_old_docker])
+def test_what_it_opens_and_closes_is_the_same_whichever_table_decides(host, engine):
+    engine(host)
+    host.tables[6].chains["DOCKER"] = ["-d fd00::2/128 ! -i docker0 -o docker0 -p tcp -m tcp --dport 80 -j ACCEPT"]
+
+    def texts(port, kind):
+        answer = run(host, {"published": [{"from_ip": "fd00::/16", "proto": "tcp", "port": port}]})
+        return [entry["text"] for entry in answer[kind] if entry["family"] == 6 and entry["protocol"] == ["tcp"]]
+
+    inside = "in on any but br-+,docker0,docker_gwbridge out on docker0"
+    assert texts("8080", "closed") == [
+        f"tcp 80 from any to fd00::2 {inside}",
+        f"tcp 80 from any to fd00::2 first sent to port any but 8080 {inside}",
+        f"tcp 80 from any but fd00::/16 to fd00::2 {inside}",
+    ]
+    assert texts("8080:8081", "opened") == [
+        "tcp 80 from fd00::/16 to fd00::2 first sent to port 8081 in on any but docker0 out on docker0"
+    ]
+
+
+@pytest.mark.parametrize("loaded", ["the first", "both"])
+def test_a_load_that_fails_takes_back_the_tables_that_were_loaded(host, loaded):
+    before = host.snapshot()
+    real = host.run
+
+    def run_command(argv, stdin=""):
+        if argv[0] != "ip6tables-restore" or "--test" in argv or "bulkhead-docker -m" not in stdin:
+            return real(argv, stdin)
+        done = real(argv, stdin.partition("*security")[0] if loaded == "the first" else stdin)
+        return done._replace(status=1, err="security says no")
+
+    host.run = run_command
+    with pytest.raises(RulesetError, match="security says no"):
+        run(host, WISH)
+    assert {path: text for path, text in host.snapshot().items() if path in before} == before
 
 
 def test_manage_builtins_is_refused(host):

@@ -5,9 +5,12 @@ import copy
 
 import pytest
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.prove import packets
+from ansible_collections.bulkhead.tiers.plugins.module_utils.prove.iptables import parse as parse_table
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.drift import repair
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import filter_section
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import parse_save
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.parse import parse_rules
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.render import (
     Settings,
     kernel_plan,
@@ -17,6 +20,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import re
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import (
     RECORDED,
     FakeTable,
+    transactions,
 )
 
 ETC = RECORDED / "debian12/etc/ufw"
@@ -160,3 +164,66 @@ def test_without_ipv6_everything_is_dropped_but_the_loopback_and_old_chains_are_
     assert table.chains["OUTPUT"][0] == "-o lo -j ACCEPT"
     assert not any(rules for name, rules in table.chains.items() if name.startswith("ufw6"))
     assert repair(kernel_plan_without_ipv6(table.chains), parse_save(table.save())).drift == []
+
+
+# -- rules and policies ------------------------------------------------------------------------------------------------
+
+SSH = {"rule": "allow", "proto": "tcp", "to_port": "22"}
+CLOSED = {"rule": "deny", "proto": "tcp", "to_port": "4444"}
+# (default for incoming packets, rules) pairs; all of them let in 22, and none of them 4444.
+STATES = {
+    "deny": ("deny", [SSH]),
+    "reject": ("reject", [SSH]),
+    "allow": ("allow", [CLOSED]),
+    "allow, twice over": ("allow", [CLOSED, SSH]),
+}
+
+
+def a_plan(state):
+    incoming, rules = STATES[state]
+    settings = LOW._replace(incoming=incoming)
+    texts = [(ETC / name).read_text() for name in ("before.rules", "after.rules")]
+    found = parse_rules(rules, False, dict).v4
+    return kernel_plan(found, settings, 4, [filter_section(text) for text in texts])
+
+
+def verdicts(policies, chains):
+    """What becomes of new connections to 22 and 4444, and of one that only a rule of others behind ufw's lets in."""
+    table = FakeTable(SAVE)
+    table.policies, table.chains = policies, chains
+    program = packets.unfold(parse_table(table.save(), 4), packets.Question("INPUT", "NEW", ["10.0.0.5/24"]))
+    asked = (("10.0.0.7", 22), ("10.0.0.7", 4444), ("10.66.0.1", 8080))
+    return [
+        packets.decide(program, packets.packet(4, source, "10.0.0.5", "tcp", port, inside="eth0")).answer
+        for source, port in asked
+    ]
+
+
+def between(table, payload):
+    """The verdicts on packets that meet the rules of one moment and the policies of the next, or the other way round."""
+    seen = []
+    for part in transactions(payload):
+        old = copy.deepcopy(table)
+        table.restore(part)
+        seen.append(verdicts(old.policies, table.chains))
+        seen.append(verdicts(table.policies, old.chains))
+    return seen
+
+
+@pytest.mark.parametrize("after", STATES)
+@pytest.mark.parametrize("before", STATES)
+@pytest.mark.parametrize("foreign", [[], ["-A INPUT -s 10.66.0.0/16 -j ACCEPT"]], ids=["ufw alone", "rules of others"])
+def test_a_packet_that_meets_new_rules_and_old_policies_fares_as_before_or_after(before, after, foreign):
+    table = broken(*foreign)
+    table.restore(repair(a_plan(before), parse_save(table.save())).payload)
+    start = copy.deepcopy(table)
+    fix = repair(a_plan(after), parse_save(table.save()))
+    seen = between(table, fix.payload)
+    assert (before == after) == (not seen)
+    ends = [verdicts(start.policies, start.chains), verdicts(table.policies, table.chains)]
+    assert repair(a_plan(after), parse_save(table.save())).drift == []
+    seen += between(table, fix.undo)
+    assert (table.policies, table.chains) == (start.policies, start.chains)
+    assert [end[:2] for end in ends] == [[packets.ALLOWED, packets.DENIED]] * 2
+    for answers in seen:
+        assert all(answer in allowed for answer, *allowed in zip(answers, *ends))

@@ -10,6 +10,7 @@ import pytest
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import guard as guard_program
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import InputErrors, RulesetError
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.export import inform
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import INIT
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import (
     BACK,
@@ -24,7 +25,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import (
     Guard,
     GuardError,
 )
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.ruleset import converge, inform
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.ruleset import converge
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import FakeHost
 
 SSH = {"rule": "allow", "proto": "tcp", "to_port": "22"}
@@ -184,7 +185,7 @@ def test_a_change_whose_timer_was_lost_is_rolled_back_by_the_next_run(host, monk
     wait(host)
     later = guard_program.now() + 31
     monkeypatch.setattr(guard_program, "now", lambda: later)
-    monkeypatch.setattr("ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.apply.now", lambda: later)
+    monkeypatch.setattr("ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.pending.now", lambda: later)
     assert converge(host, params(), True)["warnings"]
     assert guard_of(host).change() is not None
     result = converge(host, params(), False)

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import ruleset
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import change
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import Result
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.lockout import Session, find_session
@@ -28,7 +28,7 @@ def fixture_host(tmp_path):
 @pytest.fixture(name="over")
 def fixture_over(monkeypatch):
     """Have the module come by a connection."""
-    return lambda session: monkeypatch.setattr(ruleset, "find_session", lambda host: session)
+    return lambda session: monkeypatch.setattr(change, "find_session", lambda host: session)
 
 
 # -- the connection ----------------------------------------------------------------------------------------------------
@@ -180,5 +180,5 @@ def test_switching_on_is_proven_too_and_switching_off_is_not(host, over):
 
 def test_nothing_to_change_asks_for_no_connection(host, monkeypatch):
     converge(host, params(), False)
-    monkeypatch.setattr(ruleset, "find_session", lambda host: 1 / 0)
+    monkeypatch.setattr(change, "find_session", lambda host: 1 / 0)
     assert converge(host, params(), False)["changed"] is False

@@ -1,0 +1,107 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A plan that changes something: the proof, what it opens and closes, and the transaction.
+
+Imported by a run that changes something, not by the many that do not: with the packet engine it is half of the code.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from . import docker
+from .apply import CRASH_TIMEOUT, Transaction, write_files
+from .drift import Repair
+from .effect import NO_EFFECT, Effect, candidates, effect_of, find_flows, require_conntrack
+from .errors import RulesetError
+from .files import Host
+from .guard import PROGRAM
+from .kernel import Kernel, read_kernel
+from .lockout import find_session, interfaces, prove
+from .plan import Plan, kernel_repairs
+from .state import State
+
+Params = dict[str, Any]
+
+
+def change(
+    host: Host, state: State, plan: Plan, params: Params, seconds: int, check_mode: bool
+) -> tuple[dict[str, Any], list[str]]:
+    """Under ufw's lock: prove the plan, say what it does, and apply it, waiting for a confirmation where ``seconds`` says
+    so. Return values of the module, and warnings."""
+    after = candidates(state.kernel, plan.repairs, plan.switch)
+    warnings = _prove(host, plan, after, params, bool(seconds))
+    effect = effect_of(state.kernel, after)
+    flush = bool(params.get("flush_established") and effect.stopped)
+    if flush:
+        require_conntrack(host)
+    pending: dict[str, Any] = {}
+    if check_mode:
+        flows = len(find_flows(host, effect)) if flush else 0
+    else:
+        # What takes nothing away cannot cut the connection.
+        wait = seconds if plan.switch != "disable" and plan.touches_kernel else 0
+        flows = _apply(host, state, plan, wait, effect if flush else NO_EFFECT, pending)
+    result = {**effect.lists, "unlisted": effect.unlisted, "flushed": flows}
+    return ({**result, "pending": pending} if pending else result), warnings
+
+
+def _prove(host: Host, plan: Plan, after: dict[int, Kernel], params: Params, remote: bool) -> list[str]:
+    """Warnings; LockoutError where the candidate would cut the connection that the task came by."""
+    if plan.switch == "disable" or not plan.repairs:
+        return []
+    session = find_session(host)
+    if session is None:
+        unseen = "the connection of this task was not found in the environment of its processes (SSH_CONNECTION)"
+        return [unseen + ": whether the new ruleset lets it in is left to the confirmation"] if remote else []
+    if session.family not in after:
+        return []
+    finding = prove(session, after[session.family], plan.rules[session.family], interfaces(host))
+    if finding.refused:
+        message = f"the new ruleset would cut the connection of this task, {session.text()}: {finding.refused}"
+        if not params.get("accept_lockout"):
+            raise RulesetError(
+                f"{message}; nothing was changed. Allow the connection by an earlier rule, or set accept_lockout: true"
+            )
+        return [message]
+    return [f"the connection of this task, {session.text()}: {finding.doubt}"] if finding.doubt else []
+
+
+def _apply(host: Host, state: State, plan: Plan, wait: int, cut: Effect, pending: dict[str, Any]) -> int:
+    """Load, and persist at once or leave that to the confirmation, which ``pending`` tells of. How many flows it cuts."""
+
+    def rest() -> dict[int, Repair]:
+        """What ufw's own start leaves to do: IPv6's limit chains are empty the first time."""
+        fresh = docker.with_files(state, plan.files)._replace(
+            kernel={family: read_kernel(host, family) for family in state.kernel}
+        )
+        if not fresh.loaded:
+            raise RulesetError("ufw's own start reported success, but its rules are not there; see the journal of ufw")
+        return kernel_repairs(fresh, plan.goal, plan.rules)
+
+    start = rest if plan.switch == "enable" else None
+    transaction = Transaction(host, plan.repairs, plan.files, state.texts, start)
+    transaction.prepare()
+    transaction.arm(wait or CRASH_TIMEOUT)
+    transaction.load()
+    # Looked up as late as this: from now on no new flow of theirs can begin.
+    flows = find_flows(host, cut)
+    transaction.when_kept(flows)
+    if wait:
+        pending.update(token=transaction.token, timeout=wait, program=host.path(PROGRAM), python=sys.executable)
+    else:
+        transaction.persist()
+    return len(flows)
+
+
+def switch_off(host: Host, old: State, plan: Plan) -> None:
+    """Switch ufw off with its own command, which takes the lock itself; the files are written already."""
+    argv = ["ufw", "--force", "disable"]
+    done = host.run(argv)
+    if done.status:
+        with host.lock():
+            write_files(host, {path: old.texts[path] for path in plan.files})
+        raise RulesetError(
+            f"`{' '.join(argv)}` failed (status {done.status}): {(done.err + done.out).strip()}; "
+            f"ufw's files are as they were"
+        )

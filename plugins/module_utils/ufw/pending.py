@@ -1,0 +1,48 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A change that waits for its confirmation, as a run finds it."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+from .errors import RulesetError
+from .files import Host
+from .guard import BACK, CHANGE, KEPT, PROGRAM, Guard, GuardError, now
+
+# How long after its deadline a change that still waits has lost its timer.
+_LATE = 10
+_WORDS = {KEPT: "in force and in the files now", BACK: "rolled back"}
+
+
+def clear_the_way(host: Host, check_mode: bool) -> list[str]:
+    """Before anything is read: no other change may wait, and what a killed process left is brought to an end.
+    Warnings; RulesetError where a change waits for its confirmation."""
+    guard = Guard(host.root, host.run)
+    change = guard.change()
+    left = change["deadline"] - now() if change else 0
+    if change and left > -_LATE:
+        raise RulesetError(
+            f"another change of the ruleset waits for its confirmation: expected none; it is rolled back in "
+            f"{max(left, 0):.0f} s if nobody confirms it: run the task again then, or on the host at once "
+            f"`python3 {PROGRAM} back` (or `keep`)"
+        )
+    if check_mode:
+        return ["a change that a killed process left is brought to an end first"] if change else []
+    try:
+        state = guard.settle("its timer was lost")
+    except (GuardError, OSError) as error:
+        raise RulesetError(
+            f"a change that a killed process left cannot be brought to an end: {error}; when the ruleset is as it "
+            f"should be, remove {CHANGE}"
+        ) from error
+    return [f"a change that a killed process left was found; it is {_WORDS[state]}"] if state else []
+
+
+def waiting(host: Host) -> Optional[dict[str, Any]]:
+    """The change that waits: {token, seconds until it is rolled back, keep and back: the commands}; None without one."""
+    change = Guard(host.root, host.run).change()
+    if change is None:
+        return None
+    token = change["token"]
+    commands = {word: f"python3 {PROGRAM} {word} {token}" for word in ("keep", "back")}
+    return {"token": token, "seconds": max(0, round(change["deadline"] - now())), **commands}
