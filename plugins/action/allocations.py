@@ -9,7 +9,9 @@ from datetime import date
 import yaml
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.bulkhead.tiers.plugins.action.networks_report import NO_ENGINE, heard, unasked
 from ansible_collections.bulkhead.tiers.plugins.action.site import ActionModule as SiteAction
+from ansible_collections.bulkhead.tiers.plugins.module_utils.compile.fleet import live_networks
 from ansible_collections.bulkhead.tiers.plugins.module_utils.site.model import SiteError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.site.parse import parse_site
 from ansible_collections.bulkhead.tiers.plugins.module_utils.site.pins import VARIABLE, NotEditable, add_pins
@@ -18,7 +20,7 @@ PLACE = os.path.join("group_vars", "all", "allocations.yml")
 
 
 class Refused(ValueError):
-    """The file cannot be written; the argument says why and what to do."""
+    """Nothing can be pinned; the argument says why and what to do."""
 
 
 class ActionModule(SiteAction):
@@ -26,10 +28,11 @@ class ActionModule(SiteAction):
 
     def run(self, tmp=None, task_vars=None):
         result = ActionBase.run(self, tmp, task_vars)
-        _dummy, options = self.validate_argument_spec(argument_spec={"path": {"type": "path"}})
+        _dummy, options = self.validate_argument_spec(argument_spec={"path": {"type": "path"}, "live": {"type": "str"}})
         try:
             declared = self._declared(task_vars)
-            site = parse_site(declared, date.today())
+            live = _live(task_vars, options["live"]) if options["live"] else ()
+            site = parse_site(declared, date.today(), live)
             path = options["path"] or _default_path(task_vars.get("ansible_inventory_sources"))
             pins = {network.name: str(network.subnet) for network in site.networks.values() if not network.settled}
             before, after = _edit(path, declared.get(VARIABLE) or {}, pins)
@@ -42,9 +45,25 @@ class ActionModule(SiteAction):
         if pins and not self._task.check_mode:
             _write(path, after)
         result.update(changed=bool(pins), pinned=pins, path=path)
+        left = unasked(task_vars) if pins and options["live"] else 0
+        if left:
+            hosts = "1 host" if left == 1 else "%d hosts" % left
+            result["warnings"] = ["%s of the inventory not asked: what lives there is not known" % hosts]
         if pins:
             result["diff"] = {"before_header": path, "after_header": path, "before": before or "", "after": after}
         return result
+
+
+def _live(task_vars, name):
+    """The live networks of the play's hosts; a host that could not be asked may have any."""
+    _hosts, infos, silent = heard(task_vars, name)
+    deaf = ["%s: %s" % item for item in silent.items() if item[1] != NO_ENGINE]
+    if deaf:
+        raise Refused(
+            "live networks: got none of %s; expected those of every host; remedy: mend it, or leave the host out with "
+            "--limit" % "; ".join(deaf)
+        )
+    return live_networks(infos)
 
 
 def _default_path(sources):

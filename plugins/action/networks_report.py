@@ -23,6 +23,9 @@ ARGUMENTS = {
     "report": {"type": "path", "default": "reports/networks.json"},
 }
 
+#: Why a host has nothing to say that was asked and is well.
+NO_ENGINE = "no Docker Engine runs here"
+
 
 class ActionModule(SiteAction):
     """Everything that was registered in, the report out; on the controller alone."""
@@ -35,17 +38,13 @@ class ActionModule(SiteAction):
         except SiteError as error:
             result.update(failed=True, msg="The site's declaration has problems.\n%s" % error)
             return result
-        # Taken raw: what hosts return is data, not templates.
-        names = list(task_vars["ansible_play_hosts_all"])
-        hosts = {name: task_vars["hostvars"].raw_get(name) for name in names}
-        said = {name: variables.get(options["live"]) or {} for name, variables in hosts.items()}
-        infos = {name: info for name, info in said.items() if "networks" in info}
+        hosts, infos, silent = heard(task_vars, options["live"])
         fleet = survey(
             site,
             infos,
-            {name: _why_silent(said[name]) for name in names if name not in infos},
+            silent,
             {name: _planned(variables) for name, variables in hosts.items()},
-            len(set((task_vars.get("groups") or {}).get("all") or ()) - set(names)),
+            unasked(task_vars),
         )
         for line, color in report_lines(fleet):
             self._display.display(line, color=color)
@@ -65,9 +64,24 @@ def _planned(variables):
     return [network["name"] for network in plan.get("networks") or ()]
 
 
+def heard(task_vars, name):
+    """({host: variables}, {host: what swarm_network_info returned there}, {host: why there is nothing}) of the play's
+    hosts; name: the variable that its result was registered in."""
+    # Taken raw: what hosts return is data, not templates.
+    hosts = {host: task_vars["hostvars"].raw_get(host) for host in task_vars["ansible_play_hosts_all"]}
+    said = {host: variables.get(name) or {} for host, variables in hosts.items()}
+    infos = {host: info for host, info in said.items() if "networks" in info}
+    return hosts, infos, {host: _why_silent(info) for host, info in said.items() if host not in infos}
+
+
+def unasked(task_vars):
+    """How many hosts of the inventory are not in the play."""
+    return len(set((task_vars.get("groups") or {}).get("all") or ()) - set(task_vars["ansible_play_hosts_all"]))
+
+
 def _why_silent(said):
     if said.get("skipped"):
-        return "no Docker Engine runs here"
+        return NO_ENGINE
     if said.get("failed") or said.get("unreachable"):
         return " ".join(str(said.get("msg", "its engine could not be asked")).split())
     return "it was not reached"

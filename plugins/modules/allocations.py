@@ -11,6 +11,9 @@ author:
 description:
   - A network of C(bulkhead_networks) that gives a C(size) gets its subnet from a pool. This writes every such subnet
     that is not pinned yet into C(bulkhead_allocations), so that it never moves again, whatever is declared later.
+  - With O(live) it knows what lives on the hosts. A network of C(bulkhead_networks) that lives in its pool already, with
+    its size and the same subnet on every host, is pinned where it is; no other one gets addresses of a live network,
+    whoever made that.
   - It touches one file, adds lines to it, and keeps all others, comments included.
   - It refuses where the inventory has C(bulkhead_allocations) from another file as well, because one of them would
     hide the other.
@@ -33,11 +36,25 @@ options:
     description:
       - The file. Without it C(group_vars/all/allocations.yml) beside the first source of the inventory.
     type: path
+  live:
+    description:
+      - The name of the variable in which every host of the play registered the result of
+        M(bulkhead.tiers.swarm_network_info). A host whose task was skipped has no networks; where one failed or was not
+        reached, nothing is pinned.
+      - Without it the declaration alone decides.
+    type: str
+seealso:
+  - module: bulkhead.tiers.swarm_network_info
 """
 
 EXAMPLES = r"""
-- name: Pin new subnets
+- name: Read the networks of the hosts
+  bulkhead.tiers.swarm_network_info:
+  register: live
+
+- name: Pin new subnets beside them
   bulkhead.tiers.allocations:
+    live: live
   run_once: true
 """
 

@@ -2,7 +2,7 @@
 
     tests/benchmark/swarm_migrate.py [--replicas 6] [--rate 50] [--releases trixie,bookworm,trixie]
 
-Makes three hosts of its own (tests/swarm_hosts) and a Swarm of them. A service of six replicas answers HTTP on an
+Makes three hosts of its own (tests/hosts) and a Swarm of them. A service of six replicas answers HTTP on an
 overlay; a container on the same overlay asks it, resolving the name anew for every request, and so does a second
 service. Meanwhile swarm_network moves the overlay to another subnet with ``recreate: migrate``. The service has
 ``endpoint_mode: dnsrr``, because the kernels of the test machines lack IPVS, and a health check, because without one a
@@ -18,7 +18,8 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from swarm_hosts import SERVICE_IMAGE, Hosts, wait
+from hosts import NET, PREFIX
+from hosts.engine import SERVICE_IMAGE, Hosts, wait
 
 SERVER = """
 import http.server, signal, socket, sys, threading
@@ -158,7 +159,7 @@ def main():
     parser.add_argument("--rate", type=float, default=50, help="requests a second of each of the two that ask")
     parser.add_argument("--releases", default="trixie,bookworm,trixie", help="the hosts' Debian, the manager's first")
     options = parser.parse_args()
-    with Hosts("bulkhead-bench", options.releases.split(","), "10.77.2") as hosts:
+    with Hosts(f"{PREFIX}-bench", options.releases.split(","), f"10.{NET}.2") as hosts:
         hosts.swarm()
         start(hosts, options)
         seen, said, took = migrate(hosts, options)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.site.checks import ENGINE_DEFAULTS
-from ansible_collections.bulkhead.tiers.plugins.module_utils.site.pools import RESERVED_POOLS, within_reserve
+from ansible_collections.bulkhead.tiers.plugins.module_utils.site.pools import RESERVED_POOLS, Live, within_reserve
 from ansible_collections.bulkhead.tiers.plugins.module_utils.site.subnets import (
     Buddies,
     overlaps,
@@ -116,6 +116,16 @@ def survey(site, infos, silent, planned, unasked=0):
             if name not in {network["name"] for network in infos[host]["networks"]}
         ),
         rooms=tuple(_rooms(site, infos)),
+    )
+
+
+def live_networks(infos):
+    """Every subnet of every host's networks as pools.Live; infos as in ``survey``."""
+    return tuple(
+        Live(net, network["name"], host)
+        for host in infos
+        for network in infos[host]["networks"]
+        for net in _nets(network)
     )
 
 

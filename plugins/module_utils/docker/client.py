@@ -133,9 +133,9 @@ def engine_errors(url: str, doing: str):
 class Engine:
     """One Docker Engine: every method is one call of its API.
 
-    A network is always named by its full id: the engine takes any other word for a name *or the beginning of an id*
+    A network is named by its full id: the engine takes any other word for a name *or the beginning of an id*
     (seen on 20.10: ``b3`` was answered with the network whose id began with b3), so that a removal by name could
-    hit another network.
+    hit another network. The one exception are stopped containers, see ``move.Mover``.
     """
 
     def __init__(self, url: str, api):
@@ -192,15 +192,15 @@ class Engine:
         """DELETE /networks/{id}; ``name`` is for the message alone."""
         self._call(f"remove network {name}", self._api.remove_network, network_id)
 
-    def connect(self, container_id: str, network_id: str, name: str, **settings) -> None:
+    def connect(self, container_id: str, network: str, name: str, **settings) -> None:
         """POST /networks/{id}/connect; ``settings`` are the SDK's words for the endpoint. HTTP 409 where it is on it."""
         connect = self._api.connect_container_to_network
-        self._call(f"connect container {name}", connect, container_id, network_id, **settings)
+        self._call(f"connect container {name}", connect, container_id, network, **settings)
 
-    def disconnect(self, container_id: str, network_id: str, name: str) -> None:
+    def disconnect(self, container_id: str, network: str, name: str) -> None:
         """POST /networks/{id}/disconnect."""
         disconnect = self._api.disconnect_container_from_network
-        self._call(f"disconnect container {name}", disconnect, container_id, network_id)
+        self._call(f"disconnect container {name}", disconnect, container_id, network)
 
     def update_service(self, service_id: str, version: int, spec: dict) -> None:
         """POST /services/{id}/update with a whole spec, whose networks are those of the task template.

@@ -3,9 +3,15 @@
 
 from __future__ import annotations
 
+from ansible.module_utils.common.warnings import warn
+
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.apply import settle
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.errors import Failure, Refused
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.migrate import describe_migration, parse_cidrs
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.migrate import (
+    describe_migration,
+    parse_cidrs,
+    warnings,
+)
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import describe, read_node, read_usage
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.move import carry_out
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.plan import (
@@ -55,6 +61,8 @@ def converge(open_engine, params: dict, check_mode: bool) -> dict:
         mistakes += in_use(plan, read_usage(users))
     if mistakes:
         raise Refused(mistakes)
+    for text in (text for migration in plan.migrations for text in warnings(migration)):
+        warn(text)
     if not (plan.empty or check_mode):
         networks = carry_out(engine, plan, node, params["wait_timeout"])
     return _result(plan, networks)

@@ -45,13 +45,15 @@ STOPPED_UPDATES = ("paused", "rollback_started", "rollback_paused")
 @dataclass(frozen=True)
 class Move:
     """A container of this engine that is attached by hand: ``addresses`` are those that it keeps, ``lost`` what a
-    migration cannot keep, as text, ``asked`` the addresses that somebody surely gave it."""
+    migration cannot keep, as text, ``asked`` the addresses that somebody surely gave it, ``start_error`` why its last
+    start failed where it is not running for that."""
 
     name: str
     aliases: tuple
     addresses: tuple
     lost: tuple
     asked: tuple
+    start_error: str = ""
 
 
 @dataclass(frozen=True)
@@ -184,7 +186,22 @@ def _move(container: dict, end: dict, wanted: Network) -> Move:
     # 26.1): only elsewhere was it surely asked for.
     certain = wanted.driver != "overlay" or container.get("State") != "running"
     aliases = endpoint_settings(container["Id"], end)[0]
-    return Move(container_name(container), aliases, kept, tuple(lost), known if certain else ())
+    start_error = "" if container.get("State") == "running" else container.get("StartError", "")
+    return Move(container_name(container), aliases, kept, tuple(lost), known if certain else (), start_error)
+
+
+def warnings(migration: Migration) -> list:
+    """What somebody has to see to after a migration, as texts.
+
+    An engine that was killed tries to start its containers before its swarm tells it of the overlays, and leaves those
+    stopped for which that comes too late, whatever their restart policy (seen on 20.10 and 26.1).
+    """
+    return [
+        f"Container {move.name} on '{migration.name}' is not running, for its last start failed ({move.start_error}). "
+        f"It moves as it is; start it afterwards: docker start {move.name}"
+        for move in migration.containers
+        if move.start_error
+    ]
 
 
 def known_addresses(end: dict) -> tuple:

@@ -222,6 +222,12 @@ def endpoints(container: dict):
         yield end.get("NetworkID") or name, end
 
 
+def endpoint_keys(container: dict, network: Network) -> list:
+    """The keys under which a container's endpoints on a network stand: its name, or its id, see ``endpoints``."""
+    ends = (container.get("NetworkSettings") or {}).get("Networks") or {}
+    return [key for key, end in ends.items() if (end.get("NetworkID") or key) in (network.id, network.name)]
+
+
 def service_networks(spec: dict) -> list:
     """The ids of the networks of a service's spec."""
     # Old clients write the networks beside the task template, newer ones into it.

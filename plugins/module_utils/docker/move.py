@@ -36,6 +36,8 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import
     Node,
     Users,
     container_name,
+    ended,
+    endpoint_keys,
     endpoints,
     overlaps,
     service_networks,
@@ -47,6 +49,8 @@ NANO = 10**9
 # The engine's own defaults where a spec does not say (Engine API, ServiceSpec).
 DEFAULT_MONITOR_SECONDS, DEFAULT_GRACE_SECONDS = 5, 10
 ROLLED_BACK = ("rollback_completed", *STOPPED_UPDATES)
+# Of GET /containers/json: the container's networks are set up.
+RUNNING_STATES = ("running", "paused", "restarting")
 # How often an update is tried again where somebody else updated the service in between.
 RACES = 5
 
@@ -171,19 +175,69 @@ class Mover:
         if links:
             settings["links"] = dict(link.split(":", 1) if ":" in link else (link, link) for link in links)
         settings = {key: value for key, value in settings.items() if value}
+        word = self._word(container, target, target.name)
         try:
-            self.engine.connect(container["Id"], target.id, container_name(container), **settings)
+            self.engine.connect(container["Id"], word, container_name(container), **settings)
         except EngineError as error:
             # It is on it already, or it is gone.
-            if error.status not in (404, 409) and "already" not in error.detail:
+            if error.status is None or self._on(container, target) is False:
+                self._check_attachments(container, target, error)
                 raise
 
+    def _check_attachments(self, container: dict, network: Network, refusal: EngineError) -> None:
+        """Raise Incomplete where the swarm has an attachment that the container does not: its address is taken by it."""
+        if refusal.status is None or network.scope != "swarm" or not self.node.is_manager:
+            return
+        if any(
+            task["Spec"]["NetworkAttachmentSpec"]["ContainerID"] == container["Id"]
+            and network.id in {end["Target"] for end in task["Spec"].get("Networks") or ()}
+            and not ended(task)
+            for task in self.engine.attachments()
+        ):
+            raise Incomplete(
+                f"{refusal}. The swarm already holds '{network.name}' for container {container_name(container)}, which is "
+                "not on it. That is what a failed start left behind, and a restart of that node's engine ends it",
+                self.progress,
+            ) from refusal
+
     def _disconnect(self, container: dict, network: Network) -> None:
+        for key in endpoint_keys(container, network) or [network.id]:
+            try:
+                self.engine.disconnect(container["Id"], self._word(container, network, key), container_name(container))
+            except EngineError as error:
+                if error.status is None:
+                    raise
+                # It left already, or it is gone.
+                if self._on(container, network):
+                    raise Incomplete(
+                        f"{error}. Container {container_name(container)} ({container.get('State')}) still needs "
+                        f"'{network.name}' for its next start: start it (docker start), or remove it (docker rm)",
+                        self.progress,
+                    ) from error
+
+    def _word(self, container: dict, network: Network, key: str) -> str:
+        """What a call about a container and a network calls the network.
+
+        An engine knows an overlay only while something that runs there is on it. Of one that it does not know it takes
+        the word of the call for the key of a stopped container's endpoint: with the id, nothing is disconnected from an
+        overlay that stands under its name, and what was connected by id stands under it, where a disconnection does not
+        find it as soon as the engine knows the network. Recorded on 20.10 and 26.1. ``key``: where the endpoint is, or
+        is to be.
+        """
+        if network.scope != "swarm" or container.get("State") in RUNNING_STATES:
+            return network.id
+        # An engine that does not know the name takes it for the beginning of an id.
+        taken = any(other.id.startswith(key) for other in read_networks(self.engine) if other.id != network.id)
+        return network.id if taken else key
+
+    def _on(self, container: dict, network: Network) -> bool | None:
+        """Whether a container is on a network by now; None where the container is gone."""
         try:
-            self.engine.disconnect(container["Id"], network.id, container_name(container))
+            return bool(endpoint_keys(self.engine.container(container["Id"]), network))
         except EngineError as error:
-            if error.status != 404 and "not connected" not in error.detail:
+            if error.status != 404:
                 raise
+        return None
 
     def _update(self, service_id: str, source: Network, target: Network, stay: bool) -> None:
         """Change a service's networks and wait until all of its tasks have them."""

@@ -34,17 +34,24 @@ def read_users(engine: Engine, node: Node) -> Users:
 
 
 def with_endpoints(engine: Engine, users: Users, networks: set) -> Users:
-    """The users with all settings of the endpoints on these networks (ids or names): the list of containers leaves out
-    aliases and driver options (recorded on 20.10 and 26.1)."""
+    """The users with all settings of the endpoints on these networks (ids or names), and as ``StartError`` why their last
+    start failed: the list of containers leaves out both, aliases and driver options among them (recorded on 20.10 and
+    26.1)."""
     return replace(
         users,
         containers=[
-            {**container, "NetworkSettings": engine.container(container["Id"])["NetworkSettings"]}
+            {**container, **_inspected(engine, container)}
             if any(key in networks for key, _end in endpoints(container))
             else container
             for container in users.containers
         ],
     )
+
+
+def _inspected(engine: Engine, container: dict) -> dict:
+    answer = engine.container(container["Id"])
+    error = (answer.get("State") or {}).get("Error") or ""
+    return {"NetworkSettings": answer["NetworkSettings"], "StartError": error}
 
 
 def read_pools(info: dict) -> dict:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.site.pools import within_reserve
+from ansible_collections.bulkhead.tiers.plugins.module_utils.site.pools import settled_homes, within_reserve
 from ansible_collections.bulkhead.tiers.plugins.module_utils.site.subnets import allocate, overlaps, parse_net
 
 #: What an engine takes its networks from unless it is told otherwise (moby, libnetwork/ipamutils).
@@ -124,8 +124,11 @@ def _may_lie_in(inner, outer):
     )
 
 
-def allocate_networks(reader, site):
-    """The networks, each with a subnet: those that have none get one from their pools, beside all that is taken."""
+def allocate_networks(reader, site, live=()):
+    """The networks, each with a subnet: those that have none get one from their pools, beside all that is taken.
+
+    live: pools.Live networks of the hosts. A network that lives already stays; no other one gets its addresses.
+    """
     wanted = {}
     for network in site.networks.values():
         if network.subnet is None and network.size and network.pool:
@@ -134,25 +137,32 @@ def allocate_networks(reader, site):
     for pool, sizes in wanted.items():
         nets, terms = site.pools.get(pool, ()), site.pool_terms.get(pool)
         taken = [net for net, owner in _claims(site) if owner.text != "pool %s" % pool]
-        fitting = within_reserve(nets, terms, sizes, taken)
-        subnets = allocate(nets, fitting, taken)
+        homes = settled_homes(nets, sizes, taken, live)
+        taken += [item.net for item in live]
+        new = {name: size for name, size in sizes.items() if name not in homes}
+        fitting = within_reserve(nets, terms, new, taken)
+        subnets = {**homes, **allocate(nets, fitting, taken)}
         for name in sizes:
             subnet = subnets.get(name)
             if subnet is None and nets:
-                _note_no_room(reader, pool, nets, name, sizes[name], terms.reserve if name not in fitting else 0)
+                reserve = terms.reserve if name not in fitting else 0
+                _note_no_room(reader, pool, nets, (name, sizes[name]), reserve, live)
             result[name] = replace(site.networks[name], subnet=subnet, settled=False)
     return result
 
 
-def _note_no_room(reader, pool, nets, name, size, reserve):
+def _note_no_room(reader, pool, nets, wanted, reserve, live):
+    """wanted: (name, prefix length)."""
+    inside = [str(item) for item in live if any(net.meets(item.net) for net in nets)]
     reader.note(
-        "bulkhead_networks.%s.size" % name,
-        "/%d" % size,
-        "a size that %s pool %s (%s)"
+        "bulkhead_networks.%s.size" % wanted[0],
+        "/%d" % wanted[1],
+        "a size that %s pool %s (%s)%s"
         % (
             "leaves the reserve of %d %% free in" % reserve if reserve else "is still free in",
             pool,
             ", ".join(map(str, nets)),
+            ", where there live %s" % ", ".join(inside) if inside else "",
         ),
         "enlarge bulkhead_pools.%s%s or remove networks" % (pool, ", lower its reserve," if reserve else ""),
     )

@@ -67,11 +67,11 @@ _MTU_OPTION = "com.docker.network.driver.mtu"
 _BRIDGE_OPTION = "com.docker.network.bridge.name"
 
 
-def parse_site(variables, today):
+def parse_site(variables, today, live=()):
     """The Site that the variables declare; raises SiteError with all problems at once.
 
     variables: {name: value} with the bulkhead_* variables, templated; today: the datetime.date that `until` is held
-    against.
+    against; live: pools.Live networks of the hosts, whose addresses no newly allocated network gets.
     """
     reader = Reader()
     _check_variables(reader, variables)
@@ -94,7 +94,7 @@ def parse_site(variables, today):
         stacks=stacks.read_stacks(reader, raw["bulkhead_stacks"], tiers, networks, raw["bulkhead_swarm"] is not None),
     )
     apart = checks.check_overlaps(reader, site)
-    site = replace(site, networks=checks.allocate_networks(reader, site))
+    site = replace(site, networks=checks.allocate_networks(reader, site, live))
     checks.check_networks(reader, site)
     checks.check_addresses(reader, site)
     names = flows.Names(site)

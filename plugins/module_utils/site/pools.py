@@ -4,9 +4,15 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.site.model import PoolTerms
-from ansible_collections.bulkhead.tiers.plugins.module_utils.site.subnets import allocation_order, host_bits, widest
+from ansible_collections.bulkhead.tiers.plugins.module_utils.site.subnets import (
+    Net,
+    allocation_order,
+    host_bits,
+    widest,
+)
 
 #: Pools that no network is allocated from: what the engines and the Swarm take for themselves.
 RESERVED_POOLS = ("engine", "swarm")
@@ -14,6 +20,17 @@ RESERVED_POOLS = ("engine", "swarm")
 _FIELDS = ("subnet", "exclude", "reserve")
 _EXAMPLE = "{subnet: 172.30.0.0/16, exclude: 172.30.255.0/24, reserve: 20%}"
 _PERCENT = re.compile(r"(0|[1-9][0-9]?)%\Z")
+
+
+class Live(NamedTuple):
+    """A subnet that a network has on a host, whoever made it."""
+
+    net: Net
+    network: str
+    host: str
+
+    def __str__(self):
+        return "network %s (%s) of %s" % (self.network, self.net, self.host)
 
 
 def read_pools(reader, raw):
@@ -87,6 +104,27 @@ def within_reserve(nets, terms, wanted, taken):
         if size <= left[version]:
             left[version] -= size
             kept[name] = prefix
+    return kept
+
+
+def settled_homes(nets, wanted, taken, live):
+    """{name: Net} of those wanted networks ({name: prefix length}) that live in a pool already, and can stay.
+
+    nets: the pool's; taken: what others have by declaration; live: the fleet's Live networks. A network stays where it
+    has the wanted size inside the pool, the same on every host, and nothing else on its addresses.
+    """
+    homes = {}
+    for item in live:
+        if item.network in wanted:
+            homes.setdefault(item.network, set()).add(item.net)
+    kept = {}
+    for name, found in homes.items():
+        (home, *others) = sorted(found)
+        if others or home.size != 1 << host_bits(wanted[name]) or not any(net.holds(home) for net in nets):
+            continue
+        rivals = [item.net for item in live if item.network != name]
+        if not any(home.meets(net) for net in (*taken, *rivals)):
+            kept[name] = home
     return kept
 
 

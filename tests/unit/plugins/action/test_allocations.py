@@ -29,14 +29,21 @@ def fixture_file(tmp_path):
     return tmp_path / "inventory" / "group_vars" / "all" / "allocations.yml"
 
 
-def run(file, site=None, check_mode=False):
-    """Run the action against an inventory with the site, and with the file's pins as Ansible would have read them."""
+def run(file, site=None, check_mode=False, hosts=None, everybody=()):
+    """Run the action against an inventory with the site, and with the file's pins as Ansible would have read them.
+
+    hosts: {host: what it registered of its networks}."""
     held = yaml.safe_load(file.read_text()) if file.exists() else {}
     inventory = file.parents[2]
     inventory.mkdir(parents=True, exist_ok=True)
     task_vars = {**(site or SITE), **(held if isinstance(held, dict) else {})}
     task_vars["ansible_inventory_sources"] = ["localhost,", str(inventory)]
-    task = MagicMock(Task, args={}, async_val=0, check_mode=check_mode, diff=True)
+    raw = {name: {"found": said} if said else {} for name, said in (hosts or {}).items()}
+    task_vars["ansible_play_hosts_all"] = list(raw)
+    task_vars["hostvars"] = SimpleNamespace(raw_get=raw.__getitem__)
+    task_vars["groups"] = {"all": [*raw, *everybody]}
+    args = {} if hosts is None else {"live": "found"}
+    task = MagicMock(Task, args=args, async_val=0, check_mode=check_mode, diff=True)
     task.resolved_action = "bulkhead.tiers.allocations"
     connection = SimpleNamespace(_shell=SimpleNamespace(tmpdir=None))
     loader = DataLoader()
@@ -105,3 +112,36 @@ def test_a_file_that_cannot_be_extended_is_left_alone(file, text, message):
 def test_a_site_with_problems_pins_nothing(file):
     result = run(file, {**SITE, "bulkhead_pools": {"overlay": "172.30.0.0/33"}})
     assert result["failed"] and "nothing was pinned" in result["msg"] and not file.exists()
+
+
+def lives(**networks):
+    """What swarm_network_info returned of a host, as far as it matters."""
+    return {"networks": [{"name": name, "subnets": [subnet]} for name, subnet in networks.items()]}
+
+
+NO_ENGINE = {"skipped": True, "changed": False}
+
+
+def test_what_lives_on_the_hosts_is_left_alone_and_who_lives_already_stays(file):
+    hosts = {"m1": lives(old="172.30.0.0/22", web="172.30.9.0/24"), "w1": lives(vnet="172.30.4.0/24"), "gw": NO_ENGINE}
+    result = run(file, hosts=hosts)
+    assert result["pinned"] == {"web": "172.30.9.0/24", "api": "172.30.5.0/28"} and "warnings" not in result
+    assert not run(file, hosts=hosts)["changed"]
+
+
+def test_nothing_is_pinned_where_a_host_could_not_be_asked(file):
+    dead = {"failed": True, "msg": "The Docker Engine at unix:///x did not answer"}
+    result = run(file, hosts={"m1": lives(), "w1": dead, "w2": None, "gw": NO_ENGINE})
+    assert result["failed"] and not file.exists()
+    assert result["msg"] == (
+        "live networks: got none of w1: The Docker Engine at unix:///x did not answer; w2: it was not reached; expected "
+        "those of every host; remedy: mend it, or leave the host out with --limit; nothing was pinned."
+    )
+
+
+def test_hosts_that_were_left_out_are_a_warning(file):
+    result = run(file, hosts={"m1": lives()}, everybody=["w1", "w2"])
+    assert result["changed"] and result["warnings"] == [
+        "2 hosts of the inventory not asked: what lives there is not known"
+    ]
+    assert "warnings" not in run(file, hosts={"m1": lives()}, everybody=["w1", "w2"])

@@ -414,3 +414,112 @@ def test_an_attachment_that_a_failed_start_left_behind_is_named_with_its_remedy(
     assert "a restart of that node's engine ends it" in result["msg"] and "stands at step 4 of 4" in result["msg"]
     newest.held.clear()
     assert migrate(newest)["migrated"] == ["shop"]
+
+
+def names_of(engine, name):
+    """The keys of a container's endpoints: what its next start looks for."""
+    return list(ends_of(engine, name))
+
+
+@pytest.mark.parametrize("services", [True, False])
+def test_a_stopped_container_moves_where_the_engine_knows_none_of_its_overlays(engine, services):
+    """Nothing else runs there on them: the engine then finds the container's endpoints by the word of the call alone."""
+    if not services:
+        engine.services, engine.tasks = [], []
+    engine.unknown = {"shop", "shop-moving"}
+    assert migrate(engine)["migrated"] == ["shop"]
+    for name in ("static", "dynamic", "stopped", "new"):
+        assert names_of(engine, name) == ["shop"], name
+    assert ends_of(engine, "stopped")["shop"]["NetworkID"] in ("", engine.named("shop")["Id"])
+    assert ends_of(engine, "stopped")["shop"]["IPAMConfig"] == {"IPv4Address": "10.90.0.10"}
+    assert ends_of(engine, "stopped")["shop"]["Aliases"] == ["alias"]
+    assert migrate(engine)["changed"] is False
+
+
+def test_a_stopped_container_moves_where_the_engine_gets_to_know_its_overlays_meanwhile(engine):
+    """The service's tasks bring them. What stood under an id could not leave any more."""
+    engine.unknown = {"shop", "shop-moving"}
+
+    def task_comes(name):
+        engine.unknown = set()
+
+    engine.before_update = task_comes
+    assert migrate(engine)["migrated"] == ["shop"]
+    assert (names_of(engine, "stopped"), names_of(engine, "new")) == (["shop"], ["shop"])
+
+
+def test_a_stopped_container_that_cannot_leave_is_named_with_its_remedy(newest):
+    """Somebody connected it by id, and then the engine got to know the network."""
+    container = next(item for item in newest.containers if item["Names"] == ["/stopped"])
+    ends = container["NetworkSettings"]["Networks"]
+    ends[newest.named("shop")["Id"]] = {**ends.pop("shop"), "NetworkID": ""}
+    for dummy in range(2):
+        result = migrate(newest)
+        assert result["failed"] and "stands at step 2 of 4" in result["msg"]
+        assert (
+            "Container stopped (exited) still needs 'shop' for its next start: start it (docker start)" in result["msg"]
+        )
+    assert "shop" in newest.names
+    ends["shop"] = {**ends.pop(newest.named("shop")["Id"]), "NetworkID": newest.named("shop")["Id"]}
+    container["State"] = "running"
+    assert migrate(newest)["migrated"] == ["shop"]
+    assert names_of(newest, "stopped") == ["shop"]
+
+
+def test_a_name_that_is_the_beginning_of_an_id_is_not_used(newest):
+    """An engine that does not know the name would take it for that network."""
+    decoy = newest.named("ingress")
+    decoy["Id"] = "shop" + decoy["Id"][4:]
+    newest.unknown = {"shop-moving"}
+    assert migrate(newest)["migrated"] == ["shop"]
+    shop = [path.split("/")[2] for method, path in newest.writes if path.endswith("connect")]
+    assert "shop" not in shop and "shop-moving" in shop
+
+
+def test_a_container_that_cannot_get_the_next_network_does_not_leave_the_last(newest):
+    """HTTP 404 may mean that the container is gone, or that the swarm does not know the network."""
+    connect = newest.connect
+    newest.connect = lambda word, body: (404, {"message": "Could not attach to network: not found"})
+    result = migrate(newest)
+    assert result["failed"] and "refused to connect container" in result["msg"] and "step 1 of 4" in result["msg"]
+    assert names_of(newest, "static") == ["shop"]
+    newest.connect = connect
+    assert migrate(newest)["migrated"] == ["shop"]
+    everything_moved(newest)
+
+
+def test_a_container_whose_start_failed_is_named_in_a_warning(newest):
+    """An engine that was killed leaves it stopped; a migration does not start what it moves."""
+    newest.start_errors = {"stopped": "network abc not found", "static": "an older one: it runs"}
+    for check in (True, False):
+        result = migrate(newest, check=check)
+        # Its form is the business of ansible-core.
+        warning = json.dumps(result["warnings"])
+        assert warning.count("last start failed") == 1 and "container static" not in warning.lower()
+        assert (
+            "Container stopped on 'shop' is not running, for its last start failed (network abc not found)" in warning
+        )
+        assert "docker start stopped" in warning
+
+
+def test_an_attachment_that_holds_a_containers_next_network_is_named_with_its_remedy(newest):
+    """The swarm cannot give the container's address twice: the engine says no more than that its time is over."""
+
+    def refuse(word, body):
+        task = json.loads(json.dumps(newest.attachments[0]))
+        task["Spec"]["NetworkAttachmentSpec"]["ContainerID"] = whose or body["Container"]
+        task["Spec"]["Networks"] = [{"Target": newest.named("shop-moving")["Id"]}]
+        if state:
+            task["Status"]["State"] = state
+        newest.attachments.append(task)
+        return 500, {"message": "attaching to network failed: context deadline exceeded"}
+
+    connect, newest.connect = newest.connect, refuse
+    before = list(newest.attachments)
+    for state, whose, remedy in (("shutdown", None, False), (None, "f" * 64, False), (None, None, True)):
+        newest.attachments = list(before)
+        result = migrate(newest)
+        assert "context deadline exceeded" in result["msg"] and "stands at step 1 of 4" in result["msg"]
+        assert ("a restart of that node's engine ends it" in result["msg"]) is remedy
+    newest.attachments, newest.connect = before, connect
+    assert migrate(newest)["migrated"] == ["shop"]

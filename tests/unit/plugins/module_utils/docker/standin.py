@@ -45,7 +45,9 @@ class StandIn:
 
     Knobs for tests: ``containers``, ``services`` and ``tasks`` are answers; ``held`` is {network name: how often its
     removal is refused as "in use by task"}; ``lag`` is the number of lists that still show a removed overlay,
-    ``allocation_lag`` of those that show a new one without a subnet; ``before_create`` and ``before_remove`` are called
+    ``allocation_lag`` of those that show a new one without a subnet; ``unknown`` holds the names of overlays that nothing
+    running is on here, which an engine does not know where it is asked about a stopped container; ``start_errors`` is
+    {container: why its last start failed}; ``before_create`` and ``before_remove`` are called
     with the name and the id; ``before_update`` with the service's name; ``stuck`` names services whose updates do not end,
     with the state that they show; ``broken`` is {(method, nth call): (status, message), or None for a connection that ends
     without an answer}. ``calls`` and ``bodies`` are what was asked.
@@ -60,7 +62,7 @@ class StandIn:
         self.containers, self.services, self.tasks, self.attachments, self.nodes = [], [], [], [], []
         self.held, self.lag, self.allocation_lag, self.broken = {}, 0, 0, {}
         self.before_create = self.before_remove = self.before_update = lambda name: None
-        self.stuck = {}
+        self.stuck, self.unknown, self.start_errors = {}, set(), {}
         self.calls, self.bodies = [], []
         self.url = f"unix://{path}/engine.sock"
         self._ids = itertools.count(1)
@@ -235,7 +237,9 @@ class StandIn:
 
     def inspected(self, container_id: str) -> dict:
         container = next(container for container in self.containers if container["Id"] == container_id)
-        return {"Id": container_id, "Name": container["Names"][0], "NetworkSettings": container["NetworkSettings"]}
+        name = container["Names"][0]
+        shown = {"Id": container_id, "Name": name, "NetworkSettings": container["NetworkSettings"]}
+        return {**shown, "State": {"Error": self.start_errors.get(name.lstrip("/"), "")}}
 
     def service(self, service_id: str):
         found = next((service for service in self.services if service["ID"] == service_id), None)
@@ -268,35 +272,46 @@ class StandIn:
         container = next(item for item in self.containers if item["Id"] == body["Container"])
         return container["NetworkSettings"]["Networks"]
 
-    def connect(self, network_id: str, body: dict):
-        network = next(network for network in self.networks if network["Id"] == network_id)
-        ends = self._ends(body)
+    def _stopped(self, body: dict) -> bool:
+        return next(item for item in self.containers if item["Id"] == body["Container"])["State"] != "running"
+
+    def _known(self, word: str, body: dict):
+        """The network that a call about a container means; None where it is stopped and the engine knows no such."""
+        network = next(network for network in self.networks if word in (network["Id"], network["Name"]))
+        return None if self._stopped(body) and network["Name"] in self.unknown else network
+
+    def connect(self, word: str, body: dict):
+        network, ends = self._known(word, body), self._ends(body)
+        config = body.get("EndpointConfig") or {}
+        given = {key: config.get(key) for key in ("Aliases", "Links", "DriverOpts")}
+        asked = config.get("IPAMConfig") or {}
+        if network is None:
+            ends[word] = {"NetworkID": "", "IPAMConfig": asked or None, "IPAddress": "", **given}
+            return 200, None
         if network["Name"] in ends:
             call = next(
                 call for call in self.scenes["move"] if call["path"].endswith("/connect") and call["status"] == 409
             )
             return 409, call["answer"]
-        config = body.get("EndpointConfig") or {}
         pool = ipaddress.ip_network((network["IPAM"]["Config"] or [{"Subnet": "10.78.9.0/24"}])[0]["Subnet"])
-        asked = config.get("IPAMConfig") or {}
         address = asked.get("IPv4Address") or str(pool[2 + len(self.calls) % 9])
         overlay = network["Scope"] == "swarm"
         ends[network["Name"]] = {
-            "NetworkID": network_id,
+            "NetworkID": network["Id"],
             "IPAMConfig": {"IPv4Address": address} if overlay else asked or None,
             "IPAddress": address,
-            "Aliases": config.get("Aliases"),
-            "Links": config.get("Links"),
-            "DriverOpts": config.get("DriverOpts"),
+            **given,
         }
         return 200, None
 
-    def disconnect(self, network_id: str, body: dict):
-        network = next(network for network in self.networks if network["Id"] == network_id)
-        if self._ends(body).pop(network["Name"], None) is None:
-            path = "/disconnect"
-            call = next(call for call in self.scenes["move"] if call["path"].endswith(path) and call["status"] == 500)
-            return 500, call["answer"]
+    def disconnect(self, word: str, body: dict):
+        network = self._known(word, body)
+        key = network["Name"] if network else word
+        if self._ends(body).pop(key, None) is None:
+            scene = self.scenes["unknown" if self._stopped(body) else "move"]
+            call = next(call for call in scene if call["path"].endswith("/disconnect") and call["status"] == 500)
+            message = call["answer"]["message"].replace(call["body"]["Container"], body["Container"])
+            return 500, {"message": message.replace(call["path"].split("/")[2], key)}
         return 200, None
 
     def _template(self, name: str) -> dict:

@@ -87,3 +87,39 @@ def test_what_a_migration_asks_for_gets_the_recorded_answers(tmp_path, version):
         assert {name for name, count in connected} == {"/static", "/dynamic", "/stopped", "/new"}
         engine.services.clear()
         assert engine.answer(calls[-1]["method"], calls[-1]["path"], None) == (404, calls[-1]["answer"])
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_stopped_containers_overlays_that_the_engine_does_not_know_are_found_by_the_word_alone(tmp_path, version):
+    """The recorded calls in their order. What each leaves of the container's endpoints is compared, too."""
+    calls = transcript(version)["unknown"]
+    with StandIn(tmp_path, version) as engine:
+        renamed = {}
+        for call in calls[:2]:
+            status, answer = engine.answer(call["method"], call["path"], call["body"])
+            renamed[call["answer"]["Id"]] = answer["Id"]
+        engine.containers = json.loads(_renamed(calls[2]["answer"], renamed))
+        engine.unknown = {"ov-from", "ov-to"}
+        endings = [call["status"] for call in calls if call["path"].endswith("/disconnect")]
+        assert endings == [500, 200, 200, 500, 500]
+        for call in calls[3:]:
+            if call is calls[-4]:  # a running container has brought it
+                engine.unknown = {"ov-from"}
+            path, body = json.loads(_renamed([call["path"], call["body"]], renamed))
+            status, answer = engine.answer(call["method"], path, body)
+            assert status == call["status"], call
+            if status >= 400:
+                assert answer == json.loads(_renamed(call["answer"], renamed))
+            elif call["method"] == "GET":
+                theirs = json.loads(_renamed(call["answer"]["NetworkSettings"]["Networks"], renamed))
+                ours = answer["NetworkSettings"]["Networks"]
+                assert {key: end["NetworkID"] for key, end in ours.items()} == {
+                    key: end["NetworkID"] for key, end in theirs.items()
+                }, call
+
+
+def _renamed(answer, renamed) -> str:
+    text = json.dumps(answer)
+    for theirs, ours in renamed.items():
+        text = text.replace(theirs, ours)
+    return text
