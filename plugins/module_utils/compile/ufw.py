@@ -15,6 +15,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.site.subnets import
 
 #: The policies that the rules are written for.
 DEFAULTS = {"incoming": "deny", "outgoing": "allow", "routed": "deny"}
+_WHOLE = ("any", "0.0.0.0/0", "::/0")
 
 
 class _Edge(NamedTuple):
@@ -183,9 +184,19 @@ def _first_of_each(rules):
     """The first rule of each match. A later one is dead, and ufw takes the same match twice for one rule."""
     kept = {}
     for rule in rules:
-        match = (rule.get("route", False), rule["proto"], rule["from_ip"], rule["to_ip"], rule.get("to_port"))
+        match = (rule.get("route", False), rule["proto"], *_ends(rule), rule.get("to_port"))
         kept.setdefault(match, rule)
     return list(kept.values())
+
+
+def _ends(rule):
+    """Where from and where to: a whole family is "any" as soon as the other end says which family."""
+    source, destination = rule["from_ip"], rule["to_ip"]
+    if source in _WHOLE and destination not in _WHOLE:
+        return "any", destination
+    if destination in _WHOLE and source not in _WHOLE:
+        return source, "any"
+    return source, destination
 
 
 def rule_text(rule):

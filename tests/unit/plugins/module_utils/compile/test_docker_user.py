@@ -149,3 +149,11 @@ def test_a_bridge_with_a_name_of_its_own_is_one_of_dockers():
     }
     assert published([], "beta", bulkhead_networks=networks)["bridges"][-1] == "gough-br0"
     assert "gough-br0" not in published([], "alpha", bulkhead_networks=networks)["bridges"]
+
+
+def test_who_is_let_in_from_everywhere_needs_no_entry_for_the_internet_as_well():
+    both = published([{"from": ["0.0.0.0/0", "internet"], "to": "alpha", "allow": "ssh", "why": "all"}])["published"]
+    assert [item["from_ip"] for item in both if item["rule"] == "allow" and item["to_ip"] == "10.0.1.0/28"] == [
+        "0.0.0.0/0"
+    ]
+    assert parse_docker({"published": both}, True)
