@@ -83,6 +83,10 @@ bench: setup ## speed, beside the peers, on hosts of the lab that belong to no t
 fault: setup engine ## break engines, connections and hosts under the modules: each recovers
 	$(call stage,fault,for fault in tests/fault/[a-z]*_*.py; do printf '\n-- %s\n' "$$fault"; PYTHONPATH=$(venv)/collections python "$$fault"; done)
 
+.PHONY: systems
+systems: setup engine ## the reference systems with real services, deployed and tested one after the other
+	$(call stage,systems,tests/systems/run)
+
 .PHONY: changelog
 changelog: setup ## write CHANGELOG.md anew from changelogs/fragments
 	@antsibull-changelog release --refresh --update-existing
