@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker import apply
 from ansible_collections.bulkhead.tiers.plugins.modules import swarm_network
@@ -488,14 +489,15 @@ def test_a_container_that_cannot_get_the_next_network_does_not_leave_the_last(ne
     everything_moved(newest)
 
 
-def test_a_container_whose_start_failed_is_named_in_a_warning(newest):
+def test_a_container_whose_start_failed_is_named_in_a_warning(newest, monkeypatch):
     """An engine that was killed leaves it stopped; a migration does not start what it moves."""
     newest.start_errors = {"stopped": "network abc not found", "static": "an older one: it runs"}
     for check in (True, False):
-        result = migrate(newest, check=check)
-        # Its form is the business of ansible-core.
-        warning = json.dumps(result["warnings"])
-        assert warning.count("last start failed") == 1 and "container static" not in warning.lower()
+        # ansible-core hands the same warning out once in a process.
+        said = []
+        monkeypatch.setattr(AnsibleModule, "warn", lambda _module, text, said=said: said.append(text))
+        migrate(newest, check=check)
+        (warning,) = [text for text in said if "last start failed" in text]
         assert (
             "Container stopped on 'shop' is not running, for its last start failed (network abc not found)" in warning
         )
