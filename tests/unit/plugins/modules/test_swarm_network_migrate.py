@@ -8,9 +8,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker import apply
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker import apply, converge
 from ansible_collections.bulkhead.tiers.plugins.modules import swarm_network
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.docker.running import run
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.docker.standin import VERSIONS, StandIn
@@ -495,7 +494,7 @@ def test_a_container_whose_start_failed_is_named_in_a_warning(newest, monkeypatc
     for check in (True, False):
         # ansible-core hands the same warning out once in a process.
         said = []
-        monkeypatch.setattr(AnsibleModule, "warn", lambda _module, text, said=said: said.append(text))
+        monkeypatch.setattr(converge, "warn", said.append)
         migrate(newest, check=check)
         (warning,) = [text for text in said if "last start failed" in text]
         assert (
