@@ -128,7 +128,7 @@ def test_the_docker_api_is_read_through_the_proxy_alone(running):
 
 def test_an_internal_network_has_no_way_out_and_the_others_have(running, outside):
     # Nobody listens there: refused is an answer, from outside.
-    target = outside.run("hostname", "-I").split()[0] + ":443"
+    target = outside.run("ip", "-4", "route", "get", ADDRESS).split(" src ")[1].split()[0] + ":443"
     assert running["ollama"].connect(target) == {target: "refused"}
     for name in ("authelia-redis", "immich-postgres", "paperless-redis", "cetusguard"):
         assert (name, running[name].connect(target)) == (name, {target: "blocked"})
