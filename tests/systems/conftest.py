@@ -164,6 +164,31 @@ def fixture_tools():
     return Tools
 
 
+@pytest.fixture(name="system", scope="module")
+def fixture_system(request):
+    """The hosts of a Swarm whose nodes the module names as NODES, one outside of it, and one of the management tier."""
+    return System([*request.module.NODES, "outside1", "mgmt1"])
+
+
+@pytest.fixture(name="running", scope="module")
+def fixture_running(request, system):
+    """{service: its containers}, once every task of the module's SERVICES, {service: (how many tasks, networks)}, runs."""
+    return system.running(
+        list(request.module.NODES), {name: count for name, (count, _networks) in request.module.SERVICES.items()}
+    )
+
+
+@pytest.fixture(name="forbidden", scope="module")
+def fixture_forbidden(request, running):
+    """{address:port: what it comes to} of the module's DATA, {alias: port}, where their overlay does not reach."""
+    expected = {}
+    for name, port in request.module.DATA.items():
+        ((container,),) = [each for service, each in running.items() if service.endswith("_" + name)]
+        expected["%s:%d" % (name, port)] = "unknown"
+        expected.update({"%s:%d" % (each, port): "blocked" for each in container.addresses().values()})
+    return expected
+
+
 @pytest.fixture(name="networks", scope="module")
 def fixture_networks(request, running):
     """{name: network} of what playbooks/networks.yml reports once everything runs; molecule has had it reported already."""

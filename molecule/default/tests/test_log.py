@@ -162,6 +162,18 @@ def test_the_other_ports_of_the_service_are_heard_too():
     assert found == {"tcp", "udp"}
 
 
+def test_a_collected_log_is_rotated_and_goes_on_in_a_new_file():
+    collector, path = lab("mon1"), COLLECTED + "/10.116.0.12/ufw.log"
+    before = read("mon1", path)
+    assert before
+    collector.check_output(
+        "rm -f %s.1 && logrotate --force --state /run/logrotate.test /etc/logrotate.d/bulkhead", path
+    )
+    assert read("mon1", path + ".1").startswith(before)
+    port, line = knock("swarm1", "10.116.0.12")("swarm2", LOG)
+    assert waited_for("mon1", path, port) == line
+
+
 def test_the_configuration_holds_on_both_releases():
     for name in ("swarm1", "swarm2", "mon1", "prov1"):
         assert lab(name).run("rsyslogd -N1").rc == 0

@@ -25,27 +25,6 @@ SUBNETS = {
 }
 
 
-@pytest.fixture(name="system", scope="module")
-def fixture_system(tools):
-    return tools.System([*NODES, "outside1", "mgmt1"])
-
-
-@pytest.fixture(name="running", scope="module")
-def fixture_running(system):
-    """{service: its containers}, once every task runs."""
-    return system.running(list(NODES), {name: count for name, (count, _networks) in SERVICES.items()})
-
-
-@pytest.fixture(name="forbidden", scope="module")
-def fixture_forbidden(running):
-    """{address:port: what it comes to} where the internal overlay does not reach."""
-    expected = {"%s:%d" % item: "unknown" for item in DATA.items()}
-    for name, port in DATA.items():
-        (container,) = running["glasck_" + name]
-        expected.update({"%s:%d" % (each, port): "blocked" for each in container.addresses().values()})
-    return expected
-
-
 def test_every_service_runs_on_exactly_its_networks(running):
     found = {name: [sorted(each.addresses()) for each in containers] for name, containers in running.items()}
     assert found == {name: [networks] * count for name, (count, networks) in SERVICES.items()}

@@ -52,22 +52,21 @@ def test_recorded_calls_get_the_recorded_answers(tmp_path, version, scene):
             assert comparable(answer, renamed) == comparable(call["answer"], renamed), call
 
 
+def made(engine, calls):
+    """Make the networks of recorded calls; {recorded id: id}."""
+    return {call["answer"]["Id"]: engine.answer(call["method"], call["path"], call["body"])[1]["Id"] for call in calls}
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_what_a_migration_asks_for_gets_the_recorded_answers(tmp_path, version):
     """The recorded calls in their order, on the recorded service and containers."""
     calls = transcript(version)["move"]
     with StandIn(tmp_path, version) as engine:
-        renamed = {}
-        for call in calls[:2]:
-            status, answer = engine.answer(call["method"], call["path"], call["body"])
-            renamed[call["answer"]["Id"]] = answer["Id"]
+        renamed = made(engine, calls[:2])
         engine.populate("ov-from")
         connected = []
         for call in calls[2:-1]:
-            text = json.dumps([call["path"], call["body"]])
-            for theirs, ours in renamed.items():
-                text = text.replace(theirs, ours)
-            path, body = json.loads(text)
+            path, body = json.loads(_renamed([call["path"], call["body"]], renamed))
             status, answer = engine.answer(call["method"], path, body)
             assert status == call["status"], call
             if status >= 400:
@@ -94,10 +93,7 @@ def test_a_stopped_containers_overlays_that_the_engine_does_not_know_are_found_b
     """The recorded calls in their order. What each leaves of the container's endpoints is compared, too."""
     calls = transcript(version)["unknown"]
     with StandIn(tmp_path, version) as engine:
-        renamed = {}
-        for call in calls[:2]:
-            status, answer = engine.answer(call["method"], call["path"], call["body"])
-            renamed[call["answer"]["Id"]] = answer["Id"]
+        renamed = made(engine, calls[:2])
         engine.containers = json.loads(_renamed(calls[2]["answer"], renamed))
         engine.unknown = {"ov-from", "ov-to"}
         endings = [call["status"] for call in calls if call["path"].endswith("/disconnect")]
