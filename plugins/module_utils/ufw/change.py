@@ -16,7 +16,7 @@ from .effect import NO_EFFECT, Effect, candidates, effect_of, find_flows, requir
 from .errors import RulesetError
 from .files import Host
 from .guard import PROGRAM
-from .kernel import Kernel, read_kernel
+from .kernel import Kernel, start_reading
 from .lockout import find_session, interfaces, prove
 from .plan import Plan, kernel_repairs
 from .state import State
@@ -72,9 +72,7 @@ def _apply(host: Host, state: State, plan: Plan, wait: int, cut: Effect, pending
 
     def rest() -> dict[int, Repair]:
         """What ufw's own start leaves to do: IPv6's limit chains are empty the first time."""
-        fresh = docker.with_files(state, plan.files)._replace(
-            kernel={family: read_kernel(host, family) for family in state.kernel}
-        )
+        fresh = docker.with_files(state, plan.files)._replace(kernel=start_reading(host, state.kernel)())
         if not fresh.loaded:
             raise RulesetError("ufw's own start reported success, but its rules are not there; see the journal of ufw")
         return kernel_repairs(fresh, plan.goal, plan.rules)

@@ -10,10 +10,10 @@ import contextlib
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from .errors import RulesetError
-from .guard import LOCK, LOCK_TIMEOUT, Result, StagedFile, locked, read_text, run_command
+from .guard import LOCK, LOCK_TIMEOUT, Result, StagedFile, locked, read_text, start_command
 
 RULES = {4: "/etc/ufw/user.rules", 6: "/etc/ufw/user6.rules"}
 FRAMEWORK = {
@@ -91,8 +91,12 @@ class Host:
 
     def run(self, argv: list[str], stdin: str = "") -> Result:
         """Run a command; a missing one is a RulesetError, a failing one is the caller's to judge."""
+        return self.start(argv, stdin)()
+
+    def start(self, argv: list[str], stdin: str = "") -> Callable[[], Result]:
+        """``run`` in two halves: what is returned waits for the command's end."""
         try:
-            return run_command(argv, stdin)
+            return start_command(argv, stdin)
         except FileNotFoundError as error:
             raise RulesetError(
                 f"the command {argv[0]} is missing; install the package {_PACKAGES.get(argv[0], 'iptables')}"

@@ -64,13 +64,21 @@ Run = Callable[..., Result]
 
 def run_command(argv: list[str], stdin: str = "") -> Result:
     """Run a command; FileNotFoundError where it is missing."""
-    environment = dict(os.environ, PATH=_PATH, LC_ALL="C")
-    done = subprocess.run(
-        argv, input=stdin.encode("utf-8", "surrogateescape"), capture_output=True, env=environment, check=False
+    return start_command(argv, stdin)()
+
+
+def start_command(argv: list[str], stdin: str = "") -> Callable[[], Result]:
+    """Start a command, FileNotFoundError where it is missing; what is returned waits for its end."""
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(  # pylint: disable=consider-using-with
+        argv, stdin=pipe, stdout=pipe, stderr=pipe, env=dict(os.environ, PATH=_PATH, LC_ALL="C")
     )
-    return Result(
-        done.returncode, done.stdout.decode("utf-8", "surrogateescape"), done.stderr.decode("utf-8", "replace")
-    )
+
+    def end() -> Result:
+        out, err = process.communicate(stdin.encode("utf-8", "surrogateescape"))
+        return Result(process.returncode, out.decode("utf-8", "surrogateescape"), err.decode("utf-8", "replace"))
+
+    return end
 
 
 @contextlib.contextmanager

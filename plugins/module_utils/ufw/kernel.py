@@ -10,10 +10,11 @@ from __future__ import annotations
 import functools
 import re
 import socket
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, Optional
 
 from .errors import RulesetError
-from .files import Host
+from .files import Host, Result
 
 BUILTIN = ("INPUT", "FORWARD", "OUTPUT")
 SAVE = {4: "iptables-save", 6: "ip6tables-save"}
@@ -163,11 +164,16 @@ class Kernel(NamedTuple):
     security: Optional[Kernel] = None
 
 
-def read_kernel(host: Host, family: int) -> Kernel:
-    """One iptables-save of the filter table, and one of IPv6's security table where Docker's rules, or ours about it,
-    are there; RulesetError where the first one fails."""
+def start_reading(host: Host, families: Iterable[int]) -> Callable[[], dict[int, Kernel]]:
+    """Start one iptables-save of the filter table a family, all at once; what is returned waits for them, and is the
+    kernel of each. RulesetError where one fails."""
+    started = {family: host.start([SAVE[family], "-t", "filter"]) for family in families}
+    return lambda: {family: _read(host, family, end()) for family, end in started.items()}
+
+
+def _read(host: Host, family: int, done: Result) -> Kernel:
+    """Of IPv6 the security table, too, where Docker's rules, or ours about it, are there."""
     command = SAVE[family]
-    done = host.run([command, "-t", "filter"])
     if done.status:
         raise RulesetError(
             f"{command} failed (status {done.status}): {done.err.strip() or 'no message'}; check that "

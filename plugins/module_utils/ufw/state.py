@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from .errors import RulesetError
 from .files import CONF, DEFAULTS, FRAMEWORK, RULES, Host, filter_section, read_settings
-from .kernel import Kernel, read_kernel
+from .kernel import Kernel, start_reading
 from .render import Settings
 from .rule import MalformedTuple, Rule, is_tuple, parse_tuple
 
@@ -65,7 +65,8 @@ def read_state(host: Host, need_kernel: bool = True) -> State:
     rules: dict[int, list[Rule]] = {}
     malformed: list[str] = []
     framework: dict[int, Sections] = {}
-    kernel: dict[int, Kernel] = {}
+    # The kernel is asked while the files are read.
+    kernel = start_reading(host, (4, 6) if need_kernel and has_ipv6 else (4,) if need_kernel else ())
     for family in (4, 6):
         path = RULES[family]
         texts[path] = host.read(path)
@@ -73,8 +74,6 @@ def read_state(host: Host, need_kernel: bool = True) -> State:
         malformed += bad
         texts.update((name, host.read(name)) for name in FRAMEWORK[family])
         framework[family] = [filter_section(texts[name]) for name in FRAMEWORK[family]]
-        if need_kernel and (family == 4 or has_ipv6):
-            kernel[family] = read_kernel(host, family)
     enabled = conf.get("ENABLED") == "yes"
     return State(
         texts,
@@ -84,7 +83,7 @@ def read_state(host: Host, need_kernel: bool = True) -> State:
         level_set,
         enabled,
         has_ipv6,
-        kernel,
+        kernel(),
         framework,
         any(host.executable(name) for name in ("/etc/ufw/before.init", "/etc/ufw/after.init")),
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import INIT, Host, Result, edit_settings
@@ -165,6 +166,10 @@ class FakeHost(Host):
             except RestoreFailed as error:
                 return Result(1, "", str(error))
         return Result(0, "", "")
+
+    def start(self, argv: list[str], stdin: str = "") -> Callable[[], Result]:
+        done = self.run(argv, stdin)
+        return lambda: done
 
     def _counted(self, line: re.Match) -> str:
         """A line of `iptables-save -c`."""
