@@ -6,15 +6,15 @@ from __future__ import annotations
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.apply import Incomplete, Progress, remove_all
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.errors import EngineError, Mistake, Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.leftovers import find_leftovers
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import STACK_LABEL, read_node
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.reading import read_networks, read_users
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import STACK_LABEL, read_network
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.reading import read_engine, read_users
 
 
 def clean_up(open_engine, params: dict, check_mode: bool) -> dict:
     """swarm_cleanup's result. ``open_engine``: a function that returns a client.Engine. Raises errors.Failure."""
     engine = open_engine()
-    networks = read_networks(engine)
-    node = read_node(engine.info())
+    answers, _info, node = read_engine(engine)
+    networks = [read_network(answer) for answer in answers]
     if not node.is_manager:
         raise Refused(
             [

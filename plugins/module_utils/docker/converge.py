@@ -12,7 +12,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.migrate impo
     parse_cidrs,
     warnings,
 )
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import describe, read_node, read_usage
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import describe, read_network, read_usage
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.move import carry_out
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.plan import (
     Plan,
@@ -21,7 +21,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.plan import 
     with_migrations,
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.reading import (
-    read_networks,
+    read_engine,
     read_pools,
     read_users,
     with_endpoints,
@@ -38,14 +38,12 @@ def converge(open_engine, params: dict, check_mode: bool) -> dict:
     requests, mistakes = parse_requests(params["networks"])
     try:
         engine = open_engine()
-        # The list first: without a quorum it lacks the overlays, and then the info that follows says so.
-        networks = read_networks(engine)
-        info = engine.info()
-        node = read_node(info)
+        answers, info, node = read_engine(engine)
     except Failure as failure:
         if mistakes:
             raise Refused(mistakes) from failure
         raise
+    networks = [read_network(answer) for answer in answers]
     if node.is_manager:
         networks = settle(engine, networks, [request.name for request in requests])
     cidrs, more = parse_cidrs(params["temporary_subnet"])

@@ -14,17 +14,15 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import
     ended,
     overlaps,
     read_network,
-    read_node,
     read_usage,
 )
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.reading import read_pools, read_users
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.reading import read_engine, read_pools, read_users
 
 
 def take_inventory(engine: Engine, names: list | None) -> dict:
     """swarm_network_info's result; ``names`` None means every network. Overlaps are looked for among all of them."""
-    networks = [read_network(answer) for answer in engine.networks()]
-    info = engine.info()
-    node = read_node(info)
+    answers, info, node = read_engine(engine)
+    networks = [read_network(answer) for answer in answers]
     users = read_users(engine, node)
     usage = read_usage(users)
     addresses = _addresses(users.containers)

@@ -106,6 +106,7 @@ class Node:
             "worker": "a swarm worker",
             "leaderless": "a swarm manager whose swarm has no leader",
             "inactive": "a node outside any swarm",
+            "pending": "a node that has not found its swarm ('pending')",
         }.get(self.kind, f"a node whose swarm state is '{self.kind}'")
         return f"{self.name} is {text}" + (f" ({self.detail})" if self.detail else "")
 

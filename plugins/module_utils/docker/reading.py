@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.client import Engine
@@ -11,7 +12,25 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import
     Users,
     endpoints,
     read_network,
+    read_node,
 )
+
+# How long an engine that has just started may take to find its swarm again (seen: 1-10 s).
+STARTING_SECONDS = 30.0
+POLL_SECONDS = 0.25
+
+
+def read_engine(engine: Engine) -> tuple:
+    """(GET /networks, GET /info, the model.Node of it), asked for in this order: without a quorum the list silently lacks
+    the overlays, and then the info that follows says so. As long as the engine starts, which is when its swarm state is
+    pending, they are asked for again."""
+    end = time.monotonic() + STARTING_SECONDS
+    while True:
+        networks, info = engine.networks(), engine.info()
+        node = read_node(info)
+        if node.kind != "pending" or time.monotonic() > end:
+            return networks, info, node
+        time.sleep(POLL_SECONDS)
 
 
 def read_networks(engine: Engine) -> list:

@@ -7,7 +7,8 @@ The shapes are those of the Engine API: GET /services, /containers/json, /contai
 from __future__ import annotations
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.errors import EngineError
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import RESERVED_NAMES, TASK_LABEL, read_node
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import RESERVED_NAMES, TASK_LABEL
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.reading import read_engine
 from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.arguments import read_architecture
 from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.fleet import Fleet
 from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.model import (
@@ -39,8 +40,7 @@ def lint_running(params, engine):
 
 def take_running(engine):
     """The Stack of everything that an engine runs; a worker does not know the Swarm's services."""
-    networks = engine.networks()
-    is_manager = read_node(engine.info()).is_manager
+    networks, _info, node = read_engine(engine)
     # The Swarm's own containers are what their service says.
     own = [
         container["Id"]
@@ -48,7 +48,7 @@ def take_running(engine):
         if container.get("State") == "running" and TASK_LABEL not in (container.get("Labels") or {})
     ]
     containers = [found for found in (_inspect(engine, container) for container in own) if found]
-    return read_running(networks, containers, engine.services() if is_manager else [])
+    return read_running(networks, containers, engine.services() if node.is_manager else [])
 
 
 def _inspect(engine, container_id):

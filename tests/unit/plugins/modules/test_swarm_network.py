@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker import apply, client
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker import apply, client, reading
 from ansible_collections.bulkhead.tiers.plugins.modules import swarm_network
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.docker.running import run
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.docker.standin import VERSIONS, StandIn
@@ -49,6 +49,8 @@ def fixture_newest(tmp_path):
 def fixture_hurry(monkeypatch):
     monkeypatch.setattr(apply, "ALLOCATION_SECONDS", 0.3)
     monkeypatch.setattr(apply, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(reading, "STARTING_SECONDS", 0.3)
+    monkeypatch.setattr(reading, "POLL_SECONDS", 0.01)
 
 
 def converge(engine, networks, **arguments):
@@ -57,6 +59,20 @@ def converge(engine, networks, **arguments):
 
 def changed(item, **changes):
     return {**item, **changes}
+
+
+def test_an_engine_that_has_just_started_is_waited_for(engine):
+    converge(engine, ALL)
+    engine.starting = 3
+    assert converge(engine, ALL)["changed"] is False
+    assert engine.starting == 0
+
+
+def test_an_engine_that_does_not_find_its_swarm_is_an_error_that_says_so(engine):
+    engine.starting = 1000
+    said = converge(engine, ALL)
+    assert said["failed"] and "has not found its swarm ('pending')" in said["msg"]
+    assert not [call for call in engine.calls if call[0] == "POST"]
 
 
 def test_networks_are_created_as_declared(engine):

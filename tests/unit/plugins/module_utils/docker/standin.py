@@ -45,7 +45,8 @@ class StandIn:
 
     Knobs for tests: ``containers``, ``services`` and ``tasks`` are answers; ``held`` is {network name: how often its
     removal is refused as "in use by task"}; ``lag`` is the number of lists that still show a removed overlay,
-    ``allocation_lag`` of those that show a new one without a subnet; ``unknown`` holds the names of overlays that nothing
+    ``allocation_lag`` of those that show a new one without a subnet; ``starting`` is the number of GET /info that say, as
+    an engine does that was started a moment ago (seen on both, not recorded), that its swarm is pending; ``unknown`` holds the names of overlays that nothing
     running is on here, which an engine does not know where it is asked about a stopped container; ``start_errors`` is
     {container: why its last start failed}; ``before_create`` and ``before_remove`` are called
     with the name and the id; ``before_update`` with the service's name; ``stuck`` names services whose updates do not end,
@@ -60,7 +61,7 @@ class StandIn:
         self.info = recorded(scene, "GET", "/info")
         self.networks = recorded(scene, "GET", "/networks", last=True)
         self.containers, self.services, self.tasks, self.attachments, self.nodes = [], [], [], [], []
-        self.held, self.lag, self.allocation_lag, self.broken = {}, 0, 0, {}
+        self.held, self.lag, self.allocation_lag, self.broken, self.starting = {}, 0, 0, {}, 0
         self.before_create = self.before_remove = self.before_update = lambda name: None
         self.stuck, self.unknown, self.start_errors = {}, set(), {}
         self.calls, self.bodies = [], []
@@ -135,14 +136,22 @@ class StandIn:
             return 200, self.listed()
         known = {
             "/version": recorded(self.scenes["version"], "GET", "/version"),
-            "/info": self.info,
+            "/info": self.describe() if plain == "/info" else None,
             "/services": self.services,
             "/tasks": self.tasks,
             "/nodes": self.nodes,
         }
         return 200, known[plain]
 
+    def describe(self) -> dict:
+        if not self.starting:
+            return self.info
+        self.starting -= 1
+        return {**self.info, "Swarm": {**self.info["Swarm"], "LocalNodeState": "pending"}}
+
     def list(self) -> list:
+        if self.starting:
+            return [network for network in self.networks if network["Scope"] == "local"]
         ghosts = []
         for network_id, (network, left) in list(self._ghosts.items()):
             if left:

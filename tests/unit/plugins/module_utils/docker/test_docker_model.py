@@ -49,7 +49,7 @@ def test_a_manager_without_a_cluster_id_is_leaderless_even_before_the_engine_say
     assert model.read_node(info).kind == "leaderless"
 
 
-@pytest.mark.parametrize("state", ["locked", "pending", "error"])
+@pytest.mark.parametrize("state", ["locked", "error"])
 def test_other_swarm_states_keep_their_name(state):
     node = model.read_node({"Name": "n", "Swarm": {"LocalNodeState": state, "ControlAvailable": True}})
     assert (node.kind, str(node)) == (state, f"n is a node whose swarm state is '{state}'")
