@@ -194,11 +194,13 @@ def warnings(migration: Migration) -> list:
     """What somebody has to see to after a migration, as texts.
 
     An engine that was killed tries to start its containers before its swarm tells it of the overlays, and leaves those
-    stopped for which that comes too late, whatever their restart policy (seen on 20.10 and 26.1).
+    stopped for which that comes too late, whatever their restart policy (seen on 20.10 and 26.1). The attachment of the
+    failed start may outlive it, and keep a static address (seen on 20.10).
     """
     return [
         f"Container {move.name} on '{migration.name}' is not running, for its last start failed ({move.start_error}). "
-        f"It moves as it is; start it afterwards: docker start {move.name}"
+        f"It moves as it is; start it afterwards: docker start {move.name}. Where that ends with 'attaching to network "
+        "failed', the swarm still holds what the failed start left behind, and a restart of this engine ends it"
         for move in migration.containers
         if move.start_error
     ]
