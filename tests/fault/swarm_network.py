@@ -192,7 +192,9 @@ def engine_stopped_in_a_migrate(hosts):
             try:
                 hosts[0].docker("start", "tool")
             except RuntimeError as error:
-                must("attaching to network failed" in str(error) and "a restart of this engine ends it" in said, error)
+                must(
+                    "attaching to network failed" in str(error) and "a restart of this engine ends that" in said, error
+                )
                 print("    its start failed until the engine was restarted, which the module had said, too")
                 hosts[0]("systemctl", "restart", "docker")
                 lead(hosts)

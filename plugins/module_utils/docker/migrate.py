@@ -194,13 +194,14 @@ def warnings(migration: Migration) -> list:
     """What somebody has to see to after a migration, as texts.
 
     An engine that was killed tries to start its containers before its swarm tells it of the overlays, and leaves those
-    stopped for which that comes too late, whatever their restart policy (seen on 20.10 and 26.1). The attachment of the
-    failed start may outlive it, and keep a static address (seen on 20.10).
+    stopped for which that comes too late, whatever their restart policy (seen on 20.10 and 26.1). A later
+    start may be refused, too, with "attaching to network failed" (seen on both); why was not looked into: that the
+    attachment of the failed start is in the way is the likely reason.
     """
     return [
         f"Container {move.name} on '{migration.name}' is not running, for its last start failed ({move.start_error}). "
         f"It moves as it is; start it afterwards: docker start {move.name}. Where that ends with 'attaching to network "
-        "failed', the swarm still holds what the failed start left behind, and a restart of this engine ends it"
+        "failed', the swarm may still hold what the failed start left behind; a restart of this engine ends that"
         for move in migration.containers
         if move.start_error
     ]

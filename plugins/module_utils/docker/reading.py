@@ -15,7 +15,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import
     read_node,
 )
 
-# How long an engine that has just started may take to find its swarm again (seen: 1-10 s).
+# How long an engine that has just started may take to find its swarm again.
 STARTING_SECONDS = 30.0
 POLL_SECONDS = 0.25
 
