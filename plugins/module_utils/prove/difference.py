@@ -7,6 +7,7 @@ difference(before, after, question).opened                    [Change]: packets,
 
 from __future__ import annotations
 
+from functools import cached_property, partial
 from typing import NamedTuple
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.prove.iptables import (
@@ -32,7 +33,6 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.prove.packets impor
     WITH_PORTS,
     Packet,
     PacketSet,
-    Verdict,
     interface_name,
     intersection,
     unfold,
@@ -101,17 +101,24 @@ def accepted(ruleset, question, order=SERVICES_FIRST, maximum=MAXIMUM_SEGMENTS):
     return Accepted(program.family, diagram)
 
 
-class Change(NamedTuple):
-    """A set of packets, one of them whose answer changes, and what decides that one before and after.
+class Change:
+    """A set of packets, one of them whose answer changes (a Packet), and the Verdicts that it gets before and after.
 
     After the change, every packet of the set has the answer of `after`. Some may have had it before: a set is given as
     the rule that makes the difference has it, where that is true, and not in as many pieces as other rules cut it to.
     """
 
-    packets: PacketSet
-    witness: Packet
-    before: Verdict
-    after: Verdict
+    def __init__(self, packets, example):
+        """example() -> (witness, before, after), worked out for those that are looked at: there may be thousands."""
+        self.packets, self._example = packets, example
+
+    @cached_property
+    def _shown(self):
+        return self._example()
+
+    witness = property(lambda self: self._shown[0])
+    before = property(lambda self: self._shown[1])
+    after = property(lambda self: self._shown[2])
 
     def text(self):
         return "%s: %s -> %s" % (self.packets.text(), self.before.answer, self.after.answer)
@@ -144,19 +151,25 @@ def difference(before, after, question, maximum=MAXIMUM_SEGMENTS):
         alike.setdefault(_kind(value), set()).add(number)
     found = {kind: _Widened(diagram, alike.get((BEYOND,), set())) for kind in Difference._fields}
     changed = {number for kind, numbers in alike.items() if kind[0] in found for number in numbers}
+    over = {
+        kind: numbers.union(*(alike.get(other, ()) for other in ((SAME, kind[2]), (BEYOND,))))
+        for kind, numbers in alike.items()
+        if kind[0] in found
+    }
     for leaf, part in _largest_first(diagram.products(changed), diagram.universe):
-        kind, was, becomes = diagram.nodes[leaf][1]
-        wanted = alike[kind, was[0], becomes[0]] | alike.get((SAME, becomes[0]), set()) | alike.get((BEYOND,), set())
-        found[kind].add(part, causes.box(kind, was, becomes), wanted, (leaf, part))
-    return Difference(*(tuple(_changes(diagram, found[kind], programs, known)) for kind in Difference._fields))
+        value = diagram.nodes[leaf][1]
+        found[value[0]].add(part, causes.box(*value), over[_kind(value)], (leaf, part))
 
+    def example(leaf, part):
+        outcomes = diagram.nodes[leaf][1][1:]
+        verdicts = (program.verdict(outcome) for program, outcome in zip(programs, outcomes))
+        return (_witness(part, programs[0], known), *verdicts)
 
-def _changes(diagram, found, programs, known):
-    for wide, (leaf, part) in found.result():
-        _kind, was, becomes = diagram.nodes[leaf][1]
-        witness = _witness(part, programs[0], known)
-        verdicts = [program.verdict(outcome) for program, outcome in zip(programs, (was, becomes))]
-        yield Change(PacketSet(programs[0].family, wide), witness, *verdicts)
+    def changes(kind):
+        for wide, place in found[kind].result():
+            yield Change(PacketSet(before.family, wide), partial(example, *place))
+
+    return Difference(*(tuple(changes(kind)) for kind in Difference._fields))
 
 
 def _largest_first(products, universe):

@@ -21,7 +21,7 @@ from typing import Optional
 from . import guard as guard_program
 from .drift import Repair
 from .errors import RulesetError
-from .files import CONF, DEFAULTS, INIT, RULES, Host
+from .files import CONF, DEFAULTS, INIT, RULES, Host, Result
 from .guard import PROGRAM, TREE, Guard, GuardError, StagedFile, mark, now
 from .kernel import RESTORE
 
@@ -29,6 +29,18 @@ from .kernel import RESTORE
 CRASH_TIMEOUT = 30
 
 Repairs = Mapping[int, Repair]
+
+
+def start_test(host: Host, repairs: Repairs) -> Callable[[], None]:
+    """Start iptables' own check of every payload, which changes nothing; what is returned waits for it, and raises a
+    RulesetError where one is refused."""
+    started = {family: host.start([*_restore(family), "--test"], fix.payload) for family, fix in repairs.items()}
+
+    def end() -> None:
+        for family, wait in started.items():
+            _judge([*_restore(family), "--test"], family, repairs[family].payload, wait())
+
+    return end
 
 
 class Transaction:
@@ -58,19 +70,14 @@ class Transaction:
         self._change: Optional[dict] = None
 
     def prepare(self) -> None:
-        """Everything that can fail without a trace: iptables' own check of both payloads, the new files on the disk."""
+        """What else can fail without a trace: the new files, on the disk."""
         try:
             self._sweep()
-            for family, fix in self._repairs.items():
-                self._restore(family, fix.payload, test=True)
             for path, text in self._files.items():
                 self._staged.append(self._host.stage(path, text))
         except OSError as error:
             self._discard()
             raise RulesetError(f"ufw's files cannot be written: {error}; nothing was changed") from error
-        except RulesetError:
-            self._discard()
-            raise
 
     def arm(self, seconds: int) -> None:
         """Have the host itself take the change back after so many seconds, whatever becomes of this process."""
@@ -109,7 +116,7 @@ class Transaction:
             for family, fix in (self._start() if self._start else self._repairs).items():
                 if fix.payload.count("\nCOMMIT\n") > 1:
                     loaded = {**loaded, family: fix}  # of several transactions, some may be done when one fails
-                self._restore(family, fix.payload)
+                _judge(_restore(family), family, fix.payload, self._host.run(_restore(family), fix.payload))
                 loaded = {**loaded, family: fix}
         except (RulesetError, OSError) as error:
             if not self._start:
@@ -144,7 +151,7 @@ class Transaction:
 
     @staticmethod
     def _undo(repairs: Repairs) -> list[list]:
-        return [[[RESTORE[family], "-n", "-w", "10"], fix.undo] for family, fix in repairs.items() if fix.undo]
+        return [[_restore(family), fix.undo] for family, fix in repairs.items() if fix.undo]
 
     # -- steps ---------------------------------------------------------------------------------------------------
 
@@ -198,16 +205,18 @@ class Transaction:
     def _init(self, word: str) -> list[str]:
         return [INIT, "--datadir", self._host.path(TREE), word]
 
-    def _restore(self, family: int, payload: str, test: bool = False) -> None:
-        command = RESTORE[family]
-        # -w: the legacy backend has one lock for all programs; wait for it instead of failing.
-        argv = [command, "-n", "-w", "10"] + (["--test"] if test else [])
-        done = self._host.run(argv, payload)
-        if done.status:
-            raise RulesetError(
-                f"{' '.join(argv)} refused the IPv{family} ruleset (status {done.status}): "
-                f"{done.err.strip() or 'no message'}{_line_of(payload, done.err)}; the old ruleset is in force"
-            )
+
+def _restore(family: int) -> list[str]:
+    # -w: the legacy backend has one lock for all programs; wait for it instead of failing.
+    return [RESTORE[family], "-n", "-w", "10"]
+
+
+def _judge(argv: list[str], family: int, payload: str, done: Result) -> None:
+    if done.status:
+        raise RulesetError(
+            f"{' '.join(argv)} refused the IPv{family} ruleset (status {done.status}): "
+            f"{done.err.strip() or 'no message'}{_line_of(payload, done.err)}; the old ruleset is in force"
+        )
 
 
 def write_files(host: Host, texts: dict[str, str]) -> None:

@@ -10,7 +10,7 @@ import sys
 from typing import Any
 
 from . import docker
-from .apply import CRASH_TIMEOUT, Transaction, write_files
+from .apply import CRASH_TIMEOUT, Transaction, start_test, write_files
 from .drift import Repair
 from .effect import NO_EFFECT, Effect, candidates, effect_of, find_flows, require_conntrack
 from .errors import RulesetError
@@ -29,12 +29,14 @@ def change(
 ) -> tuple[dict[str, Any], list[str]]:
     """Under ufw's lock: prove the plan, say what it does, and apply it, waiting for a confirmation where ``seconds`` says
     so. Return values of the module, and warnings."""
+    tested = start_test(host, plan.repairs)  # while the packet engine works
     after = candidates(state.kernel, plan.repairs, plan.switch)
     warnings = _prove(host, plan, after, params, bool(seconds))
     effect = effect_of(state.kernel, after)
     flush = bool(params.get("flush_established") and effect.stopped)
     if flush:
         require_conntrack(host)
+    tested()
     pending: dict[str, Any] = {}
     if check_mode:
         flows = len(find_flows(host, effect)) if flush else 0

@@ -70,12 +70,16 @@ def run_command(argv: list[str], stdin: str = "") -> Result:
 def start_command(argv: list[str], stdin: str = "") -> Callable[[], Result]:
     """Start a command, FileNotFoundError where it is missing; what is returned waits for its end."""
     pipe = subprocess.PIPE
-    process = subprocess.Popen(  # pylint: disable=consider-using-with
-        argv, stdin=pipe, stdout=pipe, stderr=pipe, env=dict(os.environ, PATH=_PATH, LC_ALL="C")
-    )
+    # Its input is in memory as a whole: the command need not wait for us, nor we for it.
+    with os.fdopen(os.memfd_create("stdin"), "wb+") as stream:
+        stream.write(stdin.encode("utf-8", "surrogateescape"))
+        stream.seek(0)
+        process = subprocess.Popen(  # pylint: disable=consider-using-with
+            argv, stdin=stream, stdout=pipe, stderr=pipe, env=dict(os.environ, PATH=_PATH, LC_ALL="C")
+        )
 
     def end() -> Result:
-        out, err = process.communicate(stdin.encode("utf-8", "surrogateescape"))
+        out, err = process.communicate()
         return Result(process.returncode, out.decode("utf-8", "surrogateescape"), err.decode("utf-8", "replace"))
 
     return end

@@ -123,7 +123,12 @@ def test_check_mode_returns_what_a_run_returns_and_touches_nothing(host):
     before = host.snapshot()
     checked = converge(host, wish, True)
     assert host.snapshot() == before
-    assert commands(host) == ["iptables-save -t filter", "ip6tables-save -t filter"]
+    assert commands(host) == [
+        "iptables-save -t filter",
+        "ip6tables-save -t filter",
+        "iptables-restore -n --test",
+        "ip6tables-restore -n --test",
+    ]
     assert checked == converge(host, wish, False)
 
 
@@ -254,6 +259,15 @@ def test_whatever_iptables_refuses_leaves_everything_as_it_was(host, what):
         converge(host, params(purge=True, rules=SITE), False)
     assert host.snapshot() == before
     assert not [name for name in os.listdir(host.path("/etc/ufw")) if name.startswith(".")]
+
+
+@pytest.mark.parametrize("command", ["iptables-restore", "ip6tables-restore"])
+def test_check_mode_says_what_iptables_would_refuse(host, command):
+    before = host.snapshot()
+    host.fail = {f"{command} -n -w 10 --test": "Error occurred at line: 2"}
+    with pytest.raises(RulesetError, match=f"{command} -n -w 10 --test refused the IPv[46] ruleset"):
+        converge(host, params(purge=True, rules=SITE), True)
+    assert host.snapshot() == before
 
 
 def test_when_ipv6_fails_after_ipv4_was_loaded_ipv4_is_brought_back(host):
