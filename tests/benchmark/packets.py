@@ -8,9 +8,9 @@ import sys
 import time
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.prove.difference import accepted, difference
+from ansible_collections.bulkhead.tiers.plugins.module_utils.prove.findings import dead_rules, examine
 from ansible_collections.bulkhead.tiers.plugins.module_utils.prove.iptables import parse
 from ansible_collections.bulkhead.tiers.plugins.module_utils.prove.packets import EVERY, Question, packet, verdict
-from ansible_collections.bulkhead.tiers.plugins.module_utils.prove.sweep import dead_rules, examine
 
 SKELETON = """*filter
 :INPUT DROP [0:0]

@@ -9,13 +9,10 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import NamedTuple, Optional
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.docker import (
-    Published,
-    describe_published,
-    parse_docker,
-)
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.docker import Published, describe_published
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import InputErrors
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.parse import parse_rules
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.published import parse_docker
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import Rule, describe
 
 POLICY_OF = {"input": "incoming", "output": "outgoing", "forward": "routed"}

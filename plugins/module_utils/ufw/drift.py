@@ -67,6 +67,8 @@ def _compare(chain: str, wanted: list[str], actual, strict: bool) -> list[str]:
         return [f"chain {chain} is missing"]
     if wanted == actual:
         return []
+    if not actual:
+        return [f"{chain} lacks {rule}" for rule in wanted]
     want = [canonical(rule) for rule in wanted]
     have = [canonical(rule) for rule in actual]
     if want == have:

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import docker
 from .apps import read_profiles
+from .docker import DockerWish
 from .errors import InputErrors
 from .files import PROFILES, Host
 from .parse import WantedRules, parse_rules
@@ -75,12 +75,14 @@ def _plan(host: Host, params: Params, warnings: list[str]) -> tuple[State, Plan,
     use_ipv6 = wanted_settings(state.settings, wish).ipv6 and state.has_ipv6
     rules, published = _parse(host, params, use_ipv6)
     if published:
-        warnings += docker.check_host(host, state, published, use_ipv6)
+        from .published import check_host
+
+        warnings += check_host(host, state, published, use_ipv6)
     wish = wish._replace(rules=rules, docker=published)
     return state, make_plan(state, wish), rules
 
 
-def _parse(host: Host, params: Params, use_ipv6: bool) -> tuple[WantedRules | None, docker.DockerWish | None]:
+def _parse(host: Host, params: Params, use_ipv6: bool) -> tuple[WantedRules | None, DockerWish | None]:
     """The parts of the input that are more than words; InputErrors holds the mistakes of both."""
     rules, published = None, None
     errors: list[str] = []
@@ -91,7 +93,9 @@ def _parse(host: Host, params: Params, use_ipv6: bool) -> tuple[WantedRules | No
         errors += error.errors
     try:
         if params.get("docker") is not None:
-            published = docker.parse_docker(params["docker"], use_ipv6, host.interfaces())
+            from .published import parse_docker
+
+            published = parse_docker(params["docker"], use_ipv6, host.interfaces())
     except InputErrors as error:
         errors += error.errors
     if errors:

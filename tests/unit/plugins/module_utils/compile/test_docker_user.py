@@ -13,7 +13,8 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.compile.docker_user
 from ansible_collections.bulkhead.tiers.plugins.module_utils.site.model import SiteError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.site.parse import parse_site
 from ansible_collections.bulkhead.tiers.plugins.module_utils.site.policy import Policy
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.docker import parse_docker, render
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.docker import render
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.published import parse_docker
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.compile.test_host_rules import (
     ADDRESSES,
     PACKETS,

@@ -11,6 +11,7 @@ import pytest
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.prove import iptables, packets, sweep
 from ansible_collections.bulkhead.tiers.plugins.module_utils.prove.difference import accepted, difference
+from ansible_collections.bulkhead.tiers.plugins.module_utils.prove.findings import dead_rules, examine
 from ansible_collections.bulkhead.tiers.plugins.module_utils.prove.iptables import (
     DPORT,
     DST,
@@ -35,7 +36,6 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.prove.packets impor
     packet,
     verdict,
 )
-from ansible_collections.bulkhead.tiers.plugins.module_utils.prove.sweep import dead_rules, examine
 
 NAMES = ("eth0", "eth1", "wg0")
 PROTOS = (6, 17, 50, None)  # None: ICMP of the family
