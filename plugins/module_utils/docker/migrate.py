@@ -194,14 +194,15 @@ def warnings(migration: Migration) -> list:
     """What somebody has to see to after a migration, as texts.
 
     An engine that was killed tries to start its containers before its swarm tells it of the overlays, and leaves those
-    stopped for which that comes too late, whatever their restart policy (seen on 20.10 and 26.1). A later
-    start may be refused, too, with "attaching to network failed" (seen on both); why was not looked into: that the
-    attachment of the failed start is in the way is the likely reason.
+    stopped for which that comes too late, whatever their restart policy (seen on 20.10 and 26.1). On 20.10 every later
+    start may be refused, in turn with "attaching to network failed" and "network ... not found": seen for two minutes
+    with a leader, running services and no attachment of the container in the swarm, so it is the engine's own memory of
+    the failed start that is in the way, and a restart ended it each time.
     """
     return [
         f"Container {move.name} on '{migration.name}' is not running, for its last start failed ({move.start_error}). "
-        f"It moves as it is; start it afterwards: docker start {move.name}. Where that ends with 'attaching to network "
-        "failed', the swarm may still hold what the failed start left behind; a restart of this engine ends that"
+        f"It moves as it is; start it afterwards: docker start {move.name}. Where that is refused again and again "
+        "('attaching to network failed'), a restart of this engine ends that"
         for move in migration.containers
         if move.start_error
     ]
