@@ -179,22 +179,18 @@ def median(values: list[float]) -> float:
     return sorted(values)[len(values) // 2]
 
 
-def measure(bench: Bench, count: int, repeat: int) -> dict[str, float]:
-    """Medians of the module's two times, the first from an empty ruleset."""
-    apply, no_change = [], []
+def measure(bench: Bench, count: int, repeat: int) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+    """Medians of the module's two times, the first from an empty ruleset, and the two floors of each. Every round takes
+    all of them, so that a slow minute of the machine falls on all."""
+    rounds = []
     for dummy in range(repeat):
         bench.play([OURS], interpreter="/usr/bin/python3", rules=[])
-        apply.append(bench.timed([OURS], rules=rules_of(count)))
-        no_change.append(bench.timed([OURS], rules=rules_of(count)))
-    return {APPLY: median(apply), NO_CHANGE: median(no_change)}
-
-
-def floors(bench: Bench, repeat: int) -> dict[str, tuple[float, float]]:
-    """The two floors for the rules that are there, of applying them and of finding them as they are."""
-    rounds = [[int(word) / 1e9 for word in bench.shell(BARE).split()] for dummy in range(repeat)]
-    python, restore, save = (median(list(column)) for column in zip(*rounds))
-    empty = median([bench.timed([{"bulkhead_empty": {}}]) for dummy in range(repeat)])
-    return {APPLY: (python + restore, empty + restore), NO_CHANGE: (python + save, empty + save)}
+        ours = [bench.timed([OURS], rules=rules_of(count)) for what in (APPLY, NO_CHANGE)]
+        bare = [int(word) / 1e9 for word in bench.shell(BARE).split()]
+        rounds.append([*ours, *bare, bench.timed([{"bulkhead_empty": {}}])])
+    apply, no_change, python, restore, save, empty = (median(list(column)) for column in zip(*rounds))
+    below = {APPLY: (python + restore, empty + restore), NO_CHANGE: (python + save, empty + save)}
+    return {APPLY: apply, NO_CHANGE: no_change}, below
 
 
 def run(bench: Bench, counts: list[int], peer_rules: int, repeat: int) -> list[Row]:
@@ -212,7 +208,7 @@ def run(bench: Bench, counts: list[int], peer_rules: int, repeat: int) -> list[R
     )
     rows = []
     for count in counts:
-        seconds, below = measure(bench, count, repeat), floors(bench, repeat)
+        seconds, below = measure(bench, count, repeat)
         for what in (APPLY, NO_CHANGE):
             beside = peer[what] * count / peer_rules if peer else None
             rows.append(Row(count, what, seconds[what], *below[what], beside, count != peer_rules))
