@@ -10,9 +10,8 @@ from __future__ import annotations
 from ansible_collections.bulkhead.tiers.plugins.module_utils.compile.ufw import host_rules
 from ansible_collections.bulkhead.tiers.plugins.module_utils.site.ports import WITHOUT_PORTS
 from ansible_collections.bulkhead.tiers.plugins.module_utils.site.subnets import parse_address, parse_net
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.published import BRIDGES
 
-#: The interfaces of Docker's networks, as Docker names them.
-_BRIDGES = ["docker0", "docker_gwbridge", "br-+"]
 _BRIDGE_NAME = "com.docker.network.bridge.name"
 
 
@@ -25,7 +24,7 @@ def host_docker(site, tiers, gateway):
     if not runs_docker(site, tiers):
         return {}
     entries = [_entry(rule) for rule in host_rules(site, tiers, gateway) if _concerns(rule, bridges)]
-    return {"state": "present", "bridges": _BRIDGES + _names(bridges), "published": entries}
+    return {"state": "present", "bridges": [*BRIDGES, *_names(bridges)], "published": entries}
 
 
 def runs_docker(site, tiers):
@@ -39,7 +38,7 @@ def runs_docker(site, tiers):
 def _names(bridges):
     """The names that networks give to their bridges themselves."""
     names = (network.options.get(_BRIDGE_NAME) for network in bridges)
-    return [name for name in dict.fromkeys(names) if name and name not in _BRIDGES]
+    return [name for name in dict.fromkeys(names) if name and name not in BRIDGES]
 
 
 def _concerns(rule, bridges):

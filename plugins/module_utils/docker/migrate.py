@@ -196,8 +196,8 @@ def warnings(migration: Migration) -> list:
     An engine that was killed tries to start its containers before its swarm tells it of the overlays, and leaves those
     stopped for which that comes too late, whatever their restart policy (seen on 20.10 and 26.1). On 20.10 every later
     start may be refused, in turn with "attaching to network failed" and "network ... not found": seen for two minutes
-    with a leader, running services and no attachment of the container in the swarm, so it is the engine's own memory of
-    the failed start that is in the way, and a restart ended it each time.
+    with a leader, running services and no attachment of the container in the swarm. Why was not found; a restart of the
+    engine ended it both times.
     """
     return [
         f"Container {move.name} on '{migration.name}' is not running, for its last start failed ({move.start_error}). "

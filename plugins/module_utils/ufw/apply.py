@@ -21,7 +21,7 @@ from typing import Optional
 from . import guard as guard_program
 from .drift import Repair
 from .errors import RulesetError
-from .files import CONF, DEFAULTS, INIT, RULES, Host, Result
+from .files import CONF, DEFAULTS, INIT, RULES, Host
 from .guard import PROGRAM, TREE, Guard, GuardError, StagedFile, mark, now
 from .kernel import RESTORE
 
@@ -34,11 +34,11 @@ Repairs = Mapping[int, Repair]
 def start_test(host: Host, repairs: Repairs) -> Callable[[], None]:
     """Start iptables' own check of every payload, which changes nothing; what is returned waits for it, and raises a
     RulesetError where one is refused."""
-    started = {family: host.start([*_restore(family), "--test"], fix.payload) for family, fix in repairs.items()}
+    started = [_start_restore(host, family, fix.payload, "--test") for family, fix in repairs.items()]
 
     def end() -> None:
-        for family, wait in started.items():
-            _judge([*_restore(family), "--test"], family, repairs[family].payload, wait())
+        for wait in started:
+            wait()
 
     return end
 
@@ -116,7 +116,7 @@ class Transaction:
             for family, fix in (self._start() if self._start else self._repairs).items():
                 if fix.payload.count("\nCOMMIT\n") > 1:
                     loaded = {**loaded, family: fix}  # of several transactions, some may be done when one fails
-                _judge(_restore(family), family, fix.payload, self._host.run(_restore(family), fix.payload))
+                _start_restore(self._host, family, fix.payload)()
                 loaded = {**loaded, family: fix}
         except (RulesetError, OSError) as error:
             if not self._start:
@@ -211,12 +211,20 @@ def _restore(family: int) -> list[str]:
     return [RESTORE[family], "-n", "-w", "10"]
 
 
-def _judge(argv: list[str], family: int, payload: str, done: Result) -> None:
-    if done.status:
-        raise RulesetError(
-            f"{' '.join(argv)} refused the IPv{family} ruleset (status {done.status}): "
-            f"{done.err.strip() or 'no message'}{_line_of(payload, done.err)}; the old ruleset is in force"
-        )
+def _start_restore(host: Host, family: int, payload: str, *options: str) -> Callable[[], None]:
+    """Hand a payload to iptables-restore; what is returned waits for it, and raises a RulesetError where it refuses."""
+    argv = [*_restore(family), *options]
+    wait = host.start(argv, payload)
+
+    def end() -> None:
+        done = wait()
+        if done.status:
+            raise RulesetError(
+                f"{' '.join(argv)} refused the IPv{family} ruleset (status {done.status}): "
+                f"{done.err.strip() or 'no message'}{_line_of(payload, done.err)}; the old ruleset is in force"
+            )
+
+    return end
 
 
 def write_files(host: Host, texts: dict[str, str]) -> None:

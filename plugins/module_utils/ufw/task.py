@@ -34,16 +34,12 @@ class RulesetModule(AnsibleModule):
     def fail_json(self, msg: str, **kwargs: Any) -> None:
         """Fail; while the arguments are validated, with every mistake of the rules and of ``docker`` too."""
         if self.validating:
-            published = _check_docker(self.raw_docker) if self.raw_docker is not None else []
+            from .published import check_docker
+
+            published = check_docker(self.raw_docker) if self.raw_docker is not None else []
             mistakes = check_rules(self.raw_rules) if self.raw_rules is not None else []
             msg = "\n".join([*(published or [msg]), *mistakes])
         super().fail_json(msg=msg, **kwargs)
-
-
-def _check_docker(raw: Any) -> list[str]:
-    from .published import check_docker
-
-    return check_docker(raw)
 
 
 def run_ruleset(argument_spec: dict[str, Any]) -> None:
