@@ -11,10 +11,10 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.bulkhead.tiers.plugins.action.networks_report import NO_ENGINE, heard, unasked
 from ansible_collections.bulkhead.tiers.plugins.action.site import ActionModule as SiteAction
-from ansible_collections.bulkhead.tiers.plugins.module_utils.compile.fleet import live_networks
-from ansible_collections.bulkhead.tiers.plugins.module_utils.site.model import SiteError
-from ansible_collections.bulkhead.tiers.plugins.module_utils.site.parse import parse_site
-from ansible_collections.bulkhead.tiers.plugins.module_utils.site.pins import VARIABLE, NotEditable, add_pins
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.networks.pins import VARIABLE, NotEditable, add_pins
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.networks.survey import live_networks
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import SiteError
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
 
 PLACE = os.path.join("group_vars", "all", "allocations.yml")
 

@@ -9,14 +9,14 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.bulkhead.tiers.plugins.action.prove import write_report
 from ansible_collections.bulkhead.tiers.plugins.action.site import ActionModule as SiteAction
-from ansible_collections.bulkhead.tiers.plugins.module_utils.compile.fleet import (
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.networks.survey import (
     report_json,
     report_lines,
     summary,
     survey,
 )
-from ansible_collections.bulkhead.tiers.plugins.module_utils.site.model import SiteError
-from ansible_collections.bulkhead.tiers.plugins.module_utils.site.parse import parse_site
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import SiteError
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
 
 ARGUMENTS = {
     "live": {"type": "str", "default": "__networks_live"},

@@ -12,24 +12,24 @@ from datetime import date
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.bulkhead.tiers.plugins.action.site import ActionModule as SiteAction
-from ansible_collections.bulkhead.tiers.plugins.module_utils.prove.jobs import (
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import (
     GATEWAY,
     INTERNET,
     jobs_from,
     legs_of,
     ports_of,
 )
-from ansible_collections.bulkhead.tiers.plugins.module_utils.prove.judge import Host, Judge
-from ansible_collections.bulkhead.tiers.plugins.module_utils.prove.report import (
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.judge import Host, Judge
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.report import (
     Proof,
     report_json,
     report_lines,
     summary,
 )
-from ansible_collections.bulkhead.tiers.plugins.module_utils.prove.rules import read_firewall
-from ansible_collections.bulkhead.tiers.plugins.module_utils.site.model import SiteError
-from ansible_collections.bulkhead.tiers.plugins.module_utils.site.parse import parse_site
-from ansible_collections.bulkhead.tiers.plugins.module_utils.site.policy import Policy
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.rules import read_firewall
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import SiteError
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.policy import Policy
 
 MODULE = "bulkhead.tiers.flow_probe"
 GATEWAY_GROUP = "gateway"

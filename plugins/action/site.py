@@ -8,10 +8,10 @@ from datetime import date
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.compile.host import host_plan
-from ansible_collections.bulkhead.tiers.plugins.module_utils.compile.plan import plan_json, plan_text
-from ansible_collections.bulkhead.tiers.plugins.module_utils.site.model import Problem, SiteError
-from ansible_collections.bulkhead.tiers.plugins.module_utils.site.parse import OUTPUTS, PREFIX, parse_site
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.host import host_plan
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.plan.plan import plan_json, plan_text
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Problem, SiteError
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import OUTPUTS, PREFIX, parse_site
 
 #: The inventory group of the routers.
 GATEWAY_GROUP = "gateway"

@@ -11,7 +11,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.client impor
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.errors import Failure
 from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.arguments import LINT_ARGUMENTS
-from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.lint import lint_files, result
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.lint import lint_files, result
 
 MODULE = "bulkhead.tiers.stack_lint"
 

@@ -49,10 +49,10 @@ from datetime import date
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.compile.reach import host_reach
-from ansible_collections.bulkhead.tiers.plugins.module_utils.site.model import SiteError
-from ansible_collections.bulkhead.tiers.plugins.module_utils.site.parse import VARIABLES, parse_site
-from ansible_collections.bulkhead.tiers.plugins.module_utils.site.reader import suggestion
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.reach import host_reach
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import SiteError
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import VARIABLES, parse_site
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.reader import suggestion
 
 #: The inventory group of the routers, as in the action `site`.
 GATEWAY_GROUP = "gateway"

@@ -226,8 +226,8 @@ import ipaddress
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.prove.listener import ListenerError, ask, start
-from ansible_collections.bulkhead.tiers.plugins.module_utils.prove.probe import TIMEOUT, probe_all
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.listener import ListenerError, ask, start
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.probe import TIMEOUT, probe_all
 
 PROTO = {"type": "str", "choices": ["tcp", "udp"], "required": True}
 PORT = {"type": "int", "required": True}

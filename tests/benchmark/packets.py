@@ -7,10 +7,10 @@ import random
 import sys
 import time
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.prove.difference import accepted, difference
-from ansible_collections.bulkhead.tiers.plugins.module_utils.prove.findings import dead_rules, examine
-from ansible_collections.bulkhead.tiers.plugins.module_utils.prove.iptables import parse
-from ansible_collections.bulkhead.tiers.plugins.module_utils.prove.packets import EVERY, Question, packet, verdict
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.difference import accepted, difference
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.findings import dead_rules, examine
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import parse
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.packets import EVERY, Question, packet, verdict
 
 SKELETON = """*filter
 :INPUT DROP [0:0]

@@ -51,8 +51,8 @@ sys.path[:0] = [str(TESTS), str(TESTS / "integration")]
 from hosts import RELEASES, Host, fleet, run
 from ufw_differential import random_rule
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.prove import packets
-from ansible_collections.bulkhead.tiers.plugins.module_utils.prove.iptables import parse as parse_save
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets import packets
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import parse as parse_save
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import InputErrors
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.parse import parse_rules
 

@@ -22,8 +22,8 @@ import time
 
 import pytest
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.prove.difference import difference
-from ansible_collections.bulkhead.tiers.plugins.module_utils.prove.iptables import (
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.difference import difference
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import (
     DPORT,
     DST,
     IIF,
@@ -35,7 +35,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.prove.iptables impo
     merged,
     parse,
 )
-from ansible_collections.bulkhead.tiers.plugins.module_utils.prove.packets import (
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.packets import (
     ALLOWED,
     DENIED,
     EVERY,

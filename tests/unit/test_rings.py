@@ -1,4 +1,4 @@
-"""What a host module is made of: its own client, and little else."""
+"""The two rings of plugins/ and their layers: which room may import which, over every file; and what a task sends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,36 @@ import pytest
 
 PLUGINS = pathlib.Path(__file__).parents[2] / "plugins"
 PREFIX = "ansible_collections.bulkhead.tiers.plugins."
-CONTROLLER = {"module_utils.site", "module_utils.compile"}
+
+#: Each room, and the rooms that it may import. `module_utils` is packed and sent to hosts; `plugin_utils` never is.
+LAYERS = {
+    # the host ring
+    "module_utils.mistakes": (),
+    "module_utils.packets": (),
+    "module_utils.probe": (),
+    "module_utils.ufw": ("module_utils.mistakes", "module_utils.packets"),
+    "module_utils.docker": ("module_utils.mistakes",),
+    "module_utils.maas": ("module_utils.mistakes",),
+    "module_utils.stacks": ("module_utils.mistakes", "module_utils.docker"),
+    # the controller ring
+    "plugin_utils.text": (),
+    "plugin_utils.site": ("module_utils.mistakes", "module_utils.docker", "plugin_utils.text"),
+    "plugin_utils.compile": ("module_utils.mistakes", "module_utils.ufw", "plugin_utils.site"),
+    "plugin_utils.declaration": ("module_utils.mistakes", "plugin_utils.site", "plugin_utils.compile"),
+    "plugin_utils.plan": ("plugin_utils.text", "plugin_utils.site", "plugin_utils.compile"),
+    "plugin_utils.networks": ("module_utils.mistakes", "plugin_utils.text", "plugin_utils.site"),
+    "plugin_utils.proof": (
+        "module_utils.mistakes",
+        "module_utils.packets",
+        "module_utils.ufw",
+        "plugin_utils.text",
+        "plugin_utils.site",
+        "plugin_utils.declaration",
+    ),
+    "plugin_utils.lint": ("module_utils.mistakes", "module_utils.docker", "module_utils.stacks", "plugin_utils.text"),
+}
+#: Plugins that run on the controller: they may import every room.
+CONTROLLER = ("action", "inventory", "lookup")
 # Modules that are only the documentation of an action plugin: nothing of them is sent to a host.
 HOST_MODULES = sorted(
     path
@@ -32,15 +61,42 @@ def imports(path):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            package = path.relative_to(PLUGINS).with_suffix("").parts[: -node.level] if node.level else ()
-            base = ".".join([*package, *([node.module] if node.module else [])])
-            names = [base, *(base + "." + alias.name for alias in node.names)]
+            assert not node.level, f"{path}:{node.lineno}: a relative import; the collection writes them whole"
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         else:
             continue
         for name in names:
             file = PLUGINS.joinpath(*name.removeprefix(PREFIX).split(".")).with_suffix(".py")
-            if file.is_file():
+            if name.startswith(PREFIX) and file.is_file():
                 yield file
+
+
+def room(path):
+    """The room that a file is in: "module_utils.ufw", "plugin_utils.text", "action"."""
+    parts = path.relative_to(PLUGINS).with_suffix("").parts
+    return ".".join(parts[:2]) if parts[0] in ("module_utils", "plugin_utils") else parts[0]
+
+
+def upward(importer, imported):
+    """What is wrong with an import from one room into another one; "" where nothing is."""
+    if importer == imported or importer in CONTROLLER:
+        return ""
+    if importer == "modules":
+        return "" if imported.startswith("module_utils.") else "a module must stay in the host ring"
+    allowed = LAYERS.get(importer)
+    if allowed is None:
+        return "no layer of its own in tests/unit/test_rings.py"
+    return "" if imported in allowed else f"may import only {', '.join(allowed) or 'nothing of the collection'}"
+
+
+def violations(files):
+    """["FILE imports FILE: ROOM ..."] of imports that go the wrong way."""
+    return [
+        f"{path.relative_to(PLUGINS)} imports {other.relative_to(PLUGINS)}: {room(path)}: {why}"
+        for path in files
+        for other in imports(path)
+        if (why := upward(room(path), room(other)))
+    ]
 
 
 def closure(path):
@@ -54,19 +110,59 @@ def closure(path):
     return found
 
 
+def test_every_import_of_every_file_goes_down():
+    assert violations(sorted(PLUGINS.rglob("*.py"))) == []
+
+
+def test_the_layers_have_no_circle():
+    def below(name, above=()):
+        assert name not in above, " -> ".join([*above, name])
+        for other in LAYERS[name]:
+            below(other, (*above, name))
+
+    for name in LAYERS:
+        below(name)
+
+
+@pytest.mark.parametrize(
+    ("importer", "imported"),
+    [
+        ("module_utils.ufw", "plugin_utils.site"),
+        ("module_utils.packets", "module_utils.ufw"),
+        ("plugin_utils.site", "plugin_utils.compile"),
+        ("modules", "plugin_utils.site"),
+        ("module_utils.new", "module_utils.ufw"),
+    ],
+)
+def test_an_import_in_the_wrong_direction_is_named(importer, imported):
+    assert upward(importer, imported)
+
+
+def test_a_file_that_imports_the_wrong_way_is_named():
+    seen = violations([PLUGINS / "action" / "site.py"])
+    assert seen == []
+    path = PLUGINS / "module_utils" / "ufw" / "zz_wrong.py"
+    path.write_text(f"from {PREFIX}plugin_utils.site import parse\n", encoding="utf-8")
+    try:
+        (line,) = violations([path])
+    finally:
+        path.unlink()
+    assert line.startswith("module_utils/ufw/zz_wrong.py imports plugin_utils/site/parse.py")
+
+
+def test_what_is_sent_to_hosts_is_used_by_a_module():
+    sent = set().union(*(closure(module) for module in HOST_MODULES))
+    idle = {path for path in (PLUGINS / "module_utils").rglob("*.py") if path.name != "__init__.py"} - sent
+    assert sorted(str(path.relative_to(PLUGINS)) for path in idle) == []
+
+
 def test_there_are_host_modules():
     assert {"ufw_ruleset", "swarm_network", "flow_probe"} <= {path.stem for path in HOST_MODULES}
-
-
-@pytest.mark.parametrize("module", HOST_MODULES, ids=lambda path: path.stem)
-def test_a_host_module_imports_nothing_of_the_controller_ring(module):
-    packages = {".".join(file.relative_to(PLUGINS).parts[:2]) for file in closure(module)}
-    assert not packages & CONTROLLER
 
 
 @pytest.mark.parametrize("module", HOST_MODULES, ids=lambda path: path.stem)
 def test_the_payload_of_a_host_module_is_small(module, capsys):
     size = sum(len(zlib.compress(file.read_bytes())) for file in closure(module)) / 1000
     with capsys.disabled():
-        print("\n%-22s %5.1f kB" % (module.stem, size), end="")
+        print(f"\n{module.stem:22} {size:5.1f} kB", end="")
     assert size <= LARGER.get(module.stem, LARGEST)

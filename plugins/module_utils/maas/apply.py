@@ -9,9 +9,14 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from .plan import Op, Plan, Ref
-from .state import LISTS, UNDEFINED, State, lookup
-from .transport import Client, MaasError, RequestRefused, encode
+from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.plan import Op, Plan, Ref
+from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.state import LISTS, UNDEFINED, State, lookup
+from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.transport import (
+    Client,
+    MaasError,
+    RequestRefused,
+    encode,
+)
 
 WRITE_ONLY = {("fabric", "description"), ("vlan", "description")}
 

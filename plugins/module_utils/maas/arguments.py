@@ -7,7 +7,7 @@ from typing import Any
 
 from ansible.module_utils.basic import env_fallback
 
-from .transport import ApiKey, Client, Endpoint
+from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.transport import ApiKey, Client, Endpoint
 
 STATE = {"type": "str", "choices": ["present", "absent"], "default": "present"}
 VLAN_KEY = {"fabric": {"type": "str"}, "vid": {"type": "int"}}

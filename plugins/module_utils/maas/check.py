@@ -11,8 +11,8 @@ import ipaddress
 import re
 from typing import Optional
 
-from .state import Range, State, Vlan, address
-from .wanted import Wanted
+from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.state import Range, State, Vlan, address
+from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.wanted import Wanted
 
 RESERVED_FABRIC = re.compile(r"fabric-\d+\Z")
 

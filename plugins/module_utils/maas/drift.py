@@ -7,9 +7,9 @@ lose its rack or its last pool without a word.
 
 from __future__ import annotations
 
-from .plan import label, plan
-from .state import State, address
-from .wanted import Wanted
+from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.plan import label, plan
+from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.state import State, address
+from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.wanted import Wanted
 
 
 def drift(state: State, wanted: Wanted) -> list:

@@ -10,8 +10,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Optional
 
-from .state import Fabric, Range, Route, Space, State, Subnet, Vlan
-from .wanted import Wanted
+from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.state import (
+    Fabric,
+    Range,
+    Route,
+    Space,
+    State,
+    Subnet,
+    Vlan,
+)
+from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.wanted import Wanted
 
 
 def merge(wanted: Wanted, before: State) -> tuple:

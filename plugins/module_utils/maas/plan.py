@@ -16,10 +16,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Optional, Union
 
-from .check import check
-from .merge import merge
-from .state import Range, State, Vlan, address
-from .wanted import Wanted
+from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.check import check
+from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.merge import merge
+from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.state import Range, State, Vlan, address
+from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.wanted import Wanted
 
 VLAN_FIELDS = ("name", "mtu", "space")
 SUBNET_FIELDS = (

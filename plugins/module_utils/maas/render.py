@@ -6,7 +6,7 @@ from __future__ import annotations
 import ipaddress
 from typing import Any, Optional
 
-from .state import State, Subnet, Vlan, address
+from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.state import State, Subnet, Vlan, address
 
 
 def fabric_text(state: State, name: str) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from .apply import apply
-from .drift import drift
-from .plan import needs, plan
-from .render import diff, export
-from .state import State, read, read_more
-from .transport import Client, MaasError
-from .wanted import Wanted, parse
+from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.apply import apply
+from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.drift import drift
+from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.plan import needs, plan
+from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.render import diff, export
+from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.state import State, read, read_more
+from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.transport import Client, MaasError
+from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.wanted import Wanted, parse
 
 EVERYTHING = frozenset(("spaces", "racks", "routes"))
 """A report shows these whether a plan would need them or not."""

@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from .state import UNDEFINED, canonical
+from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.state import UNDEFINED, canonical
 
 SCOPES = ("spaces", "fabrics", "vlans", "subnets", "ranges", "static_routes")
 

@@ -18,12 +18,20 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Optional
 
-from . import guard as guard_program
-from .drift import Repair
-from .errors import RulesetError
-from .files import CONF, DEFAULTS, INIT, RULES, Host
-from .guard import PROGRAM, TREE, Guard, GuardError, StagedFile, mark, now
-from .kernel import RESTORE
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import guard as guard_program
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.drift import Repair
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import CONF, DEFAULTS, INIT, RULES, Host
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import (
+    PROGRAM,
+    TREE,
+    Guard,
+    GuardError,
+    StagedFile,
+    mark,
+    now,
+)
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import RESTORE
 
 # The longest that an apply of thousands of rules takes; then nobody waits for it any more.
 CRASH_TIMEOUT = 30

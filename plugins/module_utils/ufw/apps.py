@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 
-from .errors import RulesetError
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 
 # Left by package managers and editors; ufw skips the same ones.
 _SKIPPED = (".dpkg-new", ".dpkg-old", ".dpkg-dist", ".rpmnew", ".rpmsave", "~")

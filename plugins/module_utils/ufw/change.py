@@ -9,17 +9,29 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from . import docker
-from .apply import CRASH_TIMEOUT, Transaction, start_test, write_files
-from .drift import Repair
-from .effect import NO_EFFECT, Effect, candidates, effect_of, find_flows, require_conntrack
-from .errors import RulesetError
-from .files import Host
-from .guard import PROGRAM
-from .kernel import Kernel, start_reading
-from .lockout import find_session, interfaces, prove
-from .plan import Plan, kernel_repairs
-from .state import State
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import docker_block
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.apply import (
+    CRASH_TIMEOUT,
+    Transaction,
+    start_test,
+    write_files,
+)
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.drift import Repair
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.effect import (
+    NO_EFFECT,
+    Effect,
+    candidates,
+    effect_of,
+    find_flows,
+    require_conntrack,
+)
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import PROGRAM
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import Kernel, start_reading
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.lockout import find_session, interfaces, prove
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.plan import Plan, kernel_repairs
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import State
 
 Params = dict[str, Any]
 
@@ -74,7 +86,7 @@ def _apply(host: Host, state: State, plan: Plan, wait: int, cut: Effect, pending
 
     def rest() -> dict[int, Repair]:
         """What ufw's own start leaves to do: IPv6's limit chains are empty the first time."""
-        fresh = docker.with_files(state, plan.files)._replace(kernel=start_reading(host, state.kernel)())
+        fresh = docker_block.with_files(state, plan.files)._replace(kernel=start_reading(host, state.kernel)())
         if not fresh.loaded:
             raise RulesetError("ufw's own start reported success, but its rules are not there; see the journal of ufw")
         return kernel_repairs(fresh, plan.goal, plan.rules)

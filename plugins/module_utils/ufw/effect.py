@@ -11,13 +11,13 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from .drift import Repair
-from .errors import RulesetError
-from .files import Host
-from .kernel import BUILTIN, Kernel, parse_save
-from .lockout import save_text
-from .render import hook_chains
-from .rule import PREFIX
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.drift import Repair
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import BUILTIN, Kernel, parse_save
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.lockout import save_text
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.render import hook_chains
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import PREFIX
 
 #: How many sets of packets are listed of each kind, of each hook and family together.
 LISTED = 200
@@ -144,9 +144,9 @@ def _reached(kernel: Kernel, hook: str) -> tuple:
 
 
 def _difference(before: Kernel, after: Kernel, family: int, hook: str, unlisted: list[str]) -> list[tuple[str, Any]]:
-    from ansible_collections.bulkhead.tiers.plugins.module_utils.prove.difference import difference
-    from ansible_collections.bulkhead.tiers.plugins.module_utils.prove.iptables import parse
-    from ansible_collections.bulkhead.tiers.plugins.module_utils.prove.packets import EVERY, Question, TooComplex
+    from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.difference import difference
+    from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import parse
+    from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.packets import EVERY, Question, TooComplex
 
     texts = [save_text(before), save_text(after)]
     rulesets = [parse(text, family) for text in texts]
@@ -166,7 +166,7 @@ def _difference(before: Kernel, after: Kernel, family: int, hook: str, unlisted:
 
 
 def _describe(change: Any, family: int, hook: str) -> dict[str, Any]:
-    from ansible_collections.bulkhead.tiers.plugins.module_utils.prove import iptables, packets
+    from ansible_collections.bulkhead.tiers.plugins.module_utils.packets import iptables, packets
 
     sides = change.packets.sides
 
@@ -256,7 +256,7 @@ def require_conntrack(host: Host) -> None:
 
 def own_addresses(host: Host, family: int) -> frozenset:
     """The host's addresses as numbers."""
-    from ansible_collections.bulkhead.tiers.plugins.module_utils.prove.iptables import address_number
+    from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import address_number
 
     found = re.findall(r" inet6? ([^\s/]+)", host.run(["ip", "-o", f"-{family}", "address"]).out)
     return frozenset(address_number(text, family) for text in found)
@@ -264,7 +264,7 @@ def own_addresses(host: Host, family: int) -> frozenset:
 
 def _cut(line: str, family: int, own: frozenset, stopped: list[tuple[str, Any]]) -> list[str]:
     """The command that cuts the flow of a line of `conntrack -L`, or nothing."""
-    from ansible_collections.bulkhead.tiers.plugins.module_utils.prove import iptables
+    from ansible_collections.bulkhead.tiers.plugins.module_utils.packets import iptables
 
     words = line.split()
     pairs = [word.partition("=")[::2] for word in words if "=" in word]

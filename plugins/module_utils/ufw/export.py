@@ -6,15 +6,27 @@ from __future__ import annotations
 import re
 from typing import Any, Optional
 
-from . import docker
-from .errors import RulesetError
-from .files import Host
-from .kernel import BUILTIN, SAVE, canonical
-from .pending import waiting
-from .plan import file_drift, kernel_drift, kernel_repairs, twins
-from .render import hook_chains
-from .rule import PREFIX, Rule, describe, has_both_families, iptables_lines, is_anywhere
-from .state import State, merge_families, read_state
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import docker_block
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import BUILTIN, SAVE, canonical
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.pending import waiting
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.plan import (
+    file_drift,
+    kernel_drift,
+    kernel_repairs,
+    twins,
+)
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.render import hook_chains
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import (
+    PREFIX,
+    Rule,
+    describe,
+    has_both_families,
+    iptables_lines,
+    is_anywhere,
+)
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import State, merge_families, read_state
 
 _LOG_NAMES = {"": "off", "log": "new", "log-all": "all"}
 _COUNTED = re.compile(r"\[(\d+):(\d+)\] -A (\S+) (.+)")
@@ -44,7 +56,7 @@ def inform(host: Host) -> dict[str, Any]:
         "counters": [_count(rules, counted) for _item, rules in items],
         "drift": drift,
         "pending": pending,
-        "docker": docker.export_docker(state),
+        "docker": docker_block.export_docker(state),
         "foreign": foreign_rules(state) if state.active else [],
     }
 

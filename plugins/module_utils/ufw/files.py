@@ -12,8 +12,16 @@ import re
 import subprocess
 from collections.abc import Callable, Iterator
 
-from .errors import RulesetError
-from .guard import LOCK, LOCK_TIMEOUT, Result, StagedFile, locked, read_text, start_command
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import (
+    LOCK,
+    LOCK_TIMEOUT,
+    Result,
+    StagedFile,
+    locked,
+    read_text,
+    start_command,
+)
 
 RULES = {4: "/etc/ufw/user.rules", 6: "/etc/ufw/user6.rules"}
 FRAMEWORK = {

@@ -13,8 +13,8 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, Optional
 
-from .errors import RulesetError
-from .files import Host, Result
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host, Result
 
 BUILTIN = ("INPUT", "FORWARD", "OUTPUT")
 SAVE = {4: "iptables-save", 6: "ip6tables-save"}

@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 from typing import NamedTuple, Optional
 
-from .files import Host
-from .kernel import Kernel, canonical
-from .rule import Rule, describe, iptables_lines
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import Kernel, canonical
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import Rule, describe, iptables_lines
 
 _DEPTH = 64
 
@@ -109,7 +109,7 @@ def save_text(kernel: Kernel) -> str:
 def prove(session: Session, candidate: Kernel, rules: list[Rule], names: list[str]) -> Finding:
     """Ask the candidate for a new connection from the same end, for its later packets, and for its answers.
     Refused only where the answer is no on every interface that it may come by."""
-    from ansible_collections.bulkhead.tiers.plugins.module_utils.prove.iptables import parse
+    from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import parse
 
     ruleset = parse(save_text(candidate), session.family)
     refused: list[str] = []
@@ -124,7 +124,7 @@ def prove(session: Session, candidate: Kernel, rules: list[Rule], names: list[st
 
 
 def _prove_on(session: Session, ruleset, rules: list[Rule]) -> Finding:
-    from ansible_collections.bulkhead.tiers.plugins.module_utils.prove.packets import (
+    from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.packets import (
         DENIED,
         UNKNOWN,
         Question,

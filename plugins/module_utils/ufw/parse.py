@@ -11,9 +11,9 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from .apps import find_profile, profile_ports
-from .errors import InputErrors, RulesetError
-from .rule import (
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.apps import find_profile, profile_ports
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import InputErrors, RulesetError
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import (
     ACTIONS,
     ANYWHERE,
     PORT_PROTOCOLS,

@@ -5,9 +5,17 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from .errors import RulesetError
-from .files import Host
-from .guard import BACK, CHANGE, KEPT, PROGRAM, Guard, GuardError, now
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import (
+    BACK,
+    CHANGE,
+    KEPT,
+    PROGRAM,
+    Guard,
+    GuardError,
+    now,
+)
 
 # How long after its deadline a change that still waits has lost its timer.
 _LATE = 10

@@ -6,14 +6,25 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, NamedTuple
 
-from . import docker
-from .drift import Repair, repair
-from .errors import RulesetError
-from .files import CONF, DEFAULTS, RULES, edit_settings
-from .parse import WantedRules
-from .render import KernelPlan, Settings, kernel_plan, kernel_plan_without_ipv6, rules_file
-from .rule import Rule, describe, has_both_families, twin
-from .state import POLICIES, POLICY_WORDS, State, merge_families
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import docker_block
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.drift import Repair, repair
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import CONF, DEFAULTS, RULES, edit_settings
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.parse import WantedRules
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.render import (
+    KernelPlan,
+    Settings,
+    kernel_plan,
+    kernel_plan_without_ipv6,
+    rules_file,
+)
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import Rule, describe, has_both_families, twin
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import (
+    POLICIES,
+    POLICY_WORDS,
+    State,
+    merge_families,
+)
 
 _POLICY_VALUES = {ours: f'"{theirs.upper()}"' for theirs, ours in POLICY_WORDS.items()}
 
@@ -27,7 +38,7 @@ class Wish(NamedTuple):
     ipv6: bool | None
     rules: WantedRules | None
     purge: bool
-    docker: docker.DockerWish | None = None
+    docker: docker_block.DockerWish | None = None
 
 
 class Plan(NamedTuple):
@@ -68,16 +79,16 @@ def make_plan(state: State, wish: Wish) -> Plan:
         )
     rules = wanted_rules(state, wish, settings.ipv6 and state.has_ipv6)
     files = _file_changes(state, wish, settings, rules)
-    target = docker.with_files(state, files)
+    target = docker_block.with_files(state, files)
     switch = _switch(state, wish)
     repairs, drift = _repairs(state, target, settings, rules) if wish.enabled else (_releases(state), [])
     if switch:
         drift = []  # nothing of it is meant to be in the kernel yet
-    drift = state.malformed + file_drift(state) + docker.file_drift(state, wish.docker) + drift
-    before = _lines(state.rules, state.filters_ipv6) + docker.describe_blocks(state.texts, state.filters_ipv6)
-    before += docker.strangers(state, wish.docker)
+    drift = state.malformed + file_drift(state) + docker_block.file_drift(state, wish.docker) + drift
+    before = _lines(state.rules, state.filters_ipv6) + docker_block.describe_blocks(state.texts, state.filters_ipv6)
+    before += docker_block.strangers(state, wish.docker)
     use_ipv6 = settings.ipv6 and state.has_ipv6
-    after = _lines(rules, use_ipv6) + docker.describe_blocks(target.texts, use_ipv6)
+    after = _lines(rules, use_ipv6) + docker_block.describe_blocks(target.texts, use_ipv6)
     return Plan(
         files=files,
         repairs=repairs,
@@ -85,7 +96,7 @@ def make_plan(state: State, wish: Wish) -> Plan:
         settings=_setting_changes(state, wish, settings),
         added=_surplus(after, before),
         removed=_surplus(before, after),
-        reordered=_is_reordered(state.rules, rules) or docker.is_reordered(state.texts, target.texts),
+        reordered=_is_reordered(state.rules, rules) or docker_block.is_reordered(state.texts, target.texts),
         drift=drift,
         before=_text(state.enabled, state.settings, before, drift),
         after=_text(wish.enabled, settings, after, []),
@@ -174,7 +185,7 @@ def _file_changes(state: State, wish: Wish, settings: Settings, rules: dict[int,
         # While ufw is off only its rules count: a fresh package's file lacks what ufw adds when it is switched on.
         if wish.enabled or rules[family] != state.rules[family]:
             texts[RULES[family]] = rules_file(rules[family], settings, family)
-    texts.update(docker.file_changes(state, wish.docker, settings.ipv6 and state.has_ipv6))
+    texts.update(docker_block.file_changes(state, wish.docker, settings.ipv6 and state.has_ipv6))
     return {path: text for path, text in texts.items() if text != state.texts[path]}
 
 
@@ -198,9 +209,9 @@ def kernel_repairs(state: State, settings: Settings, rules: dict[int, list[Rule]
         else:
             plan = kernel_plan(rules[family], settings, family, state.framework[family])
         filters = family == 4 or settings.ipv6
-        docker.add_chains(plan, state.framework[family] if filters else [], kernel, family)
+        docker_block.add_chains(plan, state.framework[family] if filters else [], kernel, family)
         fix = repair(plan, kernel, check_framework=not state.hooks_executable)
-        fix = docker.with_last_word(fix, state.texts[docker.AFTER[family]] if filters else "", kernel)
+        fix = docker_block.with_last_word(fix, state.texts[docker_block.AFTER[family]] if filters else "", kernel)
         if fix.payload:
             repairs[family] = fix
     return repairs
@@ -211,8 +222,8 @@ def _releases(state: State) -> dict[int, Repair]:
     releases = {}
     for family, kernel in state.kernel.items():
         plan = KernelPlan({}, {}, {}, {}, {}, [], [])
-        docker.add_chains(plan, [], kernel, family)
-        fix = docker.with_last_word(repair(plan, kernel), "", kernel)
+        docker_block.add_chains(plan, [], kernel, family)
+        fix = docker_block.with_last_word(repair(plan, kernel), "", kernel)
         if fix.payload:
             releases[family] = fix
     return releases

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from .kernel import BUILTIN
-from .rule import PREFIX, Rule, format_tuple, iptables_lines
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import BUILTIN
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import PREFIX, Rule, format_tuple, iptables_lines
 
 WAYS = ("input", "output", "forward")
 # The chains that hang in each built-in chain, in ufw's order.

@@ -6,14 +6,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .apps import read_profiles
-from .docker import DockerWish
-from .errors import InputErrors
-from .files import PROFILES, Host
-from .parse import WantedRules, parse_rules
-from .pending import clear_the_way
-from .plan import Plan, Wish, make_plan, wanted_settings
-from .state import State, read_state
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.apps import read_profiles
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.docker_block import DockerWish
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import InputErrors
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import PROFILES, Host
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.parse import WantedRules, parse_rules
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.pending import clear_the_way
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.plan import Plan, Wish, make_plan, wanted_settings
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import State, read_state
 
 Params = dict[str, Any]
 # Less than a new SSH connection may take is no chance at all; more than an hour is no rollback.
@@ -33,7 +33,7 @@ def converge(host: Host, params: Params, check_mode: bool) -> dict[str, Any]:
         warnings = clear_the_way(host, check_mode)
         state, plan, wanted = _plan(host, params, warnings)
         if plan.changed:
-            from .change import change, switch_off
+            from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.change import change, switch_off
 
             done, more = change(host, state, plan, params, seconds, check_mode)
             warnings += more
@@ -75,7 +75,7 @@ def _plan(host: Host, params: Params, warnings: list[str]) -> tuple[State, Plan,
     use_ipv6 = wanted_settings(state.settings, wish).ipv6 and state.has_ipv6
     rules, published = _parse(host, params, use_ipv6)
     if published:
-        from .published import check_host
+        from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.docker_input import check_host
 
         warnings += check_host(host, state, published, use_ipv6)
     wish = wish._replace(rules=rules, docker=published)
@@ -93,7 +93,7 @@ def _parse(host: Host, params: Params, use_ipv6: bool) -> tuple[WantedRules | No
         errors += error.errors
     try:
         if params.get("docker") is not None:
-            from .published import parse_docker
+            from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.docker_input import parse_docker
 
             published = parse_docker(params["docker"], use_ipv6, host.interfaces())
     except InputErrors as error:

@@ -5,11 +5,19 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .errors import RulesetError
-from .files import CONF, DEFAULTS, FRAMEWORK, RULES, Host, filter_section, read_settings
-from .kernel import Kernel, start_reading
-from .render import Settings
-from .rule import MalformedTuple, Rule, is_tuple, parse_tuple
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import (
+    CONF,
+    DEFAULTS,
+    FRAMEWORK,
+    RULES,
+    Host,
+    filter_section,
+    read_settings,
+)
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import Kernel, start_reading
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.render import Settings
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import MalformedTuple, Rule, is_tuple, parse_tuple
 
 # Setting of /etc/default/ufw -> our name of it.
 POLICIES = {"incoming": "DEFAULT_INPUT_POLICY", "outgoing": "DEFAULT_OUTPUT_POLICY", "routed": "DEFAULT_FORWARD_POLICY"}

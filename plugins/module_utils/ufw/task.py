@@ -7,10 +7,10 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from .errors import InputErrors, RulesetError
-from .files import Host
-from .parse import check_rules
-from .ruleset import converge
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import InputErrors, RulesetError
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.parse import check_rules
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.ruleset import converge
 
 
 class RulesetModule(AnsibleModule):
@@ -34,7 +34,7 @@ class RulesetModule(AnsibleModule):
     def fail_json(self, msg: str, **kwargs: Any) -> None:
         """Fail; while the arguments are validated, with every mistake of the rules and of ``docker`` too."""
         if self.validating:
-            from .published import check_docker
+            from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.docker_input import check_docker
 
             published = check_docker(self.raw_docker) if self.raw_docker is not None else []
             mistakes = check_rules(self.raw_rules) if self.raw_rules is not None else []

@@ -7,8 +7,8 @@ import ipaddress
 import json
 import sys
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.prove.listener import ask, start
-from ansible_collections.bulkhead.tiers.plugins.module_utils.prove.probe import probe_all
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.listener import ask, start
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.probe import probe_all
 
 
 def main():

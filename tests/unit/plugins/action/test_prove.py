@@ -13,7 +13,7 @@ from ansible_collections.bulkhead.tiers.plugins.action.prove import (
     make_proof,
     write_report,
 )
-from ansible_collections.bulkhead.tiers.plugins.module_utils.site.parse import parse_site
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
 
 SITE = parse_site(
     {

@@ -148,7 +148,7 @@ def test_the_documentation_names_exactly_the_options_of_the_spec():
 def test_the_modules_import_nothing_of_the_controllers():
     code = (
         "import sys; from ansible_collections.bulkhead.tiers.plugins.modules import %s;"
-        "print([name for name in sys.modules if '.module_utils.site' in name or '.module_utils.compile' in name])"
+        "print([name for name in sys.modules if '.plugin_utils.site' in name or '.plugin_utils.compile' in name])"
     )
     for name in ("maas_vlan", "maas_vlan_info"):
         assert subprocess.check_output([sys.executable, "-c", code % name], text=True).strip() == "[]"

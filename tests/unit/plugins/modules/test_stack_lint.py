@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.client import CONNECTION_ARGUMENTS
-from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks import source
 from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.arguments import LINT_ARGUMENTS
-from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.lint import lint_files, result
 from ansible_collections.bulkhead.tiers.plugins.modules import stack_lint
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint import source
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.lint import lint_files, result
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.docker.running import run
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.stacks.linting import DEFAULTS
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.stacks.test_stack_running import BAD, Recorded

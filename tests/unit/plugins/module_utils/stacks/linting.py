@@ -7,9 +7,9 @@ from datetime import date
 
 import yaml
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.compile.stacks import lint_arguments
-from ansible_collections.bulkhead.tiers.plugins.module_utils.site.parse import parse_site
-from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.lint import lint_files
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.stacks import lint_arguments
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.lint import lint_files
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
 
 CHECKOUT = pathlib.Path(__file__).parents[5]
 REFERENCES = ("maple", "omakase", "glasck")

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import docker, published
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import docker_block, docker_input
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import InputErrors, RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.export import inform
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.ruleset import converge
@@ -45,7 +45,7 @@ def run(host, docker_wish, check=False, **more):
 
 def mistakes(raw, **more):
     with pytest.raises(InputErrors) as found:
-        published.parse_docker(raw, more.pop("use_ipv6", True), **more)
+        docker_input.parse_docker(raw, more.pop("use_ipv6", True), **more)
     return found.value.errors
 
 
@@ -312,14 +312,14 @@ def test_a_block_that_is_read_back_is_the_one_that_was_written(items, bridges, l
     raw = {"published": items, "interfaces": ["br-lan"] if lan else []}
     raw.update({"bridges": bridges} if bridges else {})
     try:
-        wish = published.parse_docker(raw, True)
+        wish = docker_input.parse_docker(raw, True)
     except InputErrors:
         return
     for family, block in wish.blocks.items():
-        text = docker.edit("*filter\nCOMMIT\n", block)
-        assert docker.read_block(text, family) == block
-        assert docker.edit(text, block) == text
-        assert docker.edit(text, None) == "*filter\nCOMMIT\n"
+        text = docker_block.edit("*filter\nCOMMIT\n", block)
+        assert docker_block.read_block(text, family) == block
+        assert docker_block.edit(text, block) == text
+        assert docker_block.edit(text, None) == "*filter\nCOMMIT\n"
 
 
 def test_what_is_exported_changes_nothing_when_it_is_applied(host):
@@ -546,7 +546,7 @@ def test_an_interface_that_a_pattern_takes_for_dockers_must_be_named():
     (error,) = mistakes({}, present=present)
     assert error.startswith("docker.bridges: br-+ also takes br-lan")
     for key in ({"interfaces": ["br-lan"]}, {"bridges": ["docker0", "br-lan", "br-+"]}, {"state": "absent"}):
-        assert published.parse_docker(key, True, present)
+        assert docker_input.parse_docker(key, True, present)
 
 
 def test_odd_values_are_mistakes_and_no_crashes():
@@ -555,4 +555,4 @@ def test_odd_values_are_mistakes_and_no_crashes():
     assert mistakes({"state": "gone"})[0].startswith("docker.state:")
     assert mistakes({"published": {}, "bridges": "docker0"})[0].startswith("docker.bridges:")
     assert mistakes({"state": "absent", "published": [WEB]})[0].startswith("docker.published:")
-    assert published.check_docker({"published": [{"port": "a"}]})[0].startswith("docker.published[0].port:")
+    assert docker_input.check_docker({"published": [{"port": "a"}]})[0].startswith("docker.published[0].port:")

@@ -5,8 +5,8 @@ import copy
 
 import pytest
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.prove import packets
-from ansible_collections.bulkhead.tiers.plugins.module_utils.prove.iptables import parse as parse_table
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets import packets
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import parse as parse_table
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.drift import repair
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import filter_section
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import parse_save

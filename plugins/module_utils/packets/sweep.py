@@ -1,0 +1,289 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Every packet at once: what a ruleset does with each of them.
+
+A program (packets.unfold) is swept field by field. At each field the ends of the rules' intervals cut the axis into
+segments; a segment is known by the rules that are active in it, and segments with the same active rules share one
+result. That makes a decision diagram: nodes ask for one field's interval, leaves are outcomes. Fields that make no
+difference are left out and equal neighbours are merged, so for one order of the fields the diagram of a set of packets
+is unique: equal diagrams are equal rulesets.
+
+The work grows with the number of segments that come out, which `maximum` bounds: beyond it TooComplex is raised, never
+a partial result.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_left, insort
+
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import (
+    DPORT,
+    DST,
+    FIELDS,
+    IIF,
+    ODST,
+    OIF,
+    OPORT,
+    PROTO,
+    SPORT,
+    SRC,
+)
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.packets import (
+    SKIP,
+    TooComplex,
+)
+
+MAXIMUM_SEGMENTS = 2000000
+# Services first: rules of few sources each, for many ports. Sources first: sources for any port, as in a block list.
+SERVICES_FIRST = (IIF, OIF, PROTO, DPORT, OPORT, SPORT, SRC, ODST, DST)
+SOURCES_FIRST = (IIF, OIF, PROTO, SRC, DPORT, OPORT, SPORT, ODST, DST)
+
+
+class Diagram:
+    """Nodes by number: (depth in `order`, the segments' upper ends, their nodes); a leaf is (LEAF, value, ())."""
+
+    LEAF = 99
+
+    def __init__(self, order, universe, maximum=MAXIMUM_SEGMENTS):
+        self.order, self.universe, self.maximum = order, universe, maximum
+        self.nodes, self.numbers, self.segments, self.root = [], {}, 0, None
+
+    def leaf(self, value):
+        return self._number((self.LEAF, value, ()))
+
+    def make(self, depth, highs, kids):
+        """The node of these segments, neighbours merged; the only kid itself where there is but one."""
+        if len(kids) > 1:
+            ends, merged_kids, last = [], [], None
+            for high, kid in zip(highs, kids):
+                if kid == last:
+                    ends[-1] = high
+                else:
+                    ends.append(high)
+                    merged_kids.append(kid)
+                    last = kid
+            highs, kids = ends, merged_kids
+        if len(kids) == 1:
+            return kids[0]
+        return self._number((depth, tuple(highs), tuple(kids)))
+
+    def _number(self, node):
+        number = self.numbers.get(node)
+        if number is None:
+            number = self.numbers[node] = len(self.nodes)
+            self.nodes.append(node)
+        return number
+
+    def spend(self, segments):
+        self.segments += segments
+        if self.segments > self.maximum:
+            raise TooComplex(
+                "the ruleset: its sets of packets have more than %d segments; ask for a part of them (Question.within)"
+                % self.maximum
+            )
+
+    def lookup(self, one):
+        """The leaf's value for a packet."""
+        depth, highs, kids = self.nodes[self.root]
+        while depth != self.LEAF:
+            depth, highs, kids = self.nodes[kids[bisect_left(highs, one[self.order[depth]])]]
+        return highs
+
+    def leaves(self):
+        """[(number, value)]"""
+        return [(number, node[1]) for number, node in enumerate(self.nodes) if node[0] == self.LEAF]
+
+    def holds(self, number, sides, wanted):
+        """Whether every packet of the product has a leaf of `wanted`."""
+        depth, highs, kids = self.nodes[number]
+        if depth == self.LEAF:
+            return number in wanted
+        intervals = sides[self.order[depth]]
+        if intervals is None:
+            return all(self.holds(kid, sides, wanted) for kid in set(kids))
+        for low, high in intervals:
+            for k in range(bisect_left(highs, low), len(highs)):
+                if not self.holds(kids[k], sides, wanted):
+                    return False
+                if highs[k] >= high:
+                    break
+        return True
+
+    def products(self, wanted):
+        """The packets of each leaf of `wanted` as disjoint products: (leaf, sides)."""
+        sides = [None] * len(FIELDS)
+
+        def walk(number):
+            depth, highs, kids = self.nodes[number]
+            if depth == self.LEAF:
+                if number in wanted:
+                    yield number, tuple(sides)
+                return
+            field = self.order[depth]
+            low, groups = self.universe[field][0], {}
+            for high, kid in zip(highs, kids):
+                groups.setdefault(kid, []).append((low, high))
+                low = high + 1
+            for kid, intervals in groups.items():
+                sides[field] = tuple(intervals)
+                yield from walk(kid)
+            sides[field] = None
+
+        return walk(self.root)
+
+    def digest(self):
+        """A hash of the sets themselves: the same on every machine for the same sets and order."""
+        digests = {}
+
+        def walk(number):
+            if number not in digests:
+                depth, highs, kids = self.nodes[number]
+                text = repr((depth, highs, [walk(kid) for kid in kids]))
+                digests[number] = hashlib.sha256(text.encode()).hexdigest()
+            return digests[number]
+
+        return walk(self.root)
+
+
+class Cells(Diagram):
+    """A program's diagram; a leaf is an outcome of Program.outcome: what happens and which instances decide it."""
+
+    # Rules kept in a segment after one that takes all of it: none, since they cannot matter.
+    spare = 0
+
+    def __init__(self, program, order, maximum=MAXIMUM_SEGMENTS):
+        super().__init__(order, program.universe, maximum)
+        self.program = program
+        self.masks = [
+            sum(1 << depth for depth, field in enumerate(order) if program.sets[field][i] is not None)
+            for i in range(len(program))
+        ]
+        self.final = [
+            condition is None and action != SKIP for condition, action in zip(program.condition, program.action)
+        ]
+        self.memo = {}
+        self.outcomes = [None] * len(program)  # the leaf of an instance that decides alone
+        self.nothing = self.leaf(program.outcome(()))
+        self.root = self.node(0, tuple(range(len(program))))
+
+    def dropped(self, closer, here, k):
+        """here[k:] cannot matter in a segment, since `closer` takes all of it."""
+
+    def node(self, depth, active):
+        """The node for the packets that meet exactly `active` in the fields before `depth`."""
+        mask = 0
+        for i in active:
+            mask |= self.masks[i]
+        mask = mask >> depth << depth
+        if not mask:
+            return self.decided(active)
+        depth = (mask & -mask).bit_length() - 1
+        number = self.memo.get((depth, active))
+        if number is None:
+            number = self.memo[depth, active] = self.sweep(depth, active, not mask >> depth + 1)
+        return number
+
+    def decided(self, active):
+        """The leaf for packets that meet exactly the instances `active`, a sorted sequence."""
+        if not active:
+            return self.nothing
+        first = active[0]
+        number = self.outcomes[first]
+        if number is None:
+            number = self.leaf(self.program.outcome(active))
+            if self.final[first]:
+                self.outcomes[first] = number
+        return number
+
+    def sweep(self, depth, active, last):
+        """Cut one field's axis at the ends of the active intervals. last: no later field makes a difference."""
+        field = self.order[depth]
+        sets = self.program.sets[field]
+        low, top = self.universe[field]
+        here, events = [], []
+        for i in active:
+            intervals = sets[i]
+            if intervals is None:
+                here.append(i)
+            else:
+                for first, after in intervals:
+                    events.append((first, i))
+                    events.append((after + 1, i))
+        events.sort()
+        closers = None if last else _Closers(self, depth, here)
+        highs, kids, at, count = [], [], 0, len(events)
+        while low <= top:
+            # Intervals of one instance are disjoint and not adjacent: every event turns its instance on or off.
+            while at < count and events[at][0] <= low:
+                i = events[at][1]
+                at += 1
+                k = bisect_left(here, i)
+                if k < len(here) and here[k] == i:
+                    del here[k]
+                    if closers:
+                        closers.remove(i)
+                else:
+                    here.insert(k, i)
+                    if closers:
+                        closers.add(i)
+            high = events[at][0] - 1 if at < count and events[at][0] <= top else top
+            highs.append(high)
+            kids.append(self.decided(here) if last else self.node(depth + 1, closers.cut(here)))
+            low = high + 1
+        self.spend(len(highs))
+        return self.make(depth, highs, kids)
+
+
+class _Closers:
+    """Which active instances take all that is left of a segment, so that those after them do not matter."""
+
+    def __init__(self, cells, depth, here):
+        self.cells, self.later = cells, -1 << depth + 1
+        self.active, self.skips = [], []
+        for i in here:
+            self.add(i)
+
+    def kind(self, i):
+        if self.cells.program.action[i] == SKIP:
+            return self.skips
+        if self.cells.final[i] and not self.cells.masks[i] & self.later:
+            return self.active
+        return None
+
+    def add(self, i):
+        which = self.kind(i)
+        if which is not None:
+            insort(which, i)
+
+    def remove(self, i):
+        which = self.kind(i)
+        if which is not None:
+            del which[bisect_left(which, i)]
+
+    def cut(self, here):
+        """The instances up to the one that closes the segment; a skip may lead past it, and then it closes nothing."""
+        cells, program = self.cells, self.cells.program
+        spared = None
+        for i in self.active:
+            if any(skip < i < program.target[skip] for skip in self.skips):
+                continue
+            if cells.spare and (spared is None or program.path[i][-1] is program.path[spared][-1]):
+                spared = i
+                continue
+            k = bisect_left(here, i) + 1
+            cells.dropped(i, here, k)
+            return tuple(here[:k])
+        return tuple(here)
+
+
+def best_order(programs):
+    """The order of the fields that makes fewer segments; see SERVICES_FIRST."""
+    services, sources = set(), set()
+    only_source = only_service = 0
+    for program in programs:
+        for source, service in zip(program.sets[SRC], program.sets[DPORT]):
+            services.add(service)
+            sources.add(source)
+            only_source += service is None and source is not None
+            only_service += source is None and service is not None
+    return SOURCES_FIRST if len(services) * only_source > len(sources) * only_service else SERVICES_FIRST

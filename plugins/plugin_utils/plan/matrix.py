@@ -1,0 +1,64 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The matrix of flows: which service is open from where to where, place by place."""
+
+from __future__ import annotations
+
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import ADDRESS, GATEWAY, INTERNET, NETWORK
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.ports import ANY
+
+
+def places(site):
+    """The rows and columns of the matrix: the tiers, the networks that a flow names addresses of, gateway, internet."""
+    named = {
+        place
+        for flow in site.flows + site.never
+        for pair in flow.pairs
+        for end in pair
+        for place in places_of(site, end)
+    }
+    return list(site.tiers) + [name for name in site.networks if name in named] + [GATEWAY, INTERNET]
+
+
+def places_of(site, endpoint):
+    """The places that an endpoint touches: its own name, or where its addresses lie."""
+    if endpoint.kind not in (ADDRESS, NETWORK):
+        return [endpoint.name]
+    found = {}
+    for net in endpoint.nets:
+        if net in site.legs:
+            found[GATEWAY] = True
+            continue
+        homes = [tier.name for tier in site.tiers.values() if any(subnet.meets(net) for subnet in tier.subnets)]
+        homes += [network.name for network in site.networks.values() if network.subnet and network.subnet.meets(net)]
+        found.update(dict.fromkeys(homes if site.is_own(net) else homes + [INTERNET]))
+    return list(found)
+
+
+def matrix(site):
+    """{(from place, to place): [(service, narrowing, flow)]}.
+
+    narrowing is the text of an end that is only a part of its place, such as "to maas"; empty where it is the whole.
+    """
+    cells = {}
+    for flow in site.flows:
+        for source, destination in flow.pairs:
+            narrowing = " ".join(
+                "%s %s" % (word, end.name)
+                for word, end in (("from", source), ("to", destination))
+                if end.kind in (ADDRESS, NETWORK)
+            )
+            for start in places_of(site, source):
+                for end in places_of(site, destination):
+                    cell = cells.setdefault((start, end), [])
+                    cell += [(service, narrowing, flow) for service in flow.services]
+    return cells
+
+
+def forbidden(site):
+    """The (from place, to place) that an invariant closes altogether."""
+    return {
+        (pair.source.name, pair.destination.name)
+        for never in site.never
+        if ANY in never.services
+        for pair in never.pairs
+    }

@@ -1,0 +1,234 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Flows and invariants: names of endpoints and services, resolved down to networks and ports."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import (
+    ADDRESS,
+    GATEWAY,
+    INTERNET,
+    NETWORK,
+    TIER,
+    Endpoint,
+    Flow,
+    Pair,
+)
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.ports import ALL
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.reader import suggestion
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import NotANet, parse_address, parse_net
+
+ANY = "any"
+TIERS = "tiers"
+SELF = "self"
+
+#: Names that no tier and no address can have, and what they stand for.
+RESERVED = {
+    TIERS: "every tier",
+    SELF: "the tier of the other end",
+    GATEWAY: "the gateways' own addresses",
+    INTERNET: "everything outside of the site",
+    ANY: "every protocol and port",
+}
+
+_EXAMPLE = "{from: management, to: tiers, allow: ssh, why: administration}"
+
+
+class Names:
+    """What a flow can name."""
+
+    def __init__(self, site):
+        self.site = site
+        self.tiers = {name: Endpoint(TIER, name, tier.subnets) for name, tier in site.tiers.items()}
+        self.gateway = Endpoint(GATEWAY, GATEWAY, tuple(site.legs))
+        self.known = [TIERS, SELF, GATEWAY, INTERNET] + list(site.tiers) + list(site.addresses)
+
+    def home(self, endpoint):
+        """The tier that an endpoint lies in wholly, or None."""
+        if endpoint.kind == TIER:
+            return endpoint
+        for tier in self.tiers.values():
+            if (
+                endpoint.nets
+                and endpoint.kind != GATEWAY
+                and all(any(subnet.holds(net) for subnet in tier.nets) for net in endpoint.nets)
+            ):
+                return tier
+        return None
+
+
+def read_flows(reader, raw, names, today):
+    """The declared flows, and after them those that `internet: true` of a tier stands for."""
+    declared = [flow for flow in _read_list(reader, "bulkhead_flows", raw, names, "allow", today) if flow]
+    return tuple(
+        declared
+        + [
+            _to_internet("bulkhead_tiers.%s.internet" % tier.name, names.tiers[tier.name], "internet access")
+            for tier in names.site.tiers.values()
+            if tier.internet is True
+        ]
+    )
+
+
+def read_never(reader, raw, names):
+    """The declared invariants, and after them those that `internet: false` of a tier stands for."""
+    declared = [flow for flow in _read_list(reader, "bulkhead_never", raw, names, "deny", None) if flow]
+    return tuple(
+        declared
+        + [
+            _to_internet("bulkhead_tiers.%s.internet" % tier.name, names.tiers[tier.name], "no internet access")
+            for tier in names.site.tiers.values()
+            if tier.internet is False
+        ]
+    )
+
+
+def _to_internet(path, tier, why):
+    return Flow(
+        path, (tier.name,), (INTERNET,), (ANY,), (Pair(tier, Endpoint(INTERNET, INTERNET)),), {ANY: (ALL,)}, why
+    )
+
+
+def _read_list(reader, variable, raw, names, verb, today):
+    if raw is None:
+        return
+    if not isinstance(raw, list):
+        reader.refuse(variable, raw, "a list", "write it like - %s" % _EXAMPLE.replace("allow", verb))
+        return
+    for index, value in enumerate(raw):
+        yield _read_flow(reader, "%s[%d]" % (variable, index), value, names, verb, today)
+
+
+def _read_flow(reader, path, value, names, verb, today):
+    fields = ("from", "to", verb, "why") + (("until",) if verb == "allow" else ())
+    known = reader.fields(path, value, fields, _EXAMPLE.replace("allow", verb))
+    if not isinstance(value, dict):
+        return None
+    if not value:
+        reader.note(path, "an empty flow", "from, to and %s" % verb, "fill it in or remove it")
+        return None
+    sources = _read_ends(reader, "%s.from" % path, known.get("from"), names)
+    destinations = _read_ends(reader, "%s.to" % path, known.get("to"), names)
+    ports = _read_services(reader, "%s.%s" % (path, verb), known.get(verb), names.site.services)
+    flow = Flow(
+        path=path,
+        sources=tuple(sources),
+        destinations=tuple(destinations),
+        services=tuple(ports),
+        pairs=(),
+        ports=ports,
+        why=reader.text("%s.why" % path, known.get("why")),
+        until=_read_until(reader, "%s.until" % path, known.get("until"), today),
+    )
+    pairs = dict.fromkeys(_pairs(reader, path, sources, destinations, names))
+    if verb == "allow":
+        _check_inside(reader, path, pairs, names.site)
+    return replace(flow, pairs=tuple(pairs))
+
+
+def _read_until(reader, path, value, today):
+    until = reader.day(path, value)
+    if until and until < today:
+        reader.note(
+            path,
+            until.isoformat(),
+            "a day that is not over (today is %s)" % today.isoformat(),
+            "remove the flow, or set a later day",
+        )
+    return until
+
+
+def _read_ends(reader, path, value, names):
+    """{name as declared: [Endpoint], or None for `self`}."""
+    result = {}
+    items = reader.items(path, value, "an endpoint, or a list of them", "management or [management, monitoring]")
+    for where, name in items:
+        if name == SELF and ".from" in path:
+            reader.refuse(where, name, "an endpoint", "name the tier: self is only for `to`")
+        elif name == SELF:
+            result[name] = None
+        else:
+            endpoints = _resolve(reader, where, name, names)
+            if endpoints:
+                result[name] = endpoints
+    return result
+
+
+def _resolve(reader, path, name, names):
+    """The endpoints of a name, an address or a CIDR; None after noting a problem."""
+    if name == TIERS:
+        return list(names.tiers.values())
+    if name == INTERNET:
+        return [Endpoint(INTERNET, INTERNET)]
+    if name == GATEWAY:
+        if not names.gateway.nets:
+            reader.refuse(path, name, "a tier with a gateway", "declare `gateway:` in bulkhead_tiers")
+        return [names.gateway]
+    if name in names.tiers:
+        return [names.tiers[name]]
+    if name in names.site.addresses:
+        return [Endpoint(ADDRESS, name, names.site.addresses[name])]
+    try:
+        return [Endpoint(NETWORK, name, (parse_net(name) if "/" in name else parse_address(name),))]
+    except NotANet as error:
+        if name[:1].isdecimal() or ":" in name:
+            reader.refuse(path, name, error.expected, error.remedy)
+            return None
+    container = next((network.name for network in names.site.networks.values() if name in network.addresses), None)
+    remedy = suggestion(name, names.known) or "declare it in bulkhead_tiers or bulkhead_addresses"
+    if container:
+        remedy = "it is a container of %s: declare bulkhead_addresses.%s" % (container, name)
+    reader.refuse(
+        path, name, "a tier, a name of bulkhead_addresses, a CIDR, or one of tiers, self, gateway, internet", remedy
+    )
+    return None
+
+
+def _read_services(reader, path, value, services):
+    """{name as declared: its Ports}."""
+    result = {}
+    for where, name in reader.items(path, value, "a service, a list of them, or any", "ssh or [ssh, https]"):
+        if name == ANY:
+            result[name] = (ALL,)
+        elif name in services:
+            result[name] = services[name]
+        else:
+            reader.refuse(
+                where,
+                name,
+                "a service of bulkhead_services",
+                suggestion(name, list(services) + [ANY]) or "declare it in bulkhead_services",
+            )
+    return result
+
+
+def _pairs(reader, path, sources, destinations, names):
+    for endpoints in sources.values():
+        for source in endpoints:
+            for others in destinations.values():
+                for destination in [_home(reader, path, source, names)] if others is None else others:
+                    if destination:
+                        yield Pair(source, destination)
+
+
+def _home(reader, path, source, names):
+    home = names.home(source)
+    if home is None:
+        reader.refuse("%s.to" % path, SELF, "a tier that %s lies in" % source.name, "name the destination")
+    return home
+
+
+def _check_inside(reader, path, pairs, site):
+    """The gateways carry nothing from outside to outside: one end of each pair has to be the site's own."""
+    for source, destination in pairs:
+        if not any(
+            end.kind in (TIER, GATEWAY) or (end.kind != INTERNET and all(map(site.is_own, end.nets)))
+            for end in (source, destination)
+        ):
+            reader.note(
+                path,
+                "%s -> %s" % (source.name, destination.name),
+                "an end that lies wholly inside of the site",
+                "name a tier, or an address in one",
+            )

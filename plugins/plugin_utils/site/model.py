@@ -1,0 +1,214 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A site: what is declared, checked, and resolved down to networks and ports. Nothing here does I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cached_property
+from typing import Mapping, NamedTuple, Optional
+
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.ports import Ports
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net, widest
+
+#: Kinds of endpoints.
+TIER, GATEWAY, ADDRESS, NETWORK, INTERNET = "tier", "gateway", "address", "network", "internet"
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong with a declaration."""
+
+    path: str
+    got: str
+    expected: str
+    remedy: str
+
+    def __str__(self):
+        return "%s: got %s; expected %s; %s" % self
+
+
+class SiteError(Exception):
+    """A declaration that cannot be used; problems holds everything that is wrong with it."""
+
+    def __init__(self, problems):
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+@dataclass(frozen=True)
+class Dhcp:
+    """The addresses that a tier's DHCP server hands out, and the MAAS rack controller that does."""
+
+    span: Optional[Net]
+    rack: Optional[str]
+
+
+@dataclass(frozen=True)
+class Bandwidth:
+    """What a tier's links must and should carry, in Mbit/s."""
+
+    minimum: Optional[int]
+    recommended: Optional[int]
+
+
+@dataclass(frozen=True)
+class Tier:
+    """A group of hosts in a VLAN of its own.
+
+    internet: True lets the tier reach everything outside of the site, False is an invariant (never anything), None
+    leaves it to the flows.
+    """
+
+    name: str
+    vlan: Optional[int]
+    subnets: tuple[Net, ...]
+    gateways: tuple[Net, ...] = ()
+    internet: Optional[bool] = None
+    dhcp: Optional[Dhcp] = None
+    bandwidth: Optional[Bandwidth] = None
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One end of a flow. nets is empty for the internet, which is everything that the site is not."""
+
+    kind: str
+    name: str
+    nets: tuple[Net, ...] = ()
+
+
+class Pair(NamedTuple):
+    """A source and a destination of a flow, with lists, `tiers` and `self` resolved."""
+
+    source: Endpoint
+    destination: Endpoint
+
+
+@dataclass(frozen=True)
+class Flow:
+    """What one entry of bulkhead_flows allows, or one of bulkhead_never forbids.
+
+    path: where it is declared. sources, destinations and services are the names as declared, pairs and ports what they
+    come to.
+    """
+
+    path: str
+    sources: tuple[str, ...]
+    destinations: tuple[str, ...]
+    services: tuple[str, ...]
+    pairs: tuple[Pair, ...]
+    ports: Mapping[str, tuple[Ports, ...]]
+    why: str = ""
+    until: Optional[date] = None
+
+    @cached_property
+    def all_ports(self):
+        """The ports of all services, as declared."""
+        return tuple(ports for name in self.services for ports in self.ports[name])
+
+    def __str__(self):
+        text = "%s -> %s %s" % tuple(", ".join(names) for names in (self.sources, self.destinations, self.services))
+        return "%s (%s)" % (text, self.why) if self.why else text
+
+
+@dataclass(frozen=True)
+class Network:
+    """A Docker network. subnet is the declared, the pinned or a newly allocated one; the last is not `settled`."""
+
+    name: str
+    driver: str
+    subnet: Optional[Net]
+    settled: bool = True
+    size: Optional[int] = None
+    pool: Optional[str] = None
+    gateway: Optional[Net] = None
+    ip_range: Optional[Net] = None
+    zone: str = ""
+    internal: bool = False
+    attachable: bool = False
+    encrypted: bool = False
+    mtu: Optional[int] = None
+    options: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    addresses: Mapping[str, Net] = field(default_factory=dict)
+    tiers: tuple[str, ...] = ()
+
+    @property
+    def masquerades(self):
+        """Whether what leaves the network carries its host's address (the engine's default for bridges)."""
+        return self.driver == "bridge" and self.options.get(
+            "com.docker.network.bridge.enable_ip_masquerade", "true"
+        ).lower() in ("true", "1")
+
+
+@dataclass(frozen=True)
+class PoolTerms:
+    """What a pool of networks leaves out (``exclude``), and what part of it stays free for growth, in percent: new
+    networks are not allocated from it, pinned ones may lie in it."""
+
+    exclude: tuple[Net, ...] = ()
+    reserve: int = 0
+
+
+@dataclass(frozen=True)
+class Swarm:
+    """Who manages the Swarm (inventory name to the address that the other nodes reach it at; the first one starts the
+    Swarm), and the tier that it lives in."""
+
+    managers: Mapping[str, Net] = field(default_factory=dict)
+    tier: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Services that are deployed together, of the Compose files in `files`.
+
+    kind: swarm (the first manager deploys it) or compose (each host of `tiers` does). demands: the zones that services
+    must be on, by pattern of their names.
+    """
+
+    name: str
+    kind: str
+    files: tuple[str, ...]
+    tiers: tuple[str, ...] = ()
+    demands: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Site:
+    """The whole declaration. warnings are texts, each with the path that it is about."""
+
+    tiers: Mapping[str, Tier]
+    addresses: Mapping[str, tuple[Net, ...]] = field(default_factory=dict)
+    services: Mapping[str, tuple[Ports, ...]] = field(default_factory=dict)
+    flows: tuple[Flow, ...] = ()
+    never: tuple[Flow, ...] = ()
+    pools: Mapping[str, tuple[Net, ...]] = field(default_factory=dict)
+    pool_terms: Mapping[str, PoolTerms] = field(default_factory=dict)
+    networks: Mapping[str, Network] = field(default_factory=dict)
+    swarm: Swarm = field(default_factory=Swarm)
+    stacks: Mapping[str, Stack] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    @cached_property
+    def legs(self):
+        """The gateways' own addresses: {Net: tier name}."""
+        return {leg: tier.name for tier in self.tiers.values() for leg in tier.gateways}
+
+    @cached_property
+    def own(self):
+        """What the site consists of, and the internet does not: {Net: what it is}; no block lies in another one."""
+        owners = {}
+        for tier in self.tiers.values():
+            owners.update((net, tier.name) for net in tier.subnets)
+        for name, nets in self.pools.items():
+            owners.update((net, "pool %s" % name) for net in nets)
+        for network in self.networks.values():
+            if network.subnet:
+                owners.setdefault(network.subnet, "network %s" % network.name)
+        return {net: owners[net] for net in widest(owners)}
+
+    def is_own(self, net):
+        """Whether a block lies wholly inside of the site."""
+        return any(own.holds(net) for own in self.own)

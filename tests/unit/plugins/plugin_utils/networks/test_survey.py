@@ -1,0 +1,227 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The fleet's live networks against the site."""
+
+from __future__ import annotations
+
+import datetime
+import json
+
+import pytest
+
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.networks.survey import (
+    WIDTH,
+    report_json,
+    report_lines,
+    summary,
+    survey,
+)
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
+
+SITE = {
+    "bulkhead_tiers": {
+        "apps": {"vlan": 10, "subnet": ["10.0.1.0/24", "fd00:1::/64"]},
+        "hosts": {"vlan": 20, "subnet": "10.0.2.0/24"},
+    },
+    "bulkhead_swarm": {"tier": "apps", "managers": {"m1": "10.0.1.5"}},
+    "bulkhead_pools": {
+        "engine": "172.28.0.0/16",
+        "swarm": "172.29.0.0/16",
+        "overlay": {"subnet": "172.30.0.0/22", "exclude": "172.30.3.0/24", "reserve": "10%"},
+    },
+    "bulkhead_networks": {
+        "web": {"driver": "overlay", "size": 24, "zone": "public"},
+        "vnet": {"driver": "bridge", "subnet": "192.168.90.0/24", "on": "apps"},
+    },
+    "bulkhead_allocations": {"web": "172.30.0.0/24"},
+}
+
+
+def network(name, subnet, **changes):
+    """A network as swarm_network_info returns it."""
+    return {
+        "name": name,
+        "id": "id-" + name,
+        "driver": "overlay",
+        "scope": "swarm",
+        "pending": False,
+        "subnets": [subnet] if subnet else [],
+        "labels": {},
+        "managed": False,
+        "users": [],
+        "used": 0,
+        "usable": 253,
+        "stack": None,
+        "orphan": False,
+        **changes,
+    }
+
+
+def bridge(name, subnet, **changes):
+    return network(name, subnet, driver="bridge", scope="local", **changes)
+
+
+def info(*networks, role="manager", engine=(("172.28.0.0/16", 24),), swarm=(("172.29.0.0/16", 24),)):
+    """What swarm_network_info returns of a host."""
+    own = [bridge("bridge", "172.28.0.0/24"), network("ingress", "172.29.0.0/24"), network("host", "", scope="local")]
+    pools = {"engine": engine, "swarm": swarm if role == "manager" else ()}
+    return {
+        "node": {"name": "n", "role": role, "detail": "", "engine": "26.1"},
+        "networks": [*own, *networks],
+        "pools": {name: [{"base": base, "size": size} for base, size in items] for name, items in pools.items()},
+    }
+
+
+WEB = network("web", "172.30.0.0/24", labels={"bulkhead.zone": "public"}, users=["service shop"], used=5)
+VNET = bridge("vnet", "192.168.90.0/24")
+
+
+def fleet(infos, silent=None, planned=None, unasked=0):
+    site = parse_site(SITE, datetime.date(2026, 1, 1))
+    return survey(site, infos, silent or {}, planned or {}, unasked)
+
+
+def conflicts(*networks, **changes):
+    return [str(conflict) for conflict in fleet({"m1": info(*networks, **changes)}).conflicts]
+
+
+def text(found):
+    return "\n".join(line for line, color in report_lines(found))
+
+
+def test_a_fleet_that_is_as_declared_has_no_conflict():
+    found = fleet({"m1": info(WEB, VNET), "w1": info({**WEB, "used": None}, VNET, role="worker")})
+    assert (found.conflicts, found.orphans, found.missing) == ((), (), ())
+    assert summary(found) == "6 networks on 2 hosts, no conflict"
+
+
+def test_an_overlay_is_one_row_as_the_manager_sees_it_and_a_bridge_one_a_host():
+    worker = {**WEB, "used": None, "users": ["container shop.1.x"]}
+    found = fleet({"w1": info(worker, VNET, role="worker"), "m1": info(WEB, VNET)})
+    (web,) = [row for row in found.rows if row.name == "web"]
+    assert (web.place, web.used, web.users, web.zone) == ("the Swarm", 5, ("service shop",), "public")
+    assert web.hosts == ("m1", "w1")
+    assert sorted(row.place for row in found.rows if row.name == "vnet") == ["m1", "w1"]
+
+
+@pytest.mark.parametrize(
+    ("live", "expected"),
+    [
+        (network("a", "10.0.1.128/25"), "m1: network a (10.0.1.128/25) overlaps tier apps (10.0.1.0/24)"),
+        (bridge("a", "fd00:1::/80"), "m1: network a (fd00:1::/80) overlaps tier apps (fd00:1::/64)"),
+        (bridge("a", "192.168.90.0/25"), "m1: network a (192.168.90.0/25) overlaps network vnet (192.168.90.0/24)"),
+        (network("a", "172.30.1.0/24"), "m1: network a (172.30.1.0/24) overlaps pool overlay (172.30.0.0/22)"),
+        (network("a", "172.28.9.0/24"), "m1: network a (172.28.9.0/24) overlaps pool engine (172.28.0.0/16)"),
+        (bridge("a", "172.29.9.0/24"), "m1: network a (172.29.9.0/24) overlaps pool swarm (172.29.0.0/16)"),
+        (
+            network("web", "172.30.2.0/24"),
+            "m1: network web (172.30.2.0/24) is declared as 172.30.0.0/24",
+        ),
+    ],
+)
+def test_addresses_that_are_claimed_twice_are_conflicts(live, expected):
+    assert conflicts(live) == [expected]
+
+
+@pytest.mark.parametrize(
+    "live", [network("a", "172.29.9.0/24"), bridge("a", "172.28.9.0/24"), network("a", "10.99.0.0/24")]
+)
+def test_what_docker_took_from_its_own_pools_is_none(live):
+    assert conflicts(live) == []
+
+
+def test_networks_of_one_host_that_overlap_each_other_are_conflicts_and_those_of_two_hosts_none():
+    one, other = bridge("one", "10.99.0.0/24"), bridge("other", "10.99.0.0/25")
+    assert conflicts(one, other) == ["m1: network other (10.99.0.0/25) overlaps network one (10.99.0.0/24)"]
+    assert fleet({"m1": info(one), "w1": info(other, role="worker")}).conflicts == ()
+
+
+def test_pools_of_an_engine_or_a_swarm_on_the_sites_addresses_are_conflicts():
+    assert conflicts(swarm=[("10.0.0.0/8", 24)]) == [
+        "m1: a pool of the Swarm (10.0.0.0/8) overlaps tier apps (10.0.1.0/24)",
+        "m1: a pool of the Swarm (10.0.0.0/8) overlaps tier hosts (10.0.2.0/24)",
+    ]
+    assert conflicts(engine=[("172.30.0.0/24", 24)]) == [
+        "m1: a pool of the engine (172.30.0.0/24) overlaps network web (172.30.0.0/24)",
+        "m1: a pool of the engine (172.30.0.0/24) overlaps pool overlay (172.30.0.0/22)",
+    ]
+    assert any("a built-in pool of the engine (192.168.0.0/16)" in found for found in conflicts(engine=[]))
+
+
+@pytest.mark.parametrize(
+    ("live", "why"),
+    [
+        (network("a", "10.99.0.0/24", stack="old", orphan=True, managed=True), "its stack old has no service any more"),
+        (network("a", "10.99.0.0/24", managed=True), "this collection made it, and the site does not declare it"),
+        (network("a", "10.99.0.0/24"), "nobody declares it, and nothing uses it"),
+        (network("a", "10.99.0.0/24", users=["service x"]), None),
+        (network("web", "172.30.0.0/24", managed=True), None),
+    ],
+)
+def test_networks_of_no_use_are_orphans(live, why):
+    found = fleet({"m1": info(live)})
+    assert [orphan.why for orphan in found.orphans] == ([why] if why else [])
+    assert found.conflicts == ()
+
+
+def test_a_worker_cannot_say_that_nothing_uses_an_overlay():
+    assert fleet({"w1": info(network("a", "10.99.0.0/24"), role="worker")}).orphans == ()
+
+
+def test_a_declared_network_that_is_not_there_is_missing():
+    found = fleet({"m1": info(WEB)}, planned={"m1": ["web", "vnet"], "gone": ["vnet"]}, silent={"gone": "no engine"})
+    assert found.missing == (("m1", "vnet"),)
+    assert "m1: network vnet is declared and not there" in text(found)
+
+
+def test_free_ranges_and_the_next_subnets_leave_live_excluded_and_reserved_parts_out():
+    (room,) = fleet({"m1": info(WEB, network("squatter", "172.30.1.0/25"))}).rooms
+    data = report_json(fleet({"m1": info(WEB, network("squatter", "172.30.1.0/25"))}), "now")["pools"]["overlay"]
+    assert data["free"] == ["172.30.1.128-172.30.2.255"]
+    assert data["next"] == {
+        "/24": "172.30.2.0/24",
+        "/25": "172.30.1.128/25",
+        "/26": "172.30.1.128/26",
+        "/27": "172.30.1.128/27",
+        "/28": "172.30.1.128/28",
+        "/29": "172.30.1.128/29",
+    }
+    assert room.reserve == 10
+    full = fleet({"m1": info(WEB, network("squatter", "172.30.2.0/24"))}).rooms[0]
+    # Three quarters of the pool are not excluded; a tenth of them stays free.
+    assert full.following[24] is None and str(full.following[25]) == "172.30.1.0/25"
+
+
+def test_hosts_that_were_not_asked_are_named():
+    shown = text(fleet({"m1": info(WEB)}, silent={"gw": "no Docker Engine runs here"}, unasked=3))
+    assert "  gw: no Docker Engine runs here\n" in shown and "3 hosts of the inventory not asked" in shown
+
+
+def test_the_table_has_what_an_operator_looks_for_and_fits_the_terminal():
+    users = [f"service shop_service_{number}" for number in range(20)]
+    shown = text(fleet({"m1": info({**WEB, "users": users}, network("stray", "10.99.0.0/24", users=["x"]))}))
+    assert "the Swarm  web      overlay  172.30.0.0/24  5/253   public  service shop_service_0" in shown
+    assert "stray *" in shown and "CONFLICTS  none" in shown
+    assert max(map(len, shown.splitlines())) <= WIDTH
+
+
+def test_an_unallocated_overlay_is_shown_as_one():
+    assert "broken *  unallocated  -" in text(fleet({"m1": info(network("broken", "", pending=True, usable=None))}))
+
+
+def test_the_report_is_data_for_programs():
+    found = fleet({"m1": info(WEB, network("a", "10.0.1.0/24"))}, silent={"gw": "none"}, unasked=1)
+    data = json.loads(json.dumps(report_json(found, "2026-01-01T00:00:00+00:00")))
+    assert set(data) == {"made", "hosts", "silent", "unasked", "networks", "conflicts", "orphans", "missing", "pools"}
+    assert data["conflicts"] == [
+        {"host": "m1", "one": "network a (10.0.1.0/24)", "other": "tier apps (10.0.1.0/24)", "how": "overlaps"}
+    ]
+
+
+def test_five_thousand_networks_are_reported_within_two_seconds():
+    hosts = {
+        f"h{host}": info(*[bridge(f"n{number}", f"10.{host}.{number}.0/24") for number in range(100)], role="worker")
+        for host in range(10, 60)
+    }
+    start = datetime.datetime.now()
+    assert len(fleet(hosts).rows) == 50 * 101 + 1
+    assert (datetime.datetime.now() - start).total_seconds() < 2

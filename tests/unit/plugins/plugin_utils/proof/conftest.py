@@ -1,0 +1,144 @@
+"""A site of two tiers with a router and the internet, and the proof of it, with every packet made up."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.ufw import DEFAULTS, host_rules
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import jobs_from, legs_of, ports_of
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.judge import Host, Judge
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.report import Proof
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.rules import read_firewall
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.policy import Policy
+
+DECLARATION = {
+    "bulkhead_tiers": {
+        "office": {"vlan": 1, "subnet": "10.0.1.0/24", "gateway": "10.0.1.1", "internet": True},
+        "plant": {"vlan": 2, "subnet": "10.0.2.0/24", "gateway": "10.0.2.1"},
+    },
+    "bulkhead_services": {"ssh": "22/tcp", "web": ["80/tcp", "8000-8009/tcp"], "dns": "53/udp", "tunnel": "esp"},
+    "bulkhead_flows": [
+        {"from": "office", "to": "plant", "allow": ["ssh", "web"], "why": "administration"},
+        {"from": "plant", "to": "self", "allow": "dns"},
+        {"from": "office", "to": "gateway", "allow": "ssh"},
+    ],
+}
+SEED = "1"
+
+
+def address(text, interface="eth0", prefix=24):
+    return {"address": text, "prefix": prefix, "interface": interface, "bridge": False}
+
+
+class Lab:
+    """Hosts whose packets all arrive, and of which the policy says what is answered; a test then breaks something."""
+
+    def __init__(self):
+        self.site = parse_site(DECLARATION, date(2026, 1, 1))
+        self.policy = Policy(self.site)
+        self.legs = (
+            legs_of(
+                "router",
+                [address("10.0.1.1", "a"), address("10.0.2.1", "b"), address("203.0.113.1", "c")],
+                self.site,
+                "gateway",
+            )
+            + legs_of("desk", [address("10.0.1.11")], self.site)
+            + legs_of("pump1", [address("10.0.2.11")], self.site)
+            + legs_of("pump2", [address("10.0.2.12")], self.site)
+            + legs_of("world", [address("203.0.113.10"), address("198.51.100.10", "lo", 32)], self.site, "internet")
+        )
+        self.tiers = {"router": [], "desk": ["office"], "pump1": ["plant"], "pump2": ["plant"], "world": None}
+        self.live = {name: self.compiled(name) for name in self.tiers}
+        self.default = {name: dict(DEFAULTS) for name in self.tiers}
+        self.active = dict.fromkeys(self.tiers, True)
+        self.docker = {}  # host: (the live option docker of ufw_ruleset, the compiled one)
+        self.services = {name: {} for name in self.tiers}
+        self.failed = {name: {} for name in self.tiers}
+        self.running = dict.fromkeys(self.tiers, True)
+        self.hears = dict.fromkeys(self.tiers, True)
+        self.verdicts = {}  # (source, dest, proto, port): the prober's verdict instead of the usual one
+        self.details = {}
+        self.passes = {}  # the same key: whether it is heard past INPUT
+        self.held = set()  # the same keys: packets that end at the router
+        self.silent = set()  # hosts whose packets nobody sees arrive
+        self.missing = {}
+
+    def compiled(self, name):
+        return [] if self.tiers[name] is None else host_rules(self.site, self.tiers[name], name == "router")
+
+    def firewall(self, name, rules):
+        return (
+            None
+            if self.tiers[name] is None
+            else read_firewall(self.active[name], self.default[name], rules, self.docker.get(name, (None, None))[0])
+        )
+
+    def ports(self, name):
+        return ports_of(self.site, [rule for other in (name, "router") for rule in self.live[other]], SEED)
+
+    def jobs(self, name):
+        return jobs_from(name, self.legs, {host: self.ports(host) for host in self.tiers}, self.services)
+
+    def proof(self):
+        heard = {name: {"passed": {}, "arrived": {}, "left": {}} for name in self.tiers}
+        probed = []
+        for name in self.tiers:
+            for job in self.jobs(name):
+                probed.append((job, self.packet(job, heard, name)))
+        hosts = {
+            name: Host(
+                name=name,
+                legs=tuple(leg for leg in self.legs if leg.host == name),
+                live=self.firewall(name, self.live[name]),
+                compiled=None
+                if self.tiers[name] is None
+                else read_firewall(True, DEFAULTS, self.compiled(name), self.docker.get(name, (None, None))[1]),
+                running=self.running[name],
+                hears=self.hears[name],
+                failed=self.failed[name],
+                services=self.services[name],
+                **heard[name],
+            )
+            for name in self.tiers
+        }
+        verdicts = Judge(self.policy, hosts).judge(probed)
+        return Proof(
+            self.site, hosts, verdicts, {name: self.ports(name) for name in self.tiers}, self.missing, SEED, 9.6
+        )
+
+    def packet(self, job, heard, name):
+        """What the prober and the listeners say of one job."""
+        key = job["source"], job["dest"], job["proto"], job["port"]
+        flow = self.policy.flow_for(*key)
+        answered = bool(flow) and job["dest"] != "203.0.113.1"
+        verdict = self.verdicts.get(key, "ALLOWED" if answered else "DROPPED")
+        flow_key, port = key[:3], {job["port"]}
+
+        def hear(host, where):
+            heard[host][where].setdefault(flow_key, set()).update(port)
+
+        hear(name, "left")
+        if name not in self.silent:
+            crosses = job["source"].rsplit(".", 1)[0] != job["dest"].rsplit(".", 1)[0] and "router" not in (
+                name,
+                job["host"],
+            )
+            if crosses:
+                hear("router", "arrived")
+            if key not in self.held and (not crosses or answered or verdict == "ALLOWED"):
+                hear(job["host"], "arrived")
+                if crosses:
+                    hear("router", "left")
+        if self.passes.get(key, verdict == "ALLOWED"):
+            hear(job["host"], "passed")
+            hear(job["host"], "arrived")
+        return {"id": job["id"], "verdict": verdict, "ms": 1.0, "detail": self.details.get(key, "")}
+
+
+@pytest.fixture
+def lab():
+    return Lab()

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import (
+    BOUNDARY,
+    CHANCE,
+    DECLARED,
+    LIVE,
+    SAMPLE,
+    TWIN,
+    legs_of,
+    ports_of,
+)
+
+SEED = "1"
+
+
+def address(text):
+    return {"address": text, "prefix": 24, "interface": "eth0", "bridge": False}
+
+
+def test_both_ends_of_every_declared_range_are_probed_and_their_neighbours(lab):
+    ports = ports_of(lab.site, [], SEED)
+    assert {key for key, why in ports.items() if why == DECLARED} == {
+        ("tcp", 22),
+        ("tcp", 80),
+        ("tcp", 8000),
+        ("tcp", 8009),
+        ("udp", 53),
+    }
+    for key in [("tcp", 21), ("tcp", 23), ("tcp", 7999), ("tcp", 8001), ("tcp", 8010), ("udp", 52), ("udp", 54)]:
+        assert ports[key] == BOUNDARY
+    assert ports["udp", 22] == ports["tcp", 53] == TWIN
+
+
+def test_what_a_live_rule_names_is_probed_whatever_else_is_declared(lab):
+    rules = [
+        {"rule": "allow", "proto": "tcp", "to_port": "9999"},
+        {"rule": "allow", "to_port": 70},
+        {"rule": "allow", "proto": "udp", "to_port": "600,1000:2000"},
+        {"rule": "allow", "proto": "esp"},
+        {"rule": "allow"},
+    ]
+    ports = ports_of(lab.site, rules, SEED)
+    assert {key for key, why in ports.items() if why == LIVE} == {
+        ("tcp", 9999),
+        ("tcp", 70),
+        ("udp", 70),
+        ("udp", 600),
+        ("udp", 1000),
+        ("udp", 2000),
+    }
+
+
+def test_the_same_seed_draws_the_same_ports_and_another_one_others(lab):
+    assert ports_of(lab.site, [], "a") == ports_of(lab.site, [], "a") != ports_of(lab.site, [], "b")
+    assert sum(why == CHANCE for why in ports_of(lab.site, [], "a").values()) == SAMPLE
+
+
+def test_no_neighbour_lies_outside_of_the_ports(lab):
+    ports = ports_of(lab.site, [{"rule": "allow", "proto": "tcp", "to_port": port} for port in (1, 65535)], SEED)
+    assert all(1 <= port <= 65535 for _dummy, port in ports)
+
+
+def test_an_address_belongs_to_its_tier_and_bridges_of_a_router_to_nothing(lab):
+    found = [address("10.0.2.11"), address("172.17.0.1"), address("fd00::1")]
+    assert [(leg.address, leg.place) for leg in legs_of("x", found, lab.site)] == [("10.0.2.11", "plant")]
+    bridge = dict(address("172.17.0.1"), bridge=True)
+    assert [leg.address for leg in legs_of("x", [*found, bridge], lab.site, "gateway")] == ["10.0.2.11", "172.17.0.1"]
+
+
+def test_every_host_probes_every_other_one_and_never_itself(lab):
+    for name in lab.tiers:
+        others = set(lab.tiers) - {name} - ({"world"} if name == "router" else set())
+        assert {job["host"] for job in lab.jobs(name)} == others
+
+
+def test_every_job_has_an_id_of_its_own(lab):
+    ids = [job["id"] for name in lab.tiers for job in lab.jobs(name)]
+    assert len(ids) == len(set(ids)) > 500
+
+
+def test_a_router_sends_from_its_leg_in_the_subnet_that_it_probes(lab):
+    assert {(job["source"], job["host"]) for job in lab.jobs("router")} == {
+        ("10.0.1.1", "desk"),
+        ("10.0.2.1", "pump1"),
+        ("10.0.2.1", "pump2"),
+    }
+
+
+def test_the_near_address_is_probed_at_every_port_and_the_others_at_what_is_named(lab):
+    whole = lab.ports("router")
+    probed = {}
+    for job in lab.jobs("desk"):
+        probed.setdefault((job["host"], job["dest"]), set()).add((job["proto"], job["port"]))
+    assert probed["router", "10.0.1.1"] == set(whole)
+    named = {key for key, why in whole.items() if why in (DECLARED, LIVE)}
+    assert probed["router", "10.0.2.1"] == probed["router", "203.0.113.1"] == named
+
+
+def test_the_internet_probes_from_each_of_its_addresses(lab):
+    assert {job["source"] for job in lab.jobs("world")} == {"203.0.113.10", "198.51.100.10"}
+    outer = [job for job in lab.jobs("world") if job["dest"] == "203.0.113.1" and job["source"] == "203.0.113.10"]
+    assert len(outer) == len(lab.ports("router"))
+
+
+@pytest.mark.parametrize("proto", ["tcp", "udp"])
+def test_a_service_that_listens_already_is_probed_too_and_named_as_one(lab, proto):
+    lab.services["pump1"] = {(proto, "10.0.2.11", 9100): "exporter"}
+    jobs = [job for job in lab.jobs("desk") if job["host"] == "pump1" and job["port"] == 9100]
+    assert [(job["proto"], job["service"]) for job in jobs] == [(proto, True)]
+    assert not any(job["service"] for job in lab.jobs("desk") if job["port"] != 9100)

@@ -1,0 +1,268 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.judge import (
+    ALLOWED,
+    BLOCKED,
+    DENIED,
+    INCONCLUSIVE,
+    MISDIRECTED,
+    OPEN,
+)
+
+DESK, PUMP1, PUMP2, WORLD = "10.0.1.11", "10.0.2.11", "10.0.2.12", "203.0.113.10"
+OPENED = {"rule": "allow", "proto": "tcp", "to_port": "9999"}
+
+
+def verdict_of(lab, source, dest, proto, port):
+    found = [
+        verdict
+        for verdict in lab.proof().verdicts
+        if (verdict.source.address, verdict.dest.address, verdict.proto, verdict.port) == (source, dest, proto, port)
+    ]
+    assert len(found) == 1
+    return found[0]
+
+
+def test_a_site_that_does_what_it_declares_holds(lab):
+    proof = lab.proof()
+    assert set(proof.count) == {ALLOWED, DENIED} and proof.count[DENIED] > proof.count[ALLOWED] > 20
+    assert proof.holds
+
+
+def test_a_port_opened_by_hand_is_named_with_its_host_and_rule(lab):
+    lab.live["pump1"].insert(0, OPENED)
+    lab.verdicts[PUMP2, PUMP1, "tcp", 9999] = "ALLOWED"
+    verdict = verdict_of(lab, PUMP2, PUMP1, "tcp", 9999)
+    assert verdict.status == OPEN
+    assert verdict.cause == (
+        "let in by pump1's rule `allow in proto tcp from any to any port 9999`, which the site does not declare"
+    )
+    assert verdict.remedy == "run site.yml, which mends it, or declare a flow for it"
+
+
+def test_a_routed_leak_names_the_router_s_rule_and_the_host_s(lab):
+    lab.live["pump1"].insert(0, OPENED)
+    lab.live["router"].insert(0, dict(OPENED, route=True))
+    lab.verdicts[WORLD, PUMP1, "tcp", 9999] = "ALLOWED"
+    cause = verdict_of(lab, WORLD, PUMP1, "tcp", 9999).cause
+    assert "router's rule `route allow proto tcp from any to any port 9999`" in cause
+    assert "pump1's rule `allow in proto tcp from any to any port 9999`" in cause
+
+
+def test_a_firewall_that_is_off_and_an_open_policy_are_named(lab):
+    lab.verdicts[PUMP2, PUMP1, "tcp", 80] = "ALLOWED"
+    lab.default["pump1"]["incoming"] = "allow"
+    assert (
+        verdict_of(lab, PUMP2, PUMP1, "tcp", 80).cause
+        == "let in by pump1's default policy, which allows incoming packets"
+    )
+    lab.active["pump1"] = False
+    assert verdict_of(lab, PUMP2, PUMP1, "tcp", 80).cause == "pump1's firewall is off"
+
+
+def test_a_leak_that_no_rule_explains_says_so(lab):
+    lab.verdicts[PUMP2, PUMP1, "tcp", 80] = "ALLOWED"
+    verdict = verdict_of(lab, PUMP2, PUMP1, "tcp", 80)
+    assert verdict.cause == "no UFW rule explains it: by pump1's rules it is denied"
+    assert verdict.remedy == "see the whole filter of pump1 (iptables-save)"
+
+
+# -- ports that Docker publishes ---------------------------------------------------------------------------------------
+
+LISTED = {"from_ip": "10.0.1.0/24", "proto": "tcp", "port": "80"}
+LEAK = {"from_ip": "10.0.2.0/24", "proto": "tcp", "port": "80", "comment": "by hand"}
+SIX = {"from_ip": "2001:db8::/32", "proto": "tcp", "port": "80"}
+
+
+def published(lab, live, compiled, process="dockerd"):
+    lab.services["pump1"] = {("tcp", PUMP1, 80): process}
+    lab.docker["pump1"] = live and {"published": live}, {"published": compiled}
+
+
+@pytest.mark.parametrize("process", ["dockerd", "docker-proxy"])
+def test_an_open_published_port_without_a_list_is_no_affair_of_a_ufw_rule(lab, process):
+    published(lab, None, [LISTED], process)
+    lab.live["pump1"].insert(0, {"rule": "allow", "proto": "tcp", "to_port": "80"})
+    lab.verdicts[PUMP2, PUMP1, "tcp", 80] = "ALLOWED"
+    verdict = verdict_of(lab, PUMP2, PUMP1, "tcp", 80)
+    assert verdict.cause.startswith("Docker publishes that port on pump1") and "bypass" in verdict.cause
+    assert "ufw_ruleset's option docker" in verdict.remedy
+
+
+def test_an_open_published_port_names_the_entry_that_lets_it_in(lab):
+    published(lab, [SIX, dict(LISTED, rule="deny", port="81"), dict(LEAK, routed=True), LISTED, LEAK], [LISTED])
+    lab.verdicts[PUMP2, PUMP1, "tcp", 80] = "ALLOWED"
+    verdict = verdict_of(lab, PUMP2, PUMP1, "tcp", 80)
+    entry = "published allow proto tcp from 10.0.2.0/24 to any port 80"
+    assert verdict.cause == f"let in by pump1's list of published ports, `{entry}`"
+    assert verdict.remedy == "run site.yml, which mends it, or declare a flow for it"
+
+
+def test_an_open_published_port_that_the_list_denies_points_to_docker_user(lab):
+    published(lab, [dict(LEAK, rule="deny"), {"proto": "tcp", "port": "80"}], [LISTED])
+    lab.verdicts[PUMP2, PUMP1, "tcp", 80] = "ALLOWED"
+    verdict = verdict_of(lab, PUMP2, PUMP1, "tcp", 80)
+    assert verdict.cause == "Docker publishes that port, and pump1's list of published ports denies it"
+    assert "iptables -S DOCKER-USER" in verdict.remedy
+
+
+def test_a_router_that_lets_a_published_port_through_is_named_as_well(lab):
+    published(lab, [LISTED, {"proto": "tcp", "port": "80"}], [LISTED])
+    lab.live["router"].insert(0, {"rule": "allow", "route": True, "proto": "tcp", "to_port": "80"})
+    lab.verdicts[WORLD, PUMP1, "tcp", 80] = "ALLOWED"
+    cause = verdict_of(lab, WORLD, PUMP1, "tcp", 80).cause
+    assert "router's rule `route allow proto tcp from any to any port 80`" in cause
+    assert "pump1's list of published ports" in cause
+
+
+def test_a_declared_flow_that_the_list_lacks_names_the_entry_and_the_chain(lab):
+    published(lab, [LEAK], [LISTED])
+    lab.verdicts[DESK, PUMP1, "tcp", 80] = "DROPPED"
+    verdict = verdict_of(lab, DESK, PUMP1, "tcp", 80)
+    entry = "published allow proto tcp from 10.0.1.0/24 to any port 80"
+    assert verdict.status == BLOCKED
+    assert verdict.cause.startswith(f"pump1's list of published ports lacks `{entry}`: its chain bulkhead-docker")
+    published(lab, [LEAK], [])
+    assert "DOCKER-USER drops it" in verdict_of(lab, DESK, PUMP1, "tcp", 80).cause
+    published(lab, [LISTED], [LISTED])
+    assert verdict_of(lab, DESK, PUMP1, "tcp", 80).cause.startswith("no UFW rule explains it")
+
+
+def test_a_port_of_the_engine_itself_is_an_ordinary_one(lab):
+    lab.services["pump1"] = {("tcp", PUMP1, 2377): "dockerd"}
+    lab.docker["pump1"] = {"published": []}, {"published": []}
+    lab.live["pump1"].insert(0, dict(OPENED, to_port="2377"))
+    lab.verdicts[PUMP2, PUMP1, "tcp", 2377] = "ALLOWED"
+    assert "rule `allow in proto tcp from any to any port 2377`" in verdict_of(lab, PUMP2, PUMP1, "tcp", 2377).cause
+
+
+def test_with_the_firewall_off_the_list_says_nothing(lab):
+    published(lab, [LISTED], [LISTED])
+    lab.active["pump1"] = False
+    lab.verdicts[PUMP2, PUMP1, "tcp", 80] = "ALLOWED"
+    assert verdict_of(lab, PUMP2, PUMP1, "tcp", 80).cause == "pump1's firewall is off"
+
+
+def test_a_leak_that_the_compiled_rules_let_in_is_a_defect_of_the_compiler(lab):
+    lab.policy.flow_for = lambda *packet: None
+    lab.verdicts[DESK, PUMP1, "tcp", 22] = "ALLOWED"
+    verdict = verdict_of(lab, DESK, PUMP1, "tcp", 22)
+    assert verdict.status == OPEN
+    assert "which the site compiles though no flow declares it" in verdict.cause and "report it" in verdict.remedy
+
+
+def test_a_packet_that_got_in_is_a_leak_even_if_its_answer_was_lost(lab):
+    lab.passes[PUMP2, PUMP1, "tcp", 80] = True
+    verdict = verdict_of(lab, PUMP2, PUMP1, "tcp", 80)
+    assert (verdict.status, verdict.found) == (OPEN, "ONE_WAY")
+
+
+def test_a_declared_flow_whose_answer_is_lost_is_blocked_one_way(lab):
+    lab.verdicts[DESK, PUMP1, "tcp", 22] = "DROPPED"
+    lab.passes[DESK, PUMP1, "tcp", 22] = True
+    verdict = verdict_of(lab, DESK, PUMP1, "tcp", 22)
+    assert (verdict.status, verdict.found) == (BLOCKED, "ONE_WAY")
+    assert "answer is lost" in verdict.cause
+
+
+@pytest.mark.parametrize("found", ["DROPPED", "REJECTED"])
+def test_a_declared_flow_whose_rule_was_deleted_names_the_host_and_the_rule(lab, found):
+    lab.live["pump1"] = [rule for rule in lab.live["pump1"] if "22" not in rule.get("to_port", "")]
+    lab.verdicts[DESK, PUMP1, "tcp", 22] = found
+    verdict = verdict_of(lab, DESK, PUMP1, "tcp", 22)
+    assert (verdict.status, verdict.ended) == (BLOCKED, "pump1")
+    assert (
+        verdict.cause
+        == "pump1 lacks the rule `allow in proto tcp from 10.0.1.0/24 to 10.0.2.0/24 port 22,80,8000:8009`"
+    )
+    assert verdict.flow.why == "administration"
+
+
+def test_a_rule_that_is_missing_on_the_router_is_told_from_one_on_the_host(lab):
+    lab.live["router"] = [rule for rule in lab.live["router"] if not rule.get("route")]
+    lab.verdicts[DESK, PUMP1, "tcp", 22] = "DROPPED"
+    lab.held.add((DESK, PUMP1, "tcp", 22))
+    assert verdict_of(lab, DESK, PUMP1, "tcp", 22).cause.startswith("router lacks the rule `route allow")
+
+
+def test_where_the_packet_ended_counts_more_than_what_the_rules_say_there(lab):
+    lab.live["router"] = [{"rule": "allow", "route": True, "app": "OpenSSH"}]  # nobody here knows what it lets through
+    lab.live["pump1"] = []
+    lab.verdicts[DESK, PUMP1, "tcp", 22] = "DROPPED"
+    assert verdict_of(lab, DESK, PUMP1, "tcp", 22).cause.startswith("pump1 lacks the rule `allow in")
+
+
+def test_a_rule_in_the_way_is_named(lab):
+    lab.live["pump1"].insert(0, {"rule": "deny", "proto": "tcp", "to_port": "22"})
+    lab.verdicts[DESK, PUMP1, "tcp", 22] = "DROPPED"
+    verdict = verdict_of(lab, DESK, PUMP1, "tcp", 22)
+    assert verdict.cause == "pump1's rule `deny in proto tcp from any to any port 22` stands before what lets it in"
+
+
+def test_a_block_that_no_rule_explains_says_where_the_packet_ended(lab):
+    lab.verdicts[DESK, PUMP1, "tcp", 22] = "DROPPED"
+    assert verdict_of(lab, DESK, PUMP1, "tcp", 22).cause == "no UFW rule explains it: it was last seen at pump1"
+
+
+def test_silence_proves_nothing_where_the_packet_met_no_filter(lab):
+    lab.silent.add("world")
+    verdict = verdict_of(lab, WORLD, PUMP1, "tcp", 22)
+    assert verdict.status == INCONCLUSIVE
+    assert "it was seen at no gateway and not at pump1" in verdict.cause
+    assert not lab.proof().holds
+
+
+def test_without_ears_another_answer_between_the_same_addresses_is_the_control(lab):
+    lab.hears = dict.fromkeys(lab.hears, False)
+    lab.silent.add("desk")
+    assert verdict_of(lab, DESK, PUMP1, "tcp", 23).status == DENIED  # its ssh was answered
+    lab.silent.add("world")
+    assert verdict_of(lab, WORLD, PUMP1, "tcp", 23).status == INCONCLUSIVE
+
+
+@pytest.mark.parametrize("proto", ["tcp", "udp"])
+def test_silence_of_a_port_that_nobody_can_listen_on_proves_nothing(lab, proto):
+    lab.failed["pump1"] = {(proto, PUMP1, 23 if proto == "tcp" else 22): "Permission denied"}
+    verdict = verdict_of(lab, DESK, PUMP1, proto, 23 if proto == "tcp" else 22)
+    assert verdict.status == INCONCLUSIVE and "Permission denied" in verdict.cause
+
+
+def test_silence_after_the_listener_was_gone_proves_nothing(lab):
+    lab.running["pump1"] = False
+    statuses = Counter(verdict.status for verdict in lab.proof().verdicts if verdict.dest.host == "pump1")
+    assert set(statuses) == {ALLOWED, INCONCLUSIVE}
+
+
+def test_a_declared_flow_that_was_refused_past_the_firewall_is_not_called_blocked(lab):
+    lab.verdicts[DESK, PUMP1, "tcp", 22] = "REJECTED"
+    lab.passes[DESK, PUMP1, "tcp", 22] = True
+    assert verdict_of(lab, DESK, PUMP1, "tcp", 22).status == INCONCLUSIVE
+
+
+@pytest.mark.parametrize("port", [22, 23])
+def test_an_answer_from_the_wrong_host_fails_whether_declared_or_not(lab, port):
+    lab.verdicts[DESK, PUMP1, "tcp", port] = "MISDIRECTED"
+    lab.details[DESK, PUMP1, "tcp", port] = "pump2 answered, at 10.0.2.12"
+    verdict = verdict_of(lab, DESK, PUMP1, "tcp", port)
+    assert (verdict.status, verdict.cause) == (MISDIRECTED, "pump2 answered, at 10.0.2.12")
+
+
+def test_a_real_service_that_answers_elsewhere_is_found_by_the_packet_that_never_came(lab):
+    lab.services["pump1"] = {("tcp", PUMP1, 22): "sshd"}
+    assert verdict_of(lab, DESK, PUMP1, "tcp", 22).status == ALLOWED
+    lab.verdicts[DESK, PUMP1, "tcp", 22] = "ALLOWED"
+    lab.silent.add("desk")
+    lab.passes[DESK, PUMP1, "tcp", 22] = False
+    verdict = verdict_of(lab, DESK, PUMP1, "tcp", 22)
+    assert (verdict.status, verdict.cause) == (MISDIRECTED, "a service answered, but no packet ever came to pump1")
+
+
+def test_the_outer_address_of_a_router_is_not_the_internet(lab):
+    assert verdict_of(lab, DESK, "203.0.113.10", "tcp", 80).status == ALLOWED
+    assert verdict_of(lab, DESK, "203.0.113.1", "tcp", 80).status == DENIED
+    lab.verdicts[DESK, "203.0.113.1", "tcp", 80] = "ALLOWED"
+    assert verdict_of(lab, DESK, "203.0.113.1", "tcp", 80).status == OPEN

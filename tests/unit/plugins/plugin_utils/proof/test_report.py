@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import json
+
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.report import (
+    WIDTH,
+    failures,
+    report_json,
+    report_lines,
+    service_name,
+    stray_rules,
+    summary,
+)
+
+DESK, PUMP1, PUMP2 = "10.0.1.11", "10.0.2.11", "10.0.2.12"
+
+
+def text(proof):
+    return "\n".join(line for line, _dummy in report_lines(proof))
+
+
+def broken(lab):
+    """A port opened by hand on one host, and a rule deleted on another."""
+    lab.live["pump1"].insert(0, {"rule": "allow", "proto": "tcp", "to_port": "9999"})
+    lab.verdicts[PUMP2, PUMP1, "tcp", 9999] = "ALLOWED"
+    lab.live["pump2"] = [rule for rule in lab.live["pump2"] if "22" not in rule.get("to_port", "")]
+    for port in (22, 80):
+        lab.verdicts[DESK, PUMP2, "tcp", port] = "DROPPED"
+    return lab.proof()
+
+
+def test_a_proof_that_holds_reads_like_this(lab):
+    proof = lab.proof()
+    lines = text(proof).splitlines()
+    assert lines[1].split() == ["from", "\u2193", "to", "\u2192", "office", "plant", "gateway", "internet"]
+    assert lines[2].split()[:2] == ["office", "\u2013"]
+    assert "office   \u2192 plant     ssh, web" in lines
+    assert any(line.startswith("office   \u2192 internet  every port that was probed") for line in lines)
+    assert any("0 wrong, 0 inconclusive." in line for line in lines)
+    flat = " ".join(text(proof).split())
+    assert "drawn by chance (seed 1), and not one got through: with 95 % confidence at most" in flat
+    assert "Covered: 3 of 4 declared services" in text(proof)
+    assert "note: not probed, as they have no ports: esp" in lines
+    assert "\u2717" not in text(proof)
+    assert summary(proof) == "The isolation holds: all %s probes found what the site declares." % format(
+        len(proof.verdicts), ","
+    )
+
+
+def test_cells_add_up_to_the_probes(lab):
+    proof = lab.proof()
+    shown = [word for line in text(proof).split("\n\n", maxsplit=1)[0].splitlines() for word in line.split()]
+    numbers = [int(before.replace(",", "")) for before, word in zip(shown, shown[1:]) if word in ("open", "shut")]
+    assert sum(numbers) == len(proof.verdicts)
+
+
+def test_failures_are_named_one_by_one_with_host_flow_and_rule(lab):
+    proof = broken(lab)
+    shown = text(proof)
+    assert not proof.holds
+    assert "\u2717 open, undeclared: pump2 \u2192 pump1  9999/tcp" in shown
+    assert "let in by pump1's rule `allow in proto tcp from any to any port 9999`" in shown
+    assert "\u2717 blocked, though declared: desk \u2192 pump2  22/tcp (ssh), 80/tcp (web)" in shown
+    assert "declared by bulkhead_flows[0]: office -> plant ssh, web (administration)" in shown
+    assert "DROPPED: pump2 lacks the rule `allow in proto tcp from 10.0.1.0/24 to 10.0.2.0/24 port" in shown
+    assert summary(proof).endswith("probes failed (1 open, undeclared; 2 blocked, though declared).")
+
+
+def test_a_failing_cell_is_marked_and_red(lab):
+    marked = [
+        (line, color)
+        for line, color in report_lines(broken(lab))
+        if "\u2717 1 failed" in line or "\u2717 2 failed" in line
+    ]
+    assert len(marked) == 2 and all(color == "red" for _dummy, color in marked)
+
+
+def test_probes_that_failed_for_one_reason_are_one_failure(lab):
+    assert [(found["status"], found["probes"], found["ports"]) for found in failures(broken(lab))] == [
+        ("open", 1, ["9999/tcp"]),
+        ("blocked", 2, ["22/tcp (ssh)", "80/tcp (web)"]),
+    ]
+
+
+def test_a_rule_that_no_probe_shows_fails_the_proof_as_well(lab):
+    lab.live["pump1"].append({"rule": "allow", "from_ip": "192.0.2.7"})
+    lab.live["desk"].append({"rule": "allow", "app": "OpenSSH"})
+    removed = lab.live["pump2"].pop()
+    proof = lab.proof()
+    assert not proof.holds and not failures(proof)
+    assert [(stray["host"], stray["rule"]) for stray in stray_rules(proof)] == [
+        ("desk", "allow app OpenSSH"),
+        ("pump1", "allow in from 192.0.2.7 to any"),
+        ("pump2", "allow in proto %(proto)s from %(from_ip)s to %(to_ip)s port %(to_port)s" % removed),
+    ]
+    assert "\u2717 rule not as declared: pump1's `allow in from 192.0.2.7 to any`" in text(proof)
+    assert "3 rules not as declared" in summary(proof)
+
+
+def test_a_rule_that_a_failed_probe_tells_of_is_not_told_twice(lab):
+    assert stray_rules(broken(lab)) == []
+
+
+def test_a_host_that_could_not_be_probed_fails_the_proof(lab):
+    lab.missing["pump3"] = "Connection refused"
+    proof = lab.proof()
+    assert not proof.holds
+    assert "\u2717 not probed: pump3: Connection refused" in text(proof)
+    assert "not probed: pump3" in summary(proof)
+
+
+def test_a_proof_of_nothing_does_not_hold(lab):
+    proof = lab.proof()
+    proof.verdicts.clear()
+    assert not proof.holds and "nothing was probed" in summary(proof)
+    assert text(proof)
+
+
+def test_no_line_is_wider_than_the_terminal(lab):
+    assert max(len(line) for line, _dummy in report_lines(broken(lab))) <= WIDTH
+
+
+def test_the_json_report_holds_every_probe(lab):
+    proof = broken(lab)
+    content = json.loads(json.dumps(report_json(proof)))
+    assert content["holds"] is False
+    assert len(content["probes"]) == content["totals"]["probes"] == len(proof.verdicts)
+    probe = next(probe for probe in content["probes"] if probe["port"] == 9999 and probe["status"] == "open")
+    assert probe == {
+        "from": "plant",
+        "source_host": "pump2",
+        "source": PUMP2,
+        "to": "plant",
+        "dest_host": "pump1",
+        "dest": PUMP1,
+        "proto": "tcp",
+        "port": 9999,
+        "why": "live rule",
+        "declared": None,
+        "found": "ALLOWED",
+        "status": "open",
+        "ended": "pump1",
+        "detail": "",
+    }
+
+
+def test_a_port_is_named_by_its_service(lab):
+    assert service_name(lab.site, "tcp", 8005) == "web"
+    assert service_name(lab.site, "udp", 80) == "80/udp"
