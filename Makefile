@@ -53,7 +53,7 @@ test: lint sanity unit integration molecule ## everything that must be green bef
 
 .PHONY: lint
 lint: setup
-	$(call stage,lint,ruff check . && ruff format --check . && yamllint --strict . && ansible-lint --offline --profile production)
+	$(call stage,lint,ruff check . && ruff format --check . && mypy -p ansible_collections.bulkhead.tiers.plugins && yamllint --strict . && ansible-lint --offline --profile production)
 
 .PHONY: sanity
 sanity: setup
