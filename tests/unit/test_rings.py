@@ -15,29 +15,31 @@ PREFIX = "ansible_collections.bulkhead.tiers.plugins."
 LAYERS = {
     # the host ring
     "module_utils.mistakes": (),
+    "module_utils.printable": (),
     "module_utils.packets": (),
     "module_utils.probe": (),
-    "module_utils.ufw": ("module_utils.mistakes", "module_utils.packets"),
-    "module_utils.docker": ("module_utils.mistakes",),
-    "module_utils.maas": ("module_utils.mistakes",),
-    "module_utils.stacks": ("module_utils.mistakes", "module_utils.docker"),
+    "module_utils.ufw": ("module_utils.packets"),
+    "module_utils.docker": (),
+    "module_utils.maas": (),
+    "module_utils.stacks": ("module_utils.docker"),
     # the controller ring
     "plugin_utils.text": (),
-    "plugin_utils.site": ("module_utils.mistakes", "module_utils.docker", "plugin_utils.text"),
-    "plugin_utils.compile": ("module_utils.mistakes", "module_utils.ufw", "plugin_utils.site"),
-    "plugin_utils.declaration": ("module_utils.mistakes", "plugin_utils.site", "plugin_utils.compile"),
+    "plugin_utils.site": ("module_utils.docker", "plugin_utils.text"),
+    "plugin_utils.compile": ("module_utils.ufw", "plugin_utils.site"),
+    "plugin_utils.declaration": ("plugin_utils.site", "plugin_utils.compile"),
     "plugin_utils.plan": ("plugin_utils.text", "plugin_utils.site", "plugin_utils.compile"),
-    "plugin_utils.networks": ("module_utils.mistakes", "plugin_utils.text", "plugin_utils.site"),
+    "plugin_utils.networks": ("plugin_utils.text", "plugin_utils.site"),
     "plugin_utils.proof": (
-        "module_utils.mistakes",
         "module_utils.packets",
         "module_utils.ufw",
         "plugin_utils.text",
         "plugin_utils.site",
         "plugin_utils.declaration",
     ),
-    "plugin_utils.lint": ("module_utils.mistakes", "module_utils.docker", "module_utils.stacks", "plugin_utils.text"),
+    "plugin_utils.lint": ("module_utils.docker", "module_utils.stacks", "plugin_utils.text"),
 }
+#: What every room may import.
+COMMON = ("module_utils.mistakes", "module_utils.printable")
 #: Plugins that run on the controller: they may import every room.
 CONTROLLER = ("action", "inventory", "lookup")
 # Modules that are only the documentation of an action plugin: nothing of them is sent to a host.
@@ -79,7 +81,7 @@ def room(path):
 
 def upward(importer, imported):
     """What is wrong with an import from one room into another one; "" where nothing is."""
-    if importer == imported or importer in CONTROLLER:
+    if importer == imported or importer in CONTROLLER or imported in COMMON:
         return ""
     if importer == "modules":
         return "" if imported.startswith("module_utils.") else "a module must stay in the host ring"
