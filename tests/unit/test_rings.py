@@ -18,10 +18,10 @@ LAYERS = {
     "module_utils.printable": (),
     "module_utils.packets": (),
     "module_utils.probe": (),
-    "module_utils.ufw": ("module_utils.packets"),
+    "module_utils.ufw": ("module_utils.packets",),
     "module_utils.docker": (),
     "module_utils.maas": (),
-    "module_utils.stacks": ("module_utils.docker"),
+    "module_utils.stacks": ("module_utils.docker",),
     # the controller ring
     "plugin_utils.text": (),
     "plugin_utils.site": ("module_utils.docker", "plugin_utils.text"),
