@@ -15,6 +15,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.networks.pins impor
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.networks.survey import live_networks
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import SiteError
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import count, write_whole
 
 PLACE = os.path.join("group_vars", "all", "allocations.yml")
 
@@ -43,12 +44,11 @@ class ActionModule(SiteAction):
             result.update(failed=True, msg="%s; nothing was pinned." % error)
             return result
         if pins and not self._task.check_mode:
-            _write(path, after)
+            write_whole(path, after)
         result.update(changed=bool(pins), pinned=pins, path=path)
         left = unasked(task_vars) if pins and options["live"] else 0
         if left:
-            hosts = "1 host" if left == 1 else "%d hosts" % left
-            result["warnings"] = ["%s of the inventory not asked: what lives there is not known" % hosts]
+            result["warnings"] = ["%s of the inventory not asked: what lives there is not known" % count(left, "host")]
         if pins:
             result["diff"] = {"before_header": path, "after_header": path, "before": before or "", "after": after}
         return result
@@ -108,14 +108,3 @@ def _pins_of(path, text):
 
 def _text(pins):
     return ", ".join("%s: %s" % item for item in sorted(pins.items())) or "no pin"
-
-
-def _write(path, text):
-    """Write the file whole or not at all."""
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    partial = "%s.%d" % (path, os.getpid())
-    with open(partial, "w", encoding="utf-8") as file:
-        file.write(text)
-    if os.path.exists(path):
-        os.chmod(partial, os.stat(path).st_mode & 0o777)
-    os.replace(partial, path)

@@ -7,7 +7,6 @@ from datetime import date, datetime, timezone
 
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.bulkhead.tiers.plugins.action.prove import write_report
 from ansible_collections.bulkhead.tiers.plugins.action.site import ActionModule as SiteAction
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.networks.survey import (
     report_json,
@@ -17,6 +16,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.networks.survey imp
 )
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import SiteError
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import write_json
 
 ARGUMENTS = {
     "live": {"type": "str", "default": "__networks_live"},
@@ -54,7 +54,7 @@ class ActionModule(SiteAction):
         if self._task.check_mode:
             self._display.display("Check mode: the report %s was not written." % options["report"])
         else:
-            result["report"] = write_report(options["report"], found)
+            result["report"] = write_json(options["report"], found)
             self._display.display("Everything: %s" % result["report"])
         return result
 

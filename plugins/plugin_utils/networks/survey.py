@@ -6,7 +6,6 @@ Its input is what swarm_network_info returns of every host, its output a table f
 
 from __future__ import annotations
 
-import textwrap
 from dataclasses import dataclass
 from typing import NamedTuple, Optional
 
@@ -19,6 +18,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import
     point_text,
     spans,
 )
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import BAD, DIM, GOOD, HEAD, count, table, wrap
 
 WIDTH = 120
 #: The sizes whose next free subnet is named, by IP version.
@@ -29,7 +29,7 @@ MOST_SPANS = 6
 ENGINES_OWN = ("bridge", "docker_gwbridge", "host", "ingress", "none")
 ZONE_LABEL = "bulkhead.zone"
 SWARM = "the Swarm"
-GOOD, BAD, HEAD, DIM = "green", "red", "bright blue", "bright gray"
+HEADERS = ("on", "network", "driver", "subnet", "in use", "zone", "used by")
 
 
 class Conflict(NamedTuple):
@@ -321,23 +321,23 @@ def report_json(fleet, made):
 def summary(fleet):
     """The report in one line."""
     found = "%s on %s, %s" % (
-        _count(len(fleet.rows), "network"),
-        _count(len(fleet.asked), "host"),
-        _count(len(fleet.conflicts), "conflict") if fleet.conflicts else "no conflict",
+        count(len(fleet.rows), "network"),
+        count(len(fleet.asked), "host"),
+        count(len(fleet.conflicts), "conflict") if fleet.conflicts else "no conflict",
     )
-    return found + (", %s" % _count(len(fleet.orphans), "orphan") if fleet.orphans else "")
+    return found + (", %s" % count(len(fleet.orphans), "orphan") if fleet.orphans else "")
 
 
 def report_lines(fleet):
     """(line, color) pairs for a terminal of WIDTH columns."""
     yield "NETWORKS  %s" % summary(fleet), HEAD
     rows = [_cells(row) for row in fleet.rows]
-    for number, line in enumerate(_table(["on", "network", "driver", "subnet", "in use", "zone", "used by"], rows)):
+    for number, line in enumerate(table(HEADERS, rows, WIDTH)):
         yield line, DIM if number == 0 else None
     for host, why in fleet.silent.items():
         yield "  %s: %s" % (host, why), DIM
     if fleet.unasked:
-        yield "  %s of the inventory not asked: what lives there is not seen here" % _count(fleet.unasked, "host"), DIM
+        yield "  %s of the inventory not asked: what lives there is not seen here" % count(fleet.unasked, "host"), DIM
     yield "", None
     for title, items, color in (
         ("CONFLICTS", [str(conflict) for conflict in fleet.conflicts], BAD),
@@ -347,7 +347,7 @@ def report_lines(fleet):
         if items or title == "CONFLICTS":
             yield ("%s%s" % (title, "" if items else "  none")), HEAD if items else GOOD
             for item in items:
-                for line in _wrapped(item, "  ", "      "):
+                for line in wrap(item, WIDTH, "  ", "      "):
                     yield line, color
             yield "", None
     yield from _room_lines(fleet)
@@ -373,10 +373,10 @@ def _room_lines(fleet):
         yield "  pool %s  %s%s" % (room.pool, ", ".join(map(str, room.nets)), reserve), None
         shown = [_span_text(span) for span in room.free[:MOST_SPANS]]
         more = ["and %d more" % (len(room.free) - MOST_SPANS)] if len(room.free) > MOST_SPANS else []
-        for line in _wrapped("free: %s" % (", ".join(shown + more) or "nothing"), "    ", "          "):
+        for line in wrap("free: %s" % (", ".join(shown + more) or "nothing"), WIDTH, "    ", "          "):
             yield line, None
         following = ["/%d %s" % (size, net if net else "none") for size, net in room.following.items()]
-        for line in _wrapped("next: %s" % ", ".join(following), "    ", "          "):
+        for line in wrap("next: %s" % ", ".join(following), WIDTH, "    ", "          "):
             yield line, None
     if not fleet.rooms:
         yield "  no pool is declared", None
@@ -384,24 +384,3 @@ def _room_lines(fleet):
 
 def _span_text(span):
     return "%s-%s" % (point_text(span.first), point_text(span.last))
-
-
-def _count(number, noun):
-    return "%d %s%s" % (number, noun, "" if number == 1 else "s")
-
-
-def _wrapped(text, first, rest):
-    return textwrap.wrap(
-        text, WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
-    )
-
-
-def _table(headers, rows):
-    """Aligned columns, two blanks apart, the last one wrapped at the edge."""
-    widths = [max(len(row[column]) for row in [headers] + rows) for column in range(len(headers) - 1)]
-    for row in [headers] + rows:
-        first = "  " + "".join("%s  " % cell.ljust(width) for cell, width in zip(row, widths))
-        # A table wider than the terminal is still better than a column of two letters.
-        rest = max(WIDTH - len(first), 24)
-        for number, line in enumerate(textwrap.wrap(row[-1], rest, break_on_hyphens=False) or [""]):
-            yield ((first if number == 0 else " " * len(first)) + line).rstrip()

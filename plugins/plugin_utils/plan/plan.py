@@ -10,6 +10,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.ufw import 
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.plan.matrix import forbidden, matrix, places
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import GATEWAY
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import point_text
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import count, table, wrap
 
 WIDTH = 100
 
@@ -103,10 +104,6 @@ def _heading(text, note=""):
     return "%s%s" % (text, "  %s" % note if note else "")
 
 
-def _count(number, noun):
-    return "%d %s%s" % (number, noun, "" if number == 1 else "s")
-
-
 def _summary(site):
     counts = [
         (len(site.tiers), "tier"),
@@ -116,24 +113,11 @@ def _summary(site):
         (len(site.networks), "Docker network"),
         (len(site.stacks), "stack"),
     ]
-    return "SITE  %s" % ", ".join(_count(number, noun) for number, noun in counts)
+    return "SITE  %s" % ", ".join(count(number, noun) for number, noun in counts)
 
 
 def _table(headers, rows, right=()):
-    """Aligned columns, two blanks apart, the last one wrapped; right: the columns of numbers."""
-    rows = [[str(cell) for cell in row] for row in [headers] + rows]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(headers) - 1)]
-    indent = 2 + sum(width + 2 for width in widths)
-    lines = []
-    for row in rows:
-        cells = [
-            cell.rjust(width) if column in right else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths))
-        ]
-        lines += _wrapped(row[-1], "  %s" % "".join("%s  " % cell for cell in cells), " " * indent) or [
-            ("  %s" % "  ".join(cells)).rstrip()
-        ]
-    return "\n".join(lines)
+    return "\n".join(table(headers, rows, WIDTH, right))
 
 
 def _addresses(site):
@@ -190,7 +174,7 @@ def _networks(site):
 
 def _fill_text(net, inside):
     taken = sum(network.subnet.size for network in inside)
-    return "%s in it, %.1f %% taken" % (_count(len(inside), "network"), 100.0 * taken / net.size)
+    return "%s in it, %.1f %% taken" % (count(len(inside), "network"), 100.0 * taken / net.size)
 
 
 def _network_text(site, network):
@@ -278,9 +262,7 @@ def _matrix_list(names, cells):
 
 
 def _wrapped(text, first="  ", rest="      "):
-    return textwrap.wrap(
-        text, WIDTH, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False, break_long_words=False
-    )
+    return wrap(text, WIDTH, first, rest)
 
 
 def _invariants(site):
@@ -302,7 +284,7 @@ def _rule_block(name, rules, hosts):
     """The rules of the hosts of one group, in ufw's words, each comment where it fits."""
     head = _heading(
         "RULES OF %s" % name,
-        "%s, then %s" % (_count(len(rules), "rule"), ", ".join("%s %s" % item for item in DEFAULTS.items())),
+        "%s, then %s" % (count(len(rules), "rule"), ", ".join("%s %s" % item for item in DEFAULTS.items())),
     )
     lines = _wrapped(head + ("; hosts: %s" % ", ".join(hosts[name]) if hosts.get(name) else ""), "", "  ")
     for rule in rules:
