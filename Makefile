@@ -10,6 +10,10 @@ venv := .venv
 collection := $(venv)/collections/ansible_collections/bulkhead/tiers
 export PATH := $(CURDIR)/$(venv)/bin:$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+# Python that finds the collection itself and what tests share; pytest has the same from pyproject.toml.
+python := PYTHONPATH=$(venv)/collections:tests/support python
+# What a run of the unit or integration tests is narrowed to: make unit ARGS="-k limit"
+ARGS ?=
 
 # $(call stage,NAME,COMMAND): run COMMAND and print how long it took.
 define stage
@@ -23,7 +27,7 @@ help: ## this list
 .PHONY: setup
 setup: $(venv)/ready ## install what the project needs into .venv
 $(venv)/ready: requirements.txt
-	$(call stage,setup,tests/setup $(PYTHON) $(venv))
+	$(call stage,setup,tests/tools/setup $(PYTHON) $(venv))
 
 .PHONY: plan
 plan: setup ## print what every tier would get; needs no host and no engine
@@ -34,7 +38,7 @@ demo: lab site prove ## bring the lab up, converge it, prove its isolation
 
 .PHONY: lab
 lab: setup ## hosts on this machine, as containers
-	$(call stage,lab,ansible-playbook playbooks/lab.yml tests/maas_server/lab.yml)
+	$(call stage,lab,ansible-playbook playbooks/lab.yml tests/support/maas_server/lab.yml)
 
 .PHONY: lab-down
 lab-down: setup ## remove the lab; nothing stays behind
@@ -57,11 +61,11 @@ lint: setup
 
 .PHONY: sanity
 sanity: setup
-	$(call stage,sanity,tests/sanity/run)
+	$(call stage,sanity,tests/tools/sanity)
 
 .PHONY: unit
-unit: setup
-	$(call stage,unit,PYTHONPATH=$(venv)/collections python -m pytest -q tests/unit)
+unit: setup ## the unit tests; some of them: make unit ARGS="-k limit"
+	$(call stage,unit,python -m pytest -q tests/unit $(ARGS))
 
 .PHONY: engine
 engine: ## a Docker Engine on this machine, and the tools that come with it
@@ -69,19 +73,19 @@ engine: ## a Docker Engine on this machine, and the tools that come with it
 
 .PHONY: integration
 integration: setup engine
-	$(call stage,integration,tests/tools && PYTHONPATH=$(venv)/collections python -m pytest -q tests/integration)
+	$(call stage,integration,tests/tools/kernel-commands && python -m pytest -q tests/integration $(ARGS))
 
 .PHONY: molecule
 molecule: setup
-	$(call stage,molecule,tests/molecule)
+	$(call stage,molecule,tests/tools/molecule)
 
 .PHONY: bench
 bench: setup ## speed, beside the peers, on hosts of the lab that belong to no tier
-	$(call stage,bench,tests/bench)
+	$(call stage,bench,tests/tools/bench)
 
 .PHONY: fault
 fault: setup engine ## break engines, connections and hosts under the modules: each recovers
-	$(call stage,fault,for fault in tests/fault/[a-z]*_*.py; do printf '\n-- %s\n' "$$fault"; PYTHONPATH=$(venv)/collections python "$$fault"; done)
+	$(call stage,fault,for fault in tests/fault/[a-z]*_*.py; do printf '\n-- %s\n' "$$fault"; $(python) "$$fault"; done)
 
 .PHONY: systems
 systems: setup engine ## the reference systems with real services, deployed and tested one after the other

@@ -1,7 +1,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Requests and seconds of maas_vlan for 20 VLANs with a subnet and a range each, beside maas.maas on the same stand-in.
 
-    PYTHONPATH=.venv/collections python tests/benchmark/maas_vlan.py [--peer PATH]
+    PYTHONPATH=.venv/collections:tests/support python tests/benchmark/maas_vlan.py [--peer PATH]
 
 First the module's own code alone, in this process. Then both collections through ansible-playbook, each on a stand-in
 of its own that starts empty, over HTTP on loopback: the requests are those that the server saw, the seconds those of
@@ -28,16 +28,17 @@ import time
 from pathlib import Path
 from typing import Optional
 
+from maas_server import harness
+from maas_server.serve import MEASURED, Front, Server
+
 from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.run import ensure
-from ansible_collections.bulkhead.tiers.tests.maas_server import harness
-from ansible_collections.bulkhead.tiers.tests.maas_server.serve import MEASURED, Front, Server
 
 PEER = "maas.maas"
 PROMISED = 10
 RUNS = ("first run", "no change")
 BIN = Path(sys.executable).parent
 # Not resolved: below the link, the checkout is a collection.
-OWN = Path(harness.__file__).absolute().parents[5]
+OWN = Path(__file__).absolute().parents[2] / ".venv" / "collections"
 INSTALLED = "~/.ansible/collections:/usr/share/ansible/collections"
 
 

@@ -2,7 +2,7 @@
 
     tests/benchmark/swarm_migrate.py [--replicas 6] [--rate 50] [--releases trixie,bookworm,trixie]
 
-Makes three hosts of its own (tests/hosts) and a Swarm of them. A service of six replicas answers HTTP on an
+Makes three hosts of its own (tests/support/hosts) and a Swarm of them. A service of six replicas answers HTTP on an
 overlay; a container on the same overlay asks it, resolving the name anew for every request, and so does a second
 service. Meanwhile swarm_network moves the overlay to another subnet with ``recreate: migrate``. The service has
 ``endpoint_mode: dnsrr``, because the kernels of the test machines lack IPVS, and a health check, because without one a
@@ -15,9 +15,7 @@ import argparse
 import json
 import sys
 import time
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from hosts import NET, PREFIX
 from hosts.engine import SERVICE_IMAGE, Hosts, wait
 

@@ -2,7 +2,7 @@
 
     tests/benchmark/swarm_network.py [--count 100] [--rounds 3] [--releases trixie,bookworm,trixie] [--host HOST]
 
-Makes three hosts of its own (tests/hosts) and a Swarm of them, the first one its manager; or takes HOST, a manager that
+Makes three hosts of its own (tests/support/hosts) and a Swarm of them, the first one its manager; or takes HOST, a manager that
 the Docker connection reaches (see --connection). The networks are called ``bench-*``, lie in --pool, and are gone at the
 end. The times are of whole tasks, so that each side pays for Ansible's transport, Python's start and the SDK's import;
 the bare calls alone are printed beside them. The loop goes once over all networks; the others are the median of
@@ -18,9 +18,7 @@ import ipaddress
 import json
 import statistics
 import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from hosts import NET, PREFIX
 from hosts.engine import Hosts
 from hosts.machine import Play

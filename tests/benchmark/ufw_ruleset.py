@@ -25,7 +25,6 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from hosts import RELEASES, fleet
 
 ROOT = Path(__file__).resolve().parents[2]

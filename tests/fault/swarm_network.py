@@ -2,7 +2,7 @@
 
     tests/fault/swarm_network.py [NAME ...]
 
-Makes two hosts of its own (tests/hosts) for each release, Debian 12 with Engine 20.10 and Debian 13 with 26.1: both are
+Makes two hosts of its own (tests/support/hosts) for each release, Debian 12 with Engine 20.10 and Debian 13 with 26.1: both are
 managers of a Swarm, so that losing one loses the quorum. NAME is a fault below (``--list``); all of them without one.
 Exit status 1 where one of them fails.
 """
@@ -13,9 +13,7 @@ import argparse
 import sys
 import time
 import traceback
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from hosts import NET, PREFIX, RELEASES
 from hosts.engine import SERVICE_IMAGE, Hosts, result, wait
 

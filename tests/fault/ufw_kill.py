@@ -24,10 +24,8 @@ import json
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import NamedTuple
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from hosts import PLACE, RELEASES, Host, fleet
 
 GUARD = "/run/bulkhead/ufw/guard.py"

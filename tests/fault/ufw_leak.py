@@ -45,9 +45,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Callable, NamedTuple
 
-TESTS = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TESTS), str(TESTS / "integration")]
-
 from hosts import RELEASES, Host, fleet, run
 from ufw_differential import random_rule
 

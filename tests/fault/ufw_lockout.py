@@ -15,10 +15,8 @@ import argparse
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import NamedTuple
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from hosts import NET, Host, fleet
 
 HERE = {4: "10.%d.0.0/24" % NET, 6: "fd00:%d::/64" % NET}

@@ -4,13 +4,8 @@
 from __future__ import annotations
 
 import shutil
-import sys
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
 import ufw_differential
 from ufw_differential import RELEASES, Plan
 

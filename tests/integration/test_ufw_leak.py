@@ -5,15 +5,9 @@
 from __future__ import annotations
 
 import shutil
-import sys
-from pathlib import Path
-
-import pytest
-
-TESTS = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TESTS), str(TESTS / "fault")]
 
 import hosts as fault_hosts
+import pytest
 import ufw_leak
 
 

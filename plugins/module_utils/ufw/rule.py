@@ -4,7 +4,7 @@
 ufw keeps every rule twice in ``/etc/ufw/user.rules`` (IPv4) or ``user6.rules`` (IPv6): as a ``### tuple ###``
 comment, which ufw itself trusts, and as ``-A`` lines, which the boot loads. Both are made here from one value, so that
 they cannot disagree. The format is the one that ufw 0.36.2 writes; it was compared with the real command line for line
-(tests/integration/ufw_differential.py).
+(tests/fault/ufw_differential.py).
 """
 
 from __future__ import annotations

@@ -10,10 +10,10 @@ import subprocess
 import sys
 
 import pytest
+from maas_server import harness
+from maas_server.serve import Server
 
 from ansible_collections.bulkhead.tiers.plugins.inventory.maas import connection_address, gather, group_names
-from ansible_collections.bulkhead.tiers.tests.maas_server import harness
-from ansible_collections.bulkhead.tiers.tests.maas_server.serve import Server
 
 TREE = {
     "fabrics": [

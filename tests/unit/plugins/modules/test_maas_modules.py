@@ -14,12 +14,12 @@ import pytest
 import yaml
 from ansible.module_utils import basic
 from ansible.module_utils.testing import patch_module_args
+from maas_server import harness
+from maas_server.serve import Server
 
 from ansible_collections.bulkhead.tiers.plugins.doc_fragments.maas import ModuleDocFragment
 from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.arguments import TREE, connection
 from ansible_collections.bulkhead.tiers.plugins.modules import maas_vlan, maas_vlan_info
-from ansible_collections.bulkhead.tiers.tests.maas_server import harness
-from ansible_collections.bulkhead.tiers.tests.maas_server.serve import Server
 
 FABRICS = [
     {

@@ -7,12 +7,12 @@ import json
 import threading
 
 import pytest
+from maas_server import harness
+from maas_server.region import Reply
+from maas_server.serve import Fault, Front, Server
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.run import ensure, failure
 from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.transport import MaasError
-from ansible_collections.bulkhead.tiers.tests.maas_server import harness
-from ansible_collections.bulkhead.tiers.tests.maas_server.region import Reply
-from ansible_collections.bulkhead.tiers.tests.maas_server.serve import Fault, Front, Server
 
 HTML = "text/html; charset=utf-8"
 

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import pytest
+from maas_server import harness
+from maas_server.serve import Fault
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.run import Refused
-from ansible_collections.bulkhead.tiers.tests.maas_server import harness
-from ansible_collections.bulkhead.tiers.tests.maas_server.serve import Fault
 
 
 def tree(*vlans, **more):

@@ -6,11 +6,11 @@ from __future__ import annotations
 import copy
 
 import pytest
+from maas_server import harness
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.apply import ApplyError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.plan import rack_steps
 from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.run import Refused, report
-from ansible_collections.bulkhead.tiers.tests.maas_server import harness
 
 
 def tree(*vlans, purge=(), **more):

@@ -7,10 +7,10 @@ import ipaddress
 import random
 
 import pytest
+from maas_server import generate, harness
+from maas_server.serve import Front
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.run import Refused, report
-from ansible_collections.bulkhead.tiers.tests.maas_server import generate, harness
-from ansible_collections.bulkhead.tiers.tests.maas_server.serve import Front
 
 TREES = 500
 BATCHES = 10

@@ -9,11 +9,11 @@ import re
 from urllib.parse import urlencode
 
 import pytest
+from maas_server import region as region_module
+from maas_server.region import API, Region
+from maas_server.serve import Front, encoded
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.transport import ApiKey
-from ansible_collections.bulkhead.tiers.tests.maas_server import region as region_module
-from ansible_collections.bulkhead.tiers.tests.maas_server.region import API, Region
-from ansible_collections.bulkhead.tiers.tests.maas_server.serve import Front, encoded
 
 FOLDER = pathlib.Path(region_module.__file__).parent / "transcripts"
 NOW = 1795213738

@@ -9,13 +9,13 @@ import socket
 import time
 
 import pytest
+from maas_server import harness
+from maas_server.region import Reply
+from maas_server.serve import Fault, Server
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.maas import transport
 from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.run import ensure
 from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.transport import ApiKey, Client, Endpoint, MaasError
-from ansible_collections.bulkhead.tiers.tests.maas_server import harness
-from ansible_collections.bulkhead.tiers.tests.maas_server.region import Reply
-from ansible_collections.bulkhead.tiers.tests.maas_server.serve import Fault, Server
 
 TREE = {"fabrics": [{"name": "gough", "vlans": [{"vid": 10, "subnets": [{"cidr": "10.0.1.0/24"}]}]}]}
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from datetime import date
 
+from maas_server import harness
+
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.maas import maas_vlans
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
-from ansible_collections.bulkhead.tiers.tests.maas_server import harness
 
 TIERS = {
     "monitoring": {"vlan": 30, "subnet": "10.0.3.0/24"},

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""``python -m tests.maas_server --listen 127.0.0.1:5240 --rack rack1=0,20``: the stand-in by itself, empty at start."""
+"""``PYTHONPATH=tests/support python -m maas_server --listen 127.0.0.1:5240 --rack rack1=0,20``: the stand-in by itself, empty at start."""
 
 from __future__ import annotations
 

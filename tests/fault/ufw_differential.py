@@ -1,7 +1,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Random rule lists, applied by ufw itself on one host and by ufw_ruleset on another: files and kernel must agree.
 
-    .venv/bin/python tests/integration/ufw_differential.py [--count 1000] [--release trixie] [UFW_HOST MODULE_HOST]
+    .venv/bin/python tests/fault/ufw_differential.py [--count 1000] [--release trixie] [UFW_HOST MODULE_HOST]
 
 PYTHONPATH is .venv/collections. Without names it makes its own hosts, two of each release, and removes them again. Named
 hosts are containers of one release with ufw; THEIR RULES ARE REPLACED. Most lists go through ufw's own library in one
@@ -26,10 +26,8 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import NamedTuple
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from hosts import RELEASES, ROOT, fleet
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import parse
