@@ -11,17 +11,13 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.bulkhead.tiers.plugins.action.networks_report import NO_ENGINE, heard, unasked
 from ansible_collections.bulkhead.tiers.plugins.action.site import ActionModule as SiteAction
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake, Refused
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.networks.pins import VARIABLE, NotEditable, add_pins
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.networks.survey import live_networks
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import SiteError
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import count, write_whole
 
 PLACE = os.path.join("group_vars", "all", "allocations.yml")
-
-
-class Refused(ValueError):
-    """Nothing can be pinned; the argument says why and what to do."""
 
 
 class ActionModule(SiteAction):
@@ -37,14 +33,11 @@ class ActionModule(SiteAction):
             path = options["path"] or _default_path(task_vars.get("ansible_inventory_sources"))
             pins = {network.name: str(network.subnet) for network in site.networks.values() if not network.settled}
             before, after = _edit(path, declared.get(VARIABLE) or {}, pins)
-        except SiteError as error:
-            result.update(failed=True, msg="The site's declaration has problems; nothing was pinned.\n%s" % error)
-            return result
+            if pins and not self._task.check_mode:
+                write_whole(path, after)
         except Refused as error:
-            result.update(failed=True, msg="%s; nothing was pinned." % error)
+            result.update(failed=True, msg=f"Nothing was pinned.\n{error}")
             return result
-        if pins and not self._task.check_mode:
-            write_whole(path, after)
         result.update(changed=bool(pins), pinned=pins, path=path)
         left = unasked(task_vars) if pins and options["live"] else 0
         if left:
@@ -59,9 +52,11 @@ def _live(task_vars, name):
     _hosts, infos, silent = heard(task_vars, name)
     deaf = ["%s: %s" % item for item in silent.items() if item[1] != NO_ENGINE]
     if deaf:
-        raise Refused(
-            "live networks: got none of %s; expected those of every host; remedy: mend it, or leave the host out with "
-            "--limit" % "; ".join(deaf)
+        raise _refused(
+            "live networks",
+            "none of %s" % "; ".join(deaf),
+            "those of every host",
+            "fix it, or leave the host out with --limit",
         )
     return live_networks(infos)
 
@@ -72,7 +67,11 @@ def _default_path(sources):
         if os.path.exists(source):
             folder = source if os.path.isdir(source) else os.path.dirname(source)
             return os.path.abspath(os.path.join(folder, PLACE))
-    raise Refused("path: got nothing; expected a file, or an inventory in the file system; remedy: give path")
+    raise _refused("path", "nothing", "a file, or an inventory in the file system", "give path")
+
+
+def _refused(path, got, expected, remedy):
+    return Refused([Mistake(path, got, expected, remedy)])
 
 
 def _edit(path, seen, pins):
@@ -83,16 +82,15 @@ def _edit(path, seen, pins):
             before = file.read()
     held = _pins_of(path, before)
     if held != seen:
-        raise Refused(
-            "%s: got %s there; expected %s, which the inventory has; remedy: move all pins into this one file"
-            % (path, _text(held), _text(seen))
+        raise _refused(
+            path, _text(held), "%s, which the inventory has" % _text(seen), "move all pins into this one file"
         )
     try:
         after = add_pins(before, pins)
     except NotEditable as error:
-        raise Refused("%s: got a form that cannot be extended; remedy: %s" % (path, error)) from error
+        raise _refused(path, "a form that cannot be extended", "one network a line", str(error)) from error
     if _pins_of(path, after) != dict(held, **pins):
-        raise Refused("%s: got a file whose pins cannot be extended safely; remedy: write them one a line" % path)
+        raise _refused(path, "pins that cannot be extended safely", "one network a line", "write them one a line")
     return before, after
 
 
@@ -100,9 +98,9 @@ def _pins_of(path, text):
     try:
         content = yaml.safe_load(text or "") or {}
     except yaml.YAMLError as error:
-        raise Refused("%s: got no YAML (%s); remedy: mend it" % (path, " ".join(str(error).split()))) from error
+        raise _refused(path, "no YAML (%s)" % " ".join(str(error).split()), "a YAML mapping", "correct it") from error
     if not isinstance(content, dict) or not isinstance(content.get(VARIABLE) or {}, dict):
-        raise Refused("%s: got no mapping; expected %s: {network: subnet}; remedy: mend it" % (path, VARIABLE))
+        raise _refused(path, "no mapping", "%s: {network: subnet}" % VARIABLE, "correct it")
     return dict(content.get(VARIABLE) or {})
 
 

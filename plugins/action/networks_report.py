@@ -8,13 +8,13 @@ from datetime import date, datetime, timezone
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.bulkhead.tiers.plugins.action.site import ActionModule as SiteAction
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.networks.survey import (
     report_json,
     report_lines,
     summary,
     survey,
 )
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import SiteError
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import write_json
 
@@ -35,7 +35,7 @@ class ActionModule(SiteAction):
         _dummy, options = self.validate_argument_spec(argument_spec=ARGUMENTS)
         try:
             site = parse_site(self._declared(task_vars), date.today())
-        except SiteError as error:
+        except Refused as error:
             result.update(failed=True, msg="The site's declaration has problems.\n%s" % error)
             return result
         hosts, infos, silent = heard(task_vars, options["live"])
@@ -53,9 +53,13 @@ class ActionModule(SiteAction):
         result.update(changed=False, failed=bool(fleet.conflicts), msg=summary(fleet), conflicts=found["conflicts"])
         if self._task.check_mode:
             self._display.display("Check mode: the report %s was not written." % options["report"])
-        else:
+            return result
+        try:
             result["report"] = write_json(options["report"], found)
-            self._display.display("Everything: %s" % result["report"])
+        except Refused as error:
+            result.update(failed=True, msg="%s\n%s" % (result["msg"], error))
+            return result
+        self._display.display("Everything: %s" % result["report"])
         return result
 
 

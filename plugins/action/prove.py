@@ -12,6 +12,7 @@ from datetime import date
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.bulkhead.tiers.plugins.action.site import ActionModule as SiteAction
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import (
     GATEWAY,
     INTERNET,
@@ -27,7 +28,6 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.report import
     summary,
 )
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.rules import read_firewall
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import SiteError
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.policy import Policy
 
@@ -108,7 +108,7 @@ class ActionModule(SiteAction):
             return result
         try:
             site = parse_site(self._declared(task_vars), date.today())
-        except SiteError as error:
+        except Refused as error:
             result.update(failed=True, msg="The site's declaration has problems; nothing was probed.\n%s" % error)
             return result
         result.update(getattr(self, "_" + options["step"])(site, fleet, options, task_vars))

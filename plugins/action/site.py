@@ -8,9 +8,9 @@ from datetime import date
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake, Refused
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.host import host_plan
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.plan.plan import plan_json, plan_text
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Problem, SiteError
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import OUTPUTS, PREFIX, parse_site
 
 #: The inventory group of the routers.
@@ -35,7 +35,7 @@ class ActionModule(ActionBase):
                 variables = self._declared(task_vars)
             site = parse_site(variables, date.today())
             plan = self._host_plan(site, task_vars)
-        except SiteError as error:
+        except Refused as error:
             result.update(failed=True, msg=_message(error))
             return result
         result.update(changed=False, ansible_facts={"bulkhead_host": plan})
@@ -56,9 +56,9 @@ class ActionModule(ActionBase):
             try:
                 variables[name] = self._templar.template(task_vars[name])
             except AnsibleError as error:
-                problems.append(Problem(name, "a template that fails", "a value", " ".join(str(error).split())))
+                problems.append(Mistake(name, "a template that fails", "a value", " ".join(str(error).split())))
         if problems:
-            raise SiteError(problems)
+            raise Refused(problems)
         return variables
 
     @staticmethod
@@ -73,7 +73,7 @@ class ActionModule(ActionBase):
 
 
 def _message(error):
-    count = len(error.problems)
+    count = len(error.mistakes)
     return "The site's declaration has %d problem%s; nothing was touched.\n%s" % (
         count,
         "" if count == 1 else "s",

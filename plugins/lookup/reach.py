@@ -49,8 +49,8 @@ from datetime import date
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.reach import host_reach
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import SiteError
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import VARIABLES, parse_site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.reader import suggestion
 
@@ -70,7 +70,7 @@ class LookupModule(LookupBase):
                 {name: self._templar.template(variables[name]) for name in VARIABLES if name in variables},
                 date.today(),
             )
-        except SiteError as error:
+        except Refused as error:
             raise AnsibleLookupError("The site's declaration has mistakes.\n%s" % error) from error
         for name in terms:
             _declared("bulkhead_addresses", name, site.addresses)

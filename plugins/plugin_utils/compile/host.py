@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake, Refused
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.docker_user import host_docker
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.maas import maas_vlans
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.networks import (
@@ -12,21 +13,20 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.networks im
 )
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.stacks import host_stacks, lint_arguments
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.ufw import DEFAULTS, host_rules
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Problem, SiteError
 
 
 def host_plan(site, hostname, tiers, gateway):
     """{tiers, gateway, manager, rules, default, docker, vlans, networks, engine, swarm} of a host.
 
     hostname: the inventory's; tiers: the names of the tiers that the host is in; gateway: whether it is a router. A
-    host that is neither in a tier nor a router gets the same keys with nothing in them. Raises SiteError for a Swarm
+    host that is neither in a tier nor a router gets the same keys with nothing in them. Raises Refused for a Swarm
     manager that is not in the Swarm's tier: what it listens on would be open to nobody.
     """
     manager = hostname in site.swarm.managers
     if manager and site.swarm.tier not in tiers:
-        raise SiteError(
+        raise Refused(
             [
-                Problem(
+                Mistake(
                     "bulkhead_swarm.managers",
                     "%s, a host of %s" % (hostname, ", ".join(tiers) or "no tier"),
                     "a host of tier %s" % site.swarm.tier,

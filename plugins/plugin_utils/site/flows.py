@@ -108,8 +108,8 @@ def _read_flow(reader, path, value, names, verb, today):
     if not value:
         reader.note(path, "an empty flow", "from, to and %s" % verb, "fill it in or remove it")
         return None
-    sources = _read_ends(reader, "%s.from" % path, known.get("from"), names)
-    destinations = _read_ends(reader, "%s.to" % path, known.get("to"), names)
+    sources = _read_ends(reader, "%s.from" % path, known.get("from"), names, may_be_self=False)
+    destinations = _read_ends(reader, "%s.to" % path, known.get("to"), names, may_be_self=True)
     ports = _read_services(reader, "%s.%s" % (path, verb), known.get(verb), names.site.services)
     flow = Flow(
         path=path,
@@ -139,12 +139,12 @@ def _read_until(reader, path, value, today):
     return until
 
 
-def _read_ends(reader, path, value, names):
+def _read_ends(reader, path, value, names, may_be_self):
     """{name as declared: [Endpoint], or None for `self`}."""
     result = {}
     items = reader.items(path, value, "an endpoint, or a list of them", "management or [management, monitoring]")
     for where, name in items:
-        if name == SELF and ".from" in path:
+        if name == SELF and not may_be_self:
             reader.refuse(where, name, "an endpoint", "name the tier: self is only for `to`")
         elif name == SELF:
             result[name] = None

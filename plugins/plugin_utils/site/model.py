@@ -15,26 +15,6 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import
 TIER, GATEWAY, ADDRESS, NETWORK, INTERNET = "tier", "gateway", "address", "network", "internet"
 
 
-class Problem(NamedTuple):
-    """One thing that is wrong with a declaration."""
-
-    path: str
-    got: str
-    expected: str
-    remedy: str
-
-    def __str__(self):
-        return "%s: got %s; expected %s; %s" % self
-
-
-class SiteError(Exception):
-    """A declaration that cannot be used; problems holds everything that is wrong with it."""
-
-    def __init__(self, problems):
-        self.problems = tuple(problems)
-        super().__init__("\n".join(str(problem) for problem in self.problems))
-
-
 @dataclass(frozen=True)
 class Dhcp:
     """The addresses that a tier's DHCP server hands out, and the MAAS rack controller that does."""

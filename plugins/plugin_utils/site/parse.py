@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site import advice, checks, flows, stacks
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.extents import Extents
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import (
@@ -13,7 +14,6 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import (
     Dhcp,
     Network,
     Site,
-    SiteError,
     Swarm,
     Tier,
 )
@@ -68,7 +68,7 @@ _BRIDGE_OPTION = "com.docker.network.bridge.name"
 
 
 def parse_site(variables, today, live=()):
-    """The Site that the variables declare; raises SiteError with all problems at once.
+    """The Site that the variables declare; raises Refused with all problems at once.
 
     variables: {name: value} with the bulkhead_* variables, templated; today: the datetime.date that `until` is held
     against; live: pools.Live networks of the hosts, whose addresses no newly allocated network gets.
@@ -107,8 +107,8 @@ def parse_site(variables, today, live=()):
     if apart:
         # Where networks overlap, every flow seems to do what an invariant forbids.
         checks.check_never(reader, site, extents)
-    if reader.problems:
-        raise SiteError(reader.problems)
+    if reader.mistakes:
+        raise Refused(reader.mistakes)
     return replace(site, warnings=tuple(advice.warnings(site, extents, today)))
 
 

@@ -7,7 +7,7 @@ import difflib
 import re
 from datetime import date, datetime
 
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Problem
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.ports import NotPorts, parse_ports
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import NotANet, parse_address, parse_net
 
@@ -44,7 +44,7 @@ class Reader:
     """Reads values of one declaration. Each method returns None for what it could not use, after noting the problem."""
 
     def __init__(self):
-        self.problems = []
+        self.mistakes = []
 
     def refuse(self, path, got, expected, remedy):
         """Note a problem; `got` is the value itself."""
@@ -52,7 +52,7 @@ class Reader:
 
     def note(self, path, got, expected, remedy):
         """Note a problem; `got` is a text."""
-        self.problems.append(Problem(path, got, expected, remedy))
+        self.mistakes.append(Mistake(path, got, expected, remedy))
 
     def mapping(self, path, value, what, example):
         """{text: value} of a mapping; {} for anything else."""

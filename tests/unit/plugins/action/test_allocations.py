@@ -90,9 +90,7 @@ def test_comments_and_permissions_of_the_file_stay(file):
 def test_pins_of_another_file_are_an_error_because_one_would_hide_the_other(file):
     result = run(file, {**SITE, "bulkhead_allocations": {"web": "172.30.9.0/24"}})
     assert result["failed"] and not file.exists()
-    assert (
-        "got no pin there; expected web: 172.30.9.0/24, which the inventory has; remedy: move all pins" in result["msg"]
-    )
+    assert "got no pin; expected web: 172.30.9.0/24, which the inventory has; move all pins" in result["msg"]
 
 
 @pytest.mark.parametrize(
@@ -109,9 +107,17 @@ def test_a_file_that_cannot_be_extended_is_left_alone(file, text, message):
     assert result["failed"] and message in result["msg"] and file.read_text() == text
 
 
+def test_a_file_that_cannot_be_written_is_an_answer_and_no_traceback(file):
+    file.parent.parent.mkdir(parents=True, exist_ok=True)
+    file.parent.write_text("no folder")
+    result = run(file)
+    assert result["failed"] and result["msg"].startswith(f"Nothing was pinned.\n{file}: got ")
+    assert "expected a file that can be written" in result["msg"]
+
+
 def test_a_site_with_problems_pins_nothing(file):
     result = run(file, {**SITE, "bulkhead_pools": {"overlay": "172.30.0.0/33"}})
-    assert result["failed"] and "nothing was pinned" in result["msg"] and not file.exists()
+    assert result["failed"] and "Nothing was pinned" in result["msg"] and not file.exists()
 
 
 def lives(**networks):
@@ -134,8 +140,8 @@ def test_nothing_is_pinned_where_a_host_could_not_be_asked(file):
     result = run(file, hosts={"m1": lives(), "w1": dead, "w2": None, "gw": NO_ENGINE})
     assert result["failed"] and not file.exists()
     assert result["msg"] == (
-        "live networks: got none of w1: The Docker Engine at unix:///x did not answer; w2: it was not reached; expected "
-        "those of every host; remedy: mend it, or leave the host out with --limit; nothing was pinned."
+        "Nothing was pinned.\nlive networks: got none of w1: The Docker Engine at unix:///x did not answer; w2: it was not "
+        "reached; expected those of every host; fix it, or leave the host out with --limit"
     )
 
 

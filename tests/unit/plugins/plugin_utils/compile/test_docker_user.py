@@ -9,10 +9,10 @@ import random
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.docker_block import render
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.docker_input import parse_docker
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.docker_user import host_docker
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import SiteError
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.policy import Policy
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.plugin_utils.compile.test_host_rules import (
@@ -72,7 +72,7 @@ def test_a_published_port_is_open_to_exactly_whom_the_flows_let_reach_that_port_
     declaration = {**declare(flows, internet), **SWARM}
     try:
         site = parse_site(declaration, TODAY)
-    except SiteError:
+    except Refused:
         assume(False)
     policy = Policy(site)
     rng = random.Random(seed)

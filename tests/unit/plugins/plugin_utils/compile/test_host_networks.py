@@ -5,13 +5,13 @@ from datetime import date
 
 import pytest
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.host import host_plan
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.networks import (
     engine_settings,
     host_networks,
     swarm_settings,
 )
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import SiteError
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
 
 SITE = {
@@ -132,6 +132,6 @@ def test_the_plan_of_a_host_has_the_same_keys_whatever_the_host_is(site):
 
 def test_a_manager_outside_of_the_swarms_tier_is_refused(site):
     with pytest.raises(
-        SiteError, match="bulkhead_swarm.managers: got m1, a host of admin; expected a host of tier apps; put it"
+        Refused, match="bulkhead_swarm.managers: got m1, a host of admin; expected a host of tier apps; put it"
     ):
         host_plan(site, "m1", ["admin"], False)

@@ -11,8 +11,8 @@ from datetime import date
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.ufw import host_rules, rule_text
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import SiteError
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.policy import Policy
 
@@ -206,7 +206,7 @@ def declare(flows, internet=()):
 def usable(flow):
     try:
         parse_site(declare([flow]), TODAY)
-    except SiteError:
+    except Refused:
         return False
     return True
 
@@ -228,7 +228,7 @@ def test_the_rules_of_a_fleet_let_through_exactly_what_the_flows_allow(flows, in
     declaration = declare(flows, internet)
     try:
         site = parse_site(declaration, TODAY)
-    except SiteError:
+    except Refused:
         assume(False)
     policy, fleet = Policy(site), Fleet(site, declaration)
     rng = random.Random(seed)

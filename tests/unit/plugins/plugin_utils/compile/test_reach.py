@@ -9,8 +9,8 @@ from datetime import date
 
 import pytest
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.reach import host_reach
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import SiteError
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.policy import Policy
 
@@ -128,7 +128,7 @@ def test_what_a_host_reaches_is_allowed_from_every_address_of_its_tier():
         ]
         try:
             declared = site(*flows)
-        except SiteError:
+        except Refused:
             # Not every pair of ends makes a flow.
             continue
         policy = Policy(declared)

@@ -8,7 +8,7 @@ from datetime import date, datetime
 import pytest
 import yaml
 
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import SiteError
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.policy import Policy
 
@@ -63,9 +63,9 @@ def changed(path, value):
 
 
 def problems(site):
-    with pytest.raises(SiteError) as caught:
+    with pytest.raises(Refused) as caught:
         parse_site(site, TODAY)
-    return [str(problem) for problem in caught.value.problems]
+    return [str(problem) for problem in caught.value.mistakes]
 
 
 def test_a_site_is_read_as_it_is_declared():
@@ -633,8 +633,8 @@ def test_a_broken_tier_or_service_is_no_unknown_name_in_flows():
 def test_nothing_of_a_wrong_type_ends_in_a_traceback(name, value):
     try:
         parse_site(dict(SITE, **{name: value}), TODAY)
-    except SiteError as error:
-        assert error.problems
+    except Refused as error:
+        assert error.mistakes
 
 
 def test_the_lab_is_the_gough_network():

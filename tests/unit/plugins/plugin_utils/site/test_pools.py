@@ -10,8 +10,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.networks.pins import HEADER, NotEditable, add_pins
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import SiteError
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.pools import Live
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net, parse_net
@@ -36,9 +36,9 @@ def subnets(*args, **kwargs):
 
 
 def problems(*args, **kwargs):
-    with pytest.raises(SiteError) as caught:
+    with pytest.raises(Refused) as caught:
         site(*args, **kwargs)
-    return [str(problem) for problem in caught.value.problems]
+    return [str(problem) for problem in caught.value.mistakes]
 
 
 def test_the_long_form_of_a_pool_is_the_short_one_with_terms():

@@ -6,9 +6,9 @@ from datetime import date
 import pytest
 import yaml
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.stacks import host_stacks, lint_arguments
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.plan.plan import plan_json, plan_text
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import SiteError
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
 
 SITE = """
@@ -33,9 +33,9 @@ def site_of(stacks, base=SITE):
 
 
 def problems(stack, base=SITE):
-    with pytest.raises(SiteError) as caught:
+    with pytest.raises(Refused) as caught:
         site_of("bulkhead_stacks: %s" % stack, base)
-    return [str(problem) for problem in caught.value.problems]
+    return [str(problem) for problem in caught.value.mistakes]
 
 
 def test_stacks_are_read_as_they_are_declared_and_a_bare_on_is_understood():
