@@ -94,3 +94,10 @@ systems: setup engine ## the reference systems with real services, deployed and 
 .PHONY: changelog
 changelog: setup ## write CHANGELOG.md anew from changelogs/fragments
 	@antsibull-changelog release --refresh --update-existing
+
+.PHONY: lock
+lock: ## write requirements.txt anew from requirements.in, with the hash of every file
+	@python -m venv build/lock && build/lock/bin/pip install --quiet uv==0.13.9
+	@{ echo "# Made by 'make lock' from requirements.in. pip installs no file whose hash is not here."; \
+	  build/lock/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate requirements.in; } >build/requirements.txt
+	@mv build/requirements.txt requirements.txt
