@@ -143,7 +143,6 @@ def test_the_documentation_names_exactly_the_options_of_the_spec():
     same(yaml.safe_load(ModuleDocFragment.TREE)["options"], TREE)
 
 
-
 @pytest.mark.parametrize("module", [maas_vlan, maas_vlan_info])
 def test_main_is_at_most_thirty_lines(module):
     text = pathlib.Path(module.__file__).read_text()
