@@ -135,13 +135,13 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         try:
             return gather(client(params))
         except MaasError as error:
-            raise AnsibleParserError("MAAS: %s" % error) from None
+            raise AnsibleParserError(f"MAAS: {error}") from None
 
     def _fill(self, data):
         only = self.get_option("fabrics")
         tiers = [tier for tier in data["tiers"] if only is None or tier["fabric"] in only]
         for name in sorted(set(only or ()) - {tier["fabric"] for tier in data["tiers"]}):
-            self.display.warning("fabrics: MAAS has no fabric %s" % name)
+            self.display.warning(f"fabrics: MAAS has no fabric {name}")
         groups = group_names(tiers)
         for tier in tiers:
             name = groups[tier["fabric"], tier["vlan"]]
@@ -231,11 +231,11 @@ def group_names(tiers):
     names = {}
     for key, name in plain.items():
         names[key] = (
-            name if name is not None and counts[name] == 1 else _safe("%s_%s" % (key[0], name or "vlan%d" % key[1]))
+            name if name is not None and counts[name] == 1 else _safe("{}_{}".format(key[0], name or f"vlan{key[1]}"))
         )
     # Two names can become one where characters were replaced: the vid keeps them apart.
     taken = list(names.values())
-    return {key: name if taken.count(name) == 1 else "%s_vlan%d" % (name, key[1]) for key, name in names.items()}
+    return {key: name if taken.count(name) == 1 else f"{name}_vlan{key[1]}" for key, name in names.items()}
 
 
 def _safe(name):

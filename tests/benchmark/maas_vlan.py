@@ -159,7 +159,7 @@ def alone(front: Front, wanted: dict) -> None:
 def beside(ours: dict, peer: dict, version: str) -> None:
     """Print both sides of both runs, and how many times as much the peer takes."""
     print("\n%-26s  %35s  %35s" % ("through ansible-playbook", *RUNS))
-    for name, figures in (("maas_vlan, one task", ours), ("%s %s, in loops" % (PEER, version), peer)):
+    for name, figures in (("maas_vlan, one task", ours), (f"{PEER} {version}, in loops", peer)):
         texts = ["%4d requests (%3d writes) %8.2f s" % figures[run] for run in RUNS]
         print("  %-26s%s  %s" % (name, *texts))
     for run in RUNS:
@@ -174,9 +174,9 @@ def missed(ours: tuple[dict, bool], peer: tuple[dict, bool], count: int) -> list
     faults = []
     for name, (figures, equal) in (("maas_vlan", ours), (PEER, peer)):
         if figures[same][1]:
-            faults.append("%s writes where nothing changes" % name)
+            faults.append(f"{name} writes where nothing changes")
         if not equal:
-            faults.append("%s does not end at the wanted tree" % name)
+            faults.append(f"{name} does not end at the wanted tree")
     if count >= 20 and peer[0][same][0] < PROMISED * ours[0][same][0]:
         faults.append("not %d times fewer requests when nothing changes" % PROMISED)
     return faults
@@ -199,7 +199,7 @@ def main() -> None:
         variables = environment(options.peer.absolute() if options.peer else None, Path(folder))
         version = version_of_peer(variables)
         if version is None:
-            print("  %s is not in %s: no comparison" % (PEER, variables["ANSIBLE_COLLECTIONS_PATH"]))
+            print("  {} is not in {}: no comparison".format(PEER, variables["ANSIBLE_COLLECTIONS_PATH"]))
             return
         ours = played(harness.front(latency=latency), our_tasks, wanted, variables)
         peer = played(harness.front(latency=latency), peer_tasks, wanted, variables)

@@ -38,8 +38,7 @@ def apply(client: Client, plan: Plan) -> list:
             run.carry_out(op)
         except MaasError as error:
             raise ApplyError(
-                "%s failed after %d of %d operations: %s. What was done stays; run the task again to go on from there."
-                % (op, len(done), len(plan.ops), error),
+                f"{op} failed after {len(done)} of {len(plan.ops)} operations: {error}. What was done stays; run the task again to go on from there.",
                 done,
             ) from None
         done.append(op)
@@ -75,7 +74,7 @@ class _Run:
     def create(self, op: Op, sent: dict) -> None:
         where = LISTS[op.kind]
         if op.kind == "vlan":
-            where = "fabrics/%d/vlans/" % self._ids[("fabric", op.key[0])]
+            where = "fabrics/{}/vlans/".format(self._ids[("fabric", op.key[0])])
         shown, mine = self._client.post(where, sent, lambda: lookup(self._client, op.kind, op.key))
         self.learn(op, shown)
         if not mine:
@@ -89,11 +88,11 @@ class _Run:
             return self._client.put(self.path(op), sent)
         except RequestRefused as error:
             if error.status == 404:
-                raise MaasError("it is gone; another writer deleted it meanwhile (%s)" % error) from None
+                raise MaasError(f"it is gone; another writer deleted it meanwhile ({error})") from None
             raise
 
     def path(self, op: Op) -> str:
-        return "%s%d/" % (LISTS[op.kind], self._ids[(op.kind, op.key)])
+        return f"{LISTS[op.kind]}{self._ids[(op.kind, op.key)]}/"
 
     def learn(self, op: Op, shown: dict) -> None:
         self._ids[(op.kind, op.key)] = shown["id"]
@@ -112,8 +111,9 @@ class _Run:
         wrong = sorted(name for name, value in sent.items() if self.differs(op.kind, name, value, shown))
         if wrong:
             raise MaasError(
-                "MAAS answered 200 and did not take %s (it shows %s)"
-                % (", ".join(wrong), ", ".join("%s=%r" % (name, _shown(name, shown)) for name in wrong))
+                "MAAS answered 200 and did not take {} (it shows {})".format(
+                    ", ".join(wrong), ", ".join(f"{name}={_shown(name, shown)!r}" for name in wrong)
+                )
             )
 
     def differs(self, kind: str, name: str, sent: str, shown: dict) -> bool:

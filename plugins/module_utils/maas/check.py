@@ -35,14 +35,14 @@ class _Inspector:
 
     def say(self, changed: bool, path: str, text: str) -> None:
         """An error about what the run changes, a warning about what it found."""
-        (self.errors if changed else self.warnings).append("%s: %s" % (path, text))
+        (self.errors if changed else self.warnings).append(f"{path}: {text}")
 
     def path(self, kind: str, key: object, fallback: str) -> str:
         item = getattr(self.wanted, kind).get(key)
         return item.path if item else fallback
 
     def vlan_path(self, key: tuple) -> str:
-        return self.path("vlans", key, "fabrics.%s.vlans.%d" % key)
+        return self.path("vlans", key, "fabrics.{}.vlans.{}".format(*key))
 
     def rejected(self, key: tuple) -> bool:
         """A VLAN that the input declares and that is missing only for another error of the input."""
@@ -52,15 +52,15 @@ class _Inspector:
         """Nothing that is deleted may take along what the task did not give a place."""
         for name, fabric in self.before.fabrics.items():
             if name not in self.after.fabrics and fabric.id == 0:
-                self.say(True, "fabrics.%s" % name, "is MAAS's default fabric, which cannot be deleted; keep it")
+                self.say(True, f"fabrics.{name}", "is MAAS's default fabric, which cannot be deleted; keep it")
         for key, vlan in self.before.vlans.items():
             if key not in self.after.vlans:
                 self.vlan_deletion(key, vlan)
         for name in self.before.spaces:
-            users = ["%s/%d" % key for key, vlan in self.after.vlans.items() if vlan.space == name]
+            users = ["{}/{}".format(*key) for key, vlan in self.after.vlans.items() if vlan.space == name]
             if name not in self.after.spaces and users:
                 self.say(
-                    True, "spaces.%s" % name, "is still the space of VLAN %s; give them another" % ", ".join(users)
+                    True, f"spaces.{name}", "is still the space of VLAN {}; give them another".format(", ".join(users))
                 )
 
     def vlan_deletion(self, key: tuple, vlan: Vlan) -> None:
@@ -74,8 +74,8 @@ class _Inspector:
             self.say(
                 True,
                 path,
-                "holds %s, which MAAS would move to the default VLAN unasked; say where they go with orphans_to, "
-                "list them under another VLAN, or delete them" % ", ".join(held),
+                "holds {}, which MAAS would move to the default VLAN unasked; say where they go with orphans_to, "
+                "list them under another VLAN, or delete them".format(", ".join(held)),
             )
         item = self.wanted.vlans.get(key)
         target = item.fields.get("orphans_to") if item else None
@@ -84,13 +84,13 @@ class _Inspector:
         if not interfaces:
             return
         if not kept:
-            self.say(True, path, "holds the interfaces %s; connect them elsewhere first" % ", ".join(interfaces))
+            self.say(True, path, "holds the interfaces {}; connect them elsewhere first".format(", ".join(interfaces)))
         elif target != self.before.default_vlan(key[0]):
             self.say(
                 True,
                 path,
-                "holds the interfaces %s; MAAS can move them to the fabric's default VLAN alone: "
-                "name that one as orphans_to, or connect them elsewhere first" % ", ".join(interfaces),
+                "holds the interfaces {}; MAAS can move them to the fabric's default VLAN alone: "
+                "name that one as orphans_to, or connect them elsewhere first".format(", ".join(interfaces)),
             )
 
     def orphans(self, path: str, key: tuple, target: Optional[tuple]) -> None:
@@ -102,7 +102,7 @@ class _Inspector:
             self.say(
                 True,
                 path + ".orphans_to",
-                "VLAN %s/%d does not list %s, and subnets are purged; list them there"
+                "VLAN {}/{} does not list {}, and subnets are purged; list them there"
                 % (target + (", ".join(handed),)),
             )
 
@@ -117,7 +117,7 @@ class _Inspector:
             now = self.before.vlans.get(key)
             path = self.vlan_path(key)
             if vlan.space and vlan.space not in self.after.spaces and (now is None or now.space != vlan.space):
-                self.say(True, path + ".space", "there is no space %s; list it under spaces" % vlan.space)
+                self.say(True, path + ".space", f"there is no space {vlan.space}; list it under spaces")
             if self.before.racks is not None:
                 for option in ("primary_rack", "secondary_rack"):
                     self.rack(path, option, vlan, now)
@@ -125,10 +125,10 @@ class _Inspector:
                 self.say(
                     now is None or now.secondary_rack != vlan.secondary_rack,
                     path + ".secondary_rack",
-                    "%s has no primary_rack before it; name one" % vlan.secondary_rack,
+                    f"{vlan.secondary_rack} has no primary_rack before it; name one",
                 )
             if vlan.secondary_rack and vlan.secondary_rack == vlan.primary_rack:
-                self.say(True, path + ".secondary_rack", "%s is the primary rack already" % vlan.secondary_rack)
+                self.say(True, path + ".secondary_rack", f"{vlan.secondary_rack} is the primary rack already")
 
     def rack(self, path: str, option: str, vlan: Vlan, now: Optional[Vlan]) -> None:
         name = getattr(vlan, option)
@@ -136,16 +136,16 @@ class _Inspector:
             return
         changed = now != vlan
         racks = self.before.racks or {}
-        path = "%s.%s" % (path, option)
+        path = f"{path}.{option}"
         if name not in racks:
             known = ", ".join(sorted(racks)) or "none"
-            self.say(changed, path, "there is no rack controller %s; MAAS knows %s" % (name, known))
+            self.say(changed, path, f"there is no rack controller {name}; MAAS knows {known}")
         elif vlan.vid not in racks[name].vids:
             able = ", ".join(sorted(rack.hostname for rack in racks.values() if vlan.vid in rack.vids)) or "none"
             self.say(
                 changed,
                 path,
-                "%s has no interface with vid %d and cannot serve it; racks that have: %s" % (name, vlan.vid, able),
+                f"{name} has no interface with vid {vlan.vid} and cannot serve it; racks that have: {able}",
             )
 
     def relays(self) -> None:
@@ -156,30 +156,30 @@ class _Inspector:
             path = self.vlan_path(key) + ".relay_vlan"
             now = self.before.vlans.get(key)
             target = self.after.vlans.get(vlan.relay_vlan)
-            name = "%s/%d" % vlan.relay_vlan
+            name = "{}/{}".format(*vlan.relay_vlan)
             changed = now is None or now.relay_vlan != vlan.relay_vlan
             if vlan.relay_vlan == key:
                 self.say(changed, path, "relays to itself; name the VLAN whose rack answers")
             elif target is None:
                 if not self.rejected(vlan.relay_vlan):
                     gone = "is deleted by this run" if vlan.relay_vlan in self.before.vlans else "does not exist"
-                    self.say(True, path, "VLAN %s %s; name another or clear it with {}" % (name, gone))
+                    self.say(True, path, f"VLAN {name} {gone}; name another or clear it with {{}}")
             else:
                 self.relay(path, key, vlan, target, changed)
 
     def relay(self, path: str, key: tuple, vlan: Vlan, target: Vlan, changed: bool) -> None:
-        name = "%s/%d" % target.key
+        name = "{}/{}".format(*target.key)
         if target.relay_vlan is not None:
             was = self.before.vlans.get(target.key)
             self.say(
                 # MAAS validates a VLAN's relay with every change of it.
                 changed or self.before.vlans.get(key) != vlan or was is None or was.relay_vlan != target.relay_vlan,
                 path,
-                "VLAN %s is relayed itself (to %s/%d): a loop or a chain; name the VLAN whose rack answers"
+                "VLAN %s is relayed itself (to %s/%s): a loop or a chain; name the VLAN whose rack answers"
                 % ((name,) + target.relay_vlan),
             )
         elif not target.dhcp_on:
-            self.say(False, path, "VLAN %s has DHCP off: nobody answers what is relayed" % name)
+            self.say(False, path, f"VLAN {name} has DHCP off: nobody answers what is relayed")
         if vlan.dhcp_on:
             now = self.before.vlans.get(key)
             both = now is not None and now.dhcp_on and now.relay_vlan == vlan.relay_vlan
@@ -208,8 +208,8 @@ class _Inspector:
         for cidr, subnet in self.after.subnets.items():
             moves = subnet != self.before.subnets.get(cidr)
             if moves and subnet.vlan not in self.after.vlans and not self.rejected(subnet.vlan):
-                path = self.path("subnets", cidr, "subnets.%s" % cidr)
-                self.say(True, path, "VLAN %s/%d, where it shall go, does not exist" % subnet.vlan)
+                path = self.path("subnets", cidr, f"subnets.{cidr}")
+                self.say(True, path, "VLAN {}/{}, where it shall go, does not exist".format(*subnet.vlan))
         # An outer network sorts directly before what is inside it.
         nets = sorted(
             (ipaddress.ip_network(cidr) for cidr in self.after.subnets),
@@ -222,9 +222,8 @@ class _Inspector:
             if outer and (str(net) in self.wanted.subnets or str(outer[-1]) in self.wanted.subnets):
                 self.say(
                     False,
-                    self.path("subnets", str(net), "subnets.%s" % net),
-                    "is nested in the subnet %s; MAAS 3.6 takes that, machines in the two may not reach each other"
-                    % outer[-1],
+                    self.path("subnets", str(net), f"subnets.{net}"),
+                    f"is nested in the subnet {outer[-1]}; MAAS 3.6 takes that, machines in the two may not reach each other",
                 )
             outer.append(net)
 
@@ -260,7 +259,7 @@ class _Inspector:
         self.say(
             changed,
             self.range_path(shown),
-            "overlaps the %s range %s; %s" % (other.type, self.text(other), remedy),
+            f"overlaps the {other.type} range {self.text(other)}; {remedy}",
         )
 
     def fixed_addresses(self, item: Range) -> None:
@@ -275,18 +274,18 @@ class _Inspector:
                 and (":" in text) == (":" in item.cidr)
                 and item.start <= int(ipaddress.ip_address(text)) <= item.end
             ):
-                self.say(not unchanged, self.range_path(item), "holds %s %s; leave it out" % (what, text))
+                self.say(not unchanged, self.range_path(item), f"holds {what} {text}; leave it out")
 
     def routes(self) -> None:
         for key, item in self.wanted.routes.items():
             if not item.present:
                 continue
             if key[1] not in self.after.subnets:
-                self.say(True, item.path, "MAAS has no subnet %s to lead to; list it too" % key[1])
+                self.say(True, item.path, f"MAAS has no subnet {key[1]} to lead to; list it too")
 
     def range_path(self, item: Range) -> str:
-        return self.path("ranges", item.key, "ranges.%s" % self.text(item))
+        return self.path("ranges", item.key, f"ranges.{self.text(item)}")
 
     @staticmethod
     def text(item: Range) -> str:
-        return "%s-%s" % (address(item.start, item.cidr), address(item.end, item.cidr))
+        return f"{address(item.start, item.cidr)}-{address(item.end, item.cidr)}"

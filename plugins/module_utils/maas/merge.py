@@ -87,7 +87,7 @@ def _vlans(wanted: Wanted, after: State, warnings: list) -> None:
         fields = {name: value for name, value in item.fields.items() if name != "description"}
         if vlan.default and fields.pop("name", "untagged") != "untagged":
             warnings.append(
-                "%s.name: the default VLAN of a fabric always reads `untagged` in MAAS; the name is not set" % item.path
+                f"{item.path}.name: the default VLAN of a fabric always reads `untagged` in MAAS; the name is not set"
             )
         after.vlans[key] = replace(vlan, **_racks(after, vlan, fields, item.path, warnings))
 
@@ -105,7 +105,7 @@ def _racks(after: State, vlan: Vlan, fields: dict, path: str, warnings: list) ->
             fields["secondary_rack"] = None
         elif fields["primary_rack"] == vlan.secondary_rack:
             fields["secondary_rack"] = None
-            warnings.append("%s: %s was the secondary rack, there is none now" % (path, vlan.secondary_rack))
+            warnings.append(f"{path}: {vlan.secondary_rack} was the secondary rack, there is none now")
     return fields
 
 

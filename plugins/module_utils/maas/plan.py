@@ -59,9 +59,9 @@ class Op:
     fields: dict = field(default_factory=dict)
 
     def __str__(self) -> str:
-        text = "%s %s %s" % (self.verb, self.kind, label(self.kind, self.key))
-        sent = ", ".join("%s=%s" % (name, _shown(value)) for name, value in self.fields.items())
-        return "%s: %s" % (text, sent) if sent else text
+        text = f"{self.verb} {self.kind} {label(self.kind, self.key)}"
+        sent = ", ".join(f"{name}={_shown(value)}" for name, value in self.fields.items())
+        return f"{text}: {sent}" if sent else text
 
 
 @dataclass
@@ -78,11 +78,11 @@ class Plan:
 def label(kind: str, key: Any) -> str:
     """The key of a thing as people write it."""
     if kind == "vlan":
-        return "%s/%d" % key
+        return "{}/{}".format(*key)
     if kind == "range":
-        return "%s-%s" % (address(key[1], key[0]), address(key[2], key[0]))
+        return f"{address(key[1], key[0])}-{address(key[2], key[0])}"
     if kind == "route":
-        return "%s to %s via %s" % key
+        return "{} to {} via {}".format(*key)
     return str(key)
 
 

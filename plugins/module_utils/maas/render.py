@@ -14,7 +14,7 @@ def fabric_text(state: State, name: str) -> str:
     fabric = state.fabrics.get(name)
     if fabric is None:
         return ""
-    lines = ["fabric %s%s" % (name, " class %s" % fabric.class_type if fabric.class_type else "")]
+    lines = ["fabric {}{}".format(name, f" class {fabric.class_type}" if fabric.class_type else "")]
     for key in sorted(key for key in state.vlans if key[0] == name):
         lines.extend(_vlan_lines(state, state.vlans[key]))
     return "".join(line + "\n" for line in lines)
@@ -39,19 +39,19 @@ def _space_line(state: State, name: str) -> str:
     space = state.spaces.get(name)
     if space is None:
         return ""
-    return "space %s%s\n" % (name, " (%s)" % space.description if space.description else "")
+    return "space {}{}\n".format(name, f" ({space.description})" if space.description else "")
 
 
 def _vlan_lines(state: State, vlan: Vlan) -> list:
-    parts = ["vlan %d" % vlan.vid, vlan.name or "", "mtu %d" % vlan.mtu]
+    parts = [f"vlan {vlan.vid}", vlan.name or "", f"mtu {vlan.mtu}"]
     if vlan.space:
-        parts.append("space %s" % vlan.space)
+        parts.append(f"space {vlan.space}")
     if vlan.dhcp_on:
         parts.append("dhcp on")
     if vlan.primary_rack:
         parts.append("racks " + ", ".join(rack for rack in (vlan.primary_rack, vlan.secondary_rack) if rack))
     if vlan.relay_vlan:
-        parts.append("relayed to %s/%d" % vlan.relay_vlan)
+        parts.append("relayed to {}/{}".format(*vlan.relay_vlan))
     lines = ["  " + " ".join(part for part in parts if part)]
     for subnet in sorted(state.subnets_of(vlan.key), key=_order):
         lines.extend(_subnet_lines(state, subnet))
@@ -59,26 +59,26 @@ def _vlan_lines(state: State, vlan: Vlan) -> list:
 
 
 def _subnet_lines(state: State, subnet: Subnet) -> list:
-    parts = ["subnet %s" % subnet.cidr]
+    parts = [f"subnet {subnet.cidr}"]
     if subnet.name != subnet.cidr:
-        parts.append("'%s'" % subnet.name)
+        parts.append(f"'{subnet.name}'")
     if subnet.gateway_ip:
-        parts.append("gateway %s" % subnet.gateway_ip)
+        parts.append(f"gateway {subnet.gateway_ip}")
     if subnet.dns_servers:
-        parts.append("dns %s" % ", ".join(subnet.dns_servers))
+        parts.append("dns {}".format(", ".join(subnet.dns_servers)))
     if subnet.rdns_mode != 2:
-        parts.append("rdns_mode %d" % subnet.rdns_mode)
+        parts.append(f"rdns_mode {subnet.rdns_mode}")
     for name, usual in (("allow_dns", True), ("allow_proxy", True), ("managed", True), ("active_discovery", False)):
         if getattr(subnet, name) != usual:
-            parts.append("%s %s" % (name, "yes" if getattr(subnet, name) else "no"))
+            parts.append("{} {}".format(name, "yes" if getattr(subnet, name) else "no"))
     if subnet.description:
-        parts.append("(%s)" % subnet.description)
+        parts.append(f"({subnet.description})")
     lines = ["    " + " ".join(parts)]
     for item in state.ranges_of(subnet.cidr):
-        span = "%s-%s" % (address(item.start, item.cidr), address(item.end, item.cidr))
-        lines.append("      %s %s%s" % (item.type, span, " (%s)" % item.comment if item.comment else ""))
+        span = f"{address(item.start, item.cidr)}-{address(item.end, item.cidr)}"
+        lines.append("      {} {}{}".format(item.type, span, f" ({item.comment})" if item.comment else ""))
     for key in sorted(key for key in state.routes or {} if key[0] == subnet.cidr):
-        lines.append("      route to %s via %s metric %d" % (key[1], key[2], (state.routes or {})[key].metric))
+        lines.append(f"      route to {key[1]} via {key[2]} metric {(state.routes or {})[key].metric}")
     return lines
 
 

@@ -314,7 +314,7 @@ def interfaces_of(nodes: list) -> dict:
     for node in nodes:
         for item in node.get("interface_set") or ():
             if item["vlan"]:
-                found.setdefault(item["vlan"]["id"], []).append("%s %s" % (node["hostname"], item["name"]))
+                found.setdefault(item["vlan"]["id"], []).append("{} {}".format(node["hostname"], item["name"]))
     return {number: sorted(names) for number, names in found.items()}
 
 

@@ -63,8 +63,8 @@ class ApiKey:
         parts = text.strip().split(":")
         if len(parts) != 3 or not all(parts) or any(not part.isalnum() for part in parts):
             raise MaasError(
-                "api_key: got %d part(s) separated by ':', expected three of letters and digits, as `maas apikey` prints them: "
-                "consumer:token:secret" % len(parts)
+                f"api_key: got {len(parts)} part(s) separated by ':', expected three of letters and digits, as `maas apikey` prints them: "
+                "consumer:token:secret"
             )
         return cls(*parts)
 
@@ -79,7 +79,7 @@ class ApiKey:
             ("oauth_nonce", uuid.uuid4().hex),
             ("oauth_timestamp", str(int(now))),
         )
-        return "OAuth " + ", ".join('%s="%s"' % pair for pair in fields)
+        return "OAuth " + ", ".join('{}="{}"'.format(*pair) for pair in fields)
 
     def redact(self, text: str) -> str:
         """``text`` without any part of the key."""
@@ -107,18 +107,18 @@ class Endpoint:
             parts = urlsplit(url.strip())
             port = parts.port
         except ValueError as error:
-            raise MaasError("url: got %r, expected http(s)://HOST[:PORT]/MAAS (%s)" % (url, error)) from None
+            raise MaasError(f"url: got {url!r}, expected http(s)://HOST[:PORT]/MAAS ({error})") from None
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise MaasError("url: got %r, expected http(s)://HOST[:PORT]/MAAS" % url)
+            raise MaasError(f"url: got {url!r}, expected http(s)://HOST[:PORT]/MAAS")
         if parts.username or parts.password:
             raise MaasError("url: it holds a user or password; MAAS takes neither, give the key as api_key")
         path = parts.path.rstrip("/")
         if path.endswith("/api/2.0"):
             path = path[: -len("/api/2.0")]
         if ca_path and not os.path.exists(ca_path):
-            raise MaasError("ca_path: %s does not exist on the host that runs this task" % ca_path)
+            raise MaasError(f"ca_path: {ca_path} does not exist on the host that runs this task")
         if timeout <= 0:
-            raise MaasError("timeout: got %s, expected seconds greater than 0" % timeout)
+            raise MaasError(f"timeout: got {timeout}, expected seconds greater than 0")
         return cls(
             scheme=parts.scheme,
             host=parts.hostname,
@@ -130,8 +130,8 @@ class Endpoint:
         )
 
     def __str__(self) -> str:
-        host = "[%s]" % self.host if ":" in self.host else self.host
-        return "%s://%s:%d%s" % (self.scheme, host, self.port, self.root)
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}{self.root}"
 
     def connect(self) -> http.client.HTTPConnection:
         """A connection object; the first request opens the socket."""
@@ -146,7 +146,7 @@ class Endpoint:
                 cafile=None if folder else self.ca_path, capath=self.ca_path if folder else None
             )
         except (ssl.SSLError, OSError) as error:
-            raise MaasError("ca_path: %s holds no usable certificate (%s)" % (self.ca_path, error)) from None
+            raise MaasError(f"ca_path: {self.ca_path} holds no usable certificate ({error})") from None
         if not self.validate_certs:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
@@ -263,8 +263,7 @@ class Client:
             except ssl.SSLCertVerificationError as error:
                 self.close()
                 raise MaasError(
-                    "%s: its certificate is not trusted (%s); give the CA that signed it as ca_path"
-                    % (self._endpoint, error.verify_message)
+                    f"{self._endpoint}: its certificate is not trusted ({error.verify_message}); give the CA that signed it as ca_path"
                 ) from None
             except (OSError, http.client.HTTPException) as error:
                 self.close()
@@ -273,16 +272,16 @@ class Client:
                 if 200 <= answer.status < 300:
                     return answer
                 if answer.status in BUSY:
-                    trouble = "MAAS is busy (%d)" % answer.status
+                    trouble = f"MAAS is busy ({answer.status})"
                     pause = retry_after(answer.retry_after, self._clock())
                 elif answer.status in UNANSWERED:
-                    trouble, lost = "the proxy in front of MAAS got no answer (%d)" % answer.status, True
+                    trouble, lost = f"the proxy in front of MAAS got no answer ({answer.status})", True
                 elif answer.status == 401 and answer.text.startswith(NONCE_USED):
                     trouble = "MAAS has seen the request's nonce before (401)"
                 else:
                     raise self._refusal(method, path, answer)
             if attempt > self._retries:
-                raise MaasError("%s %s: %s, after %d attempts" % (method, self._shown(path), trouble, attempt))
+                raise MaasError(f"{method} {self._shown(path)}: {trouble}, after {attempt} attempts")
             self._sleep(min(LONGEST_PAUSE, pause if pause is not None else 0.5 * 2 ** (attempt - 1)))
             if lost and settle is not None:
                 found = settle()
@@ -312,8 +311,7 @@ class Client:
             return json.loads(answer.text)
         except ValueError:
             raise MaasError(
-                "%s %s: got an answer that is not JSON, expected the MAAS API; is url the region controller's?"
-                % (method, self._shown(path))
+                f"{method} {self._shown(path)}: got an answer that is not JSON, expected the MAAS API; is url the region controller's?"
             ) from None
 
     def _shown(self, path: str) -> str:
@@ -321,7 +319,7 @@ class Client:
 
     def _refusal(self, method: str, path: str, answer: Answer) -> RequestRefused:
         """The error for an answer that another attempt would not change.  Never the text of a 401."""
-        where = "%s %s" % (method, self._shown(path))
+        where = f"{method} {self._shown(path)}"
         if answer.status == 401:
             if answer.text.startswith(EXPIRED):
                 text = (
@@ -329,16 +327,18 @@ class Client:
                 )
             else:
                 text = "MAAS refuses the API key (401): it is wrong or was revoked; make one with `maas apikey`"
-            return RequestRefused("%s: %s" % (where, text), 401)
+            return RequestRefused(f"{where}: {text}", 401)
         if answer.status == 403:
-            return RequestRefused("%s: the API key's user may not do this (403); use an administrator's" % where, 403)
+            return RequestRefused(f"{where}: the API key's user may not do this (403); use an administrator's", 403)
         if 300 <= answer.status < 400:
             target = self._key.redact(answer.location or "elsewhere")
             return RequestRefused(
-                "%s: answered with a redirect to %s; give that address as url" % (where, target), answer.status
+                f"{where}: answered with a redirect to {target}; give that address as url", answer.status
             )
         text = self._key.redact(_flat(answer.text))
-        return RequestRefused("%s: MAAS answered %d: %s" % (where, answer.status, text or "(no text)"), answer.status)
+        return RequestRefused(
+            "{}: MAAS answered {}: {}".format(where, answer.status, text or "(no text)"), answer.status
+        )
 
 
 def _flat(text: str) -> str:
@@ -351,7 +351,7 @@ def _flat(text: str) -> str:
         parts = []
         for name, messages in decoded.items():
             said = " ".join(str(item) for item in messages) if isinstance(messages, list) else str(messages)
-            parts.append(said if name == "__all__" else "%s: %s" % (name, said))
+            parts.append(said if name == "__all__" else f"{name}: {said}")
         return "; ".join(parts)
     return " ".join(text.split())[:300]
 
@@ -359,7 +359,7 @@ def _flat(text: str) -> str:
 def _reason(error: Exception, timeout: float) -> str:
     """A connection's failure in words; nothing that was sent is in them."""
     if isinstance(error, (socket.timeout, TimeoutError)):
-        return "no answer within %g s" % timeout
+        return f"no answer within {timeout:g} s"
     if isinstance(error, ConnectionResetError):  # http.client.RemoteDisconnected is one
         return "the connection was cut before an answer"
     if isinstance(error, ConnectionRefusedError):
@@ -368,4 +368,4 @@ def _reason(error: Exception, timeout: float) -> str:
         return "the name cannot be resolved"
     if isinstance(error, ssl.SSLError):
         return "TLS failed (%s)" % (error.reason or error.__class__.__name__)
-    return "the connection failed (%s)" % error.__class__.__name__
+    return f"the connection failed ({error.__class__.__name__})"

@@ -72,7 +72,7 @@ class _Reader:
         self.errors: list = []
 
     def wrong(self, path: str, text: str) -> None:
-        self.errors.append("%s: %s" % (path, text))
+        self.errors.append(f"{path}: {text}")
 
     def spaces(self, items: Optional[list]) -> None:
         if items is None:
@@ -80,7 +80,7 @@ class _Reader:
         self.wanted.listed["spaces"].add(None)
         for item in items:
             name = item["name"]
-            path = "spaces.%s" % name
+            path = f"spaces.{name}"
             if not FABRIC_NAME.match(name) or name == UNDEFINED or RESERVED_SPACE.match(name):
                 self.wrong(
                     path, "the name is not usable; expected letters, digits, _ and -, not undefined and not space-N"
@@ -94,7 +94,7 @@ class _Reader:
         self.wanted.listed["fabrics"].add(None)
         for item in items:
             name = item["name"]
-            path = "fabrics.%s" % name
+            path = f"fabrics.{name}"
             if not FABRIC_NAME.match(name):
                 self.wrong(path, "the name is not usable; expected letters, digits, _ and -")
                 continue
@@ -112,7 +112,7 @@ class _Reader:
             return
         self.wanted.listed["vlans"].add(fabric)
         for item in items:
-            path = "%s.vlans.%s" % (parent, item["vid"])
+            path = "{}.vlans.{}".format(parent, item["vid"])
             self.wanted.declared.add((fabric, item["vid"]))
             before = len(self.errors)
             self.number(path + ".vid", item["vid"], VID)
@@ -120,7 +120,9 @@ class _Reader:
             if item.get("name") is not None and not VLAN_NAME.match(item["name"]):
                 self.wrong(
                     path + ".name",
-                    "got %r; expected a letter or digit first, then letters, digits, spaces, _ and -" % item["name"],
+                    "got {!r}; expected a letter or digit first, then letters, digits, spaces, _ and -".format(
+                        item["name"]
+                    ),
                 )
             fields = _given(item, VLAN_FIELDS)
             self.space(path, fields)
@@ -155,7 +157,7 @@ class _Reader:
         name = fields["space"]
         fields["space"] = None if name in ("", UNDEFINED) else name
         if fields["space"] and not FABRIC_NAME.match(name):
-            self.wrong(path + ".space", "got %r; expected the name of a space, or an empty string for none" % name)
+            self.wrong(path + ".space", f"got {name!r}; expected the name of a space, or an empty string for none")
 
     def racks(self, path: str, fields: dict) -> None:
         """Empty clears; a secondary needs another rack before it."""
@@ -164,10 +166,10 @@ class _Reader:
                 fields[name] = fields[name] or None
         primary, secondary = fields.get("primary_rack"), fields.get("secondary_rack")
         if primary and primary == secondary:
-            self.wrong(path + ".secondary_rack", "%s is the primary rack too; name another or none" % secondary)
+            self.wrong(path + ".secondary_rack", f"{secondary} is the primary rack too; name another or none")
         if "primary_rack" in fields and not primary:
             if secondary:
-                self.wrong(path + ".secondary_rack", "%s cannot stand without a primary_rack; set both" % secondary)
+                self.wrong(path + ".secondary_rack", f"{secondary} cannot stand without a primary_rack; set both")
             if fields.get("dhcp_on"):
                 self.wrong(path + ".primary_rack", "is empty while dhcp_on is true; DHCP needs a rack")
 
@@ -176,7 +178,7 @@ class _Reader:
             return
         self.wanted.listed["subnets"].add(vlan)
         for item in items:
-            path = "%s.subnets.%s" % (parent, item["cidr"])
+            path = "{}.subnets.{}".format(parent, item["cidr"])
             try:
                 cidr = canonical(item["cidr"])
             except ValueError:
@@ -191,7 +193,9 @@ class _Reader:
             fields["vlan"] = vlan
             self.number(path + ".rdns_mode", item.get("rdns_mode"), RDNS)
             if item.get("name") is not None and not SUBNET_NAME.match(item["name"]):
-                self.wrong(path + ".name", "got %r; expected letters, digits, spaces and . : / _ -" % item["name"])
+                self.wrong(
+                    path + ".name", "got {!r}; expected letters, digits, spaces and . : / _ -".format(item["name"])
+                )
             self.gateway(path, network, item, fields)
             self.dns(path, item, fields)
             if not present and (item.get("ranges") or item.get("static_routes")):
@@ -215,7 +219,7 @@ class _Reader:
             return
         # An IPv6 router announces itself by its link-local address; MAAS takes that too.
         if gateway not in network and not (network.version == 6 and gateway.is_link_local):
-            self.wrong(path + ".gateway_ip", "%s is outside %s" % (gateway, network))
+            self.wrong(path + ".gateway_ip", f"{gateway} is outside {network}")
         fields["gateway_ip"] = str(gateway)
 
     def dns(self, path: str, item: dict, fields: dict) -> None:
@@ -230,7 +234,7 @@ class _Reader:
         cidr = str(network)
         self.wanted.listed["ranges"].add(cidr)
         for item in items:
-            path = "%s.ranges.%s-%s" % (parent, item["start_ip"], item["end_ip"])
+            path = "{}.ranges.{}-{}".format(parent, item["start_ip"], item["end_ip"])
             start = self.address(path + ".start_ip", item["start_ip"], network.version)
             end = self.address(path + ".end_ip", item["end_ip"], network.version)
             if start is None or end is None:
@@ -251,14 +255,14 @@ class _Reader:
         if kind is None:
             self.wrong(path + ".type", "is missing; expected dynamic or reserved")
         if start not in network or end not in network:
-            self.wrong(path, "is outside its subnet %s" % network)
+            self.wrong(path, f"is outside its subnet {network}")
         elif start == network.network_address:
-            self.wrong(path, "starts with the network address %s; start one later" % start)
+            self.wrong(path, f"starts with the network address {start}; start one later")
         elif network.version == 4 and end == network.broadcast_address:
-            self.wrong(path, "ends with the broadcast address %s; end one earlier" % end)
+            self.wrong(path, f"ends with the broadcast address {end}; end one earlier")
         elif network.version == 6 and kind == "dynamic":
             if int(end) - int(start) + 1 < SMALLEST_V6_POOL:
-                self.wrong(path, "has fewer than %d addresses, the least MAAS takes for IPv6" % SMALLEST_V6_POOL)
+                self.wrong(path, f"has fewer than {SMALLEST_V6_POOL} addresses, the least MAAS takes for IPv6")
             elif network.prefixlen == 64 and int(start) - int(network.network_address) <= 0xFFFFFFFF:
                 self.wrong(path, "MAAS keeps ::1 to ::ffff:ffff of a /64 for itself; start at ::1:0:0 or later")
         return len(self.errors) == before
@@ -269,7 +273,7 @@ class _Reader:
         source = str(network)
         self.wanted.listed["static_routes"].add(source)
         for item in items:
-            path = "%s.static_routes.%s" % (parent, item["destination"])
+            path = "{}.static_routes.{}".format(parent, item["destination"])
             try:
                 target = ipaddress.ip_network(item["destination"], strict=False)
             except ValueError:
@@ -282,32 +286,32 @@ class _Reader:
                 if target == network:
                     self.wrong(path, "is the subnet itself; a route leads elsewhere")
                 if target.version != network.version:
-                    self.wrong(path, "is IPv%d and its source IPv%d" % (target.version, network.version))
+                    self.wrong(path, f"is IPv{target.version} and its source IPv{network.version}")
                 if gateway not in network:
-                    self.wrong(path + ".gateway_ip", "%s is outside the source %s" % (gateway, network))
+                    self.wrong(path + ".gateway_ip", f"{gateway} is outside the source {network}")
                 if item.get("metric") is not None and item["metric"] < 0:
-                    self.wrong(path + ".metric", "got %d, expected 0 or more" % item["metric"])
+                    self.wrong(path + ".metric", "got {}, expected 0 or more".format(item["metric"]))
             key = (source, str(target), str(gateway))
             self.put(self.wanted.routes, key, Item(path, _present(item), _given(item, ("metric",))))
 
     def put(self, where: dict, key: Any, item: Item) -> None:
         if key in where:
-            self.wrong(item.path, "is the same as %s; keep one" % where[key].path)
+            self.wrong(item.path, f"is the same as {where[key].path}; keep one")
         else:
             where[key] = item
 
     def number(self, path: str, value: Optional[int], bounds: tuple) -> None:
         if value is not None and not bounds[0] <= value <= bounds[1]:
-            self.wrong(path, "%d is outside %d-%d" % (value, bounds[0], bounds[1]))
+            self.wrong(path, f"{value} is outside {bounds[0]}-{bounds[1]}")
 
     def address(self, path: str, text: str, version: Optional[int] = None) -> Any:
         try:
             found = ipaddress.ip_address(text)
         except ValueError:
-            self.wrong(path, "%r is not an IP address" % text)
+            self.wrong(path, f"{text!r} is not an IP address")
             return None
         if version and found.version != version:
-            self.wrong(path, "%s is IPv%d, its subnet IPv%d" % (text, found.version, version))
+            self.wrong(path, f"{text} is IPv{found.version}, its subnet IPv{version}")
             return None
         return found
 

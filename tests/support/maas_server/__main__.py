@@ -29,10 +29,10 @@ def main() -> None:
     for number, vids in enumerate(racks.values(), 1):
         for vid in (int(text) for text in vids.split(",") if text.strip() and int(text) != 0):
             known = [vlan for vlan in region.vlans.values() if (vlan["fabric"], vlan["vid"]) == (0, vid)]
-            region.plug("rackc%d" % number, (known[0] if known else region.add_vlan(0, vid))["id"])
+            region.plug(f"rackc{number}", (known[0] if known else region.add_vlan(0, vid))["id"])
     host, _colon, port = options.listen.rpartition(":")
     with Server(Front(region, key=key), (host, int(port))) as server:
-        print("stand-in for MAAS at %s" % server.url, flush=True)
+        print(f"stand-in for MAAS at {server.url}", flush=True)
         with contextlib.suppress(KeyboardInterrupt):
             server.released.wait()
 

@@ -39,7 +39,7 @@ def _some(things: dict, rng: random.Random) -> int:
 
 
 def _new_vlan(region: Region, rng: random.Random) -> tuple:
-    path = "fabrics/%d/vlans/" % _some(region.fabrics, rng)
+    path = f"fabrics/{_some(region.fabrics, rng)}/vlans/"
     return "POST", path, {"vid": rng.choice(VIDS), "name": rng.choice("abc"), "mtu": rng.choice((1500, 9000))}
 
 
@@ -70,7 +70,7 @@ def _dhcp(region: Region, rng: random.Random) -> tuple:
     data = {"dhcp_on": "true", "primary_rack": rng.choice(("rackc1", "rackc2", "rackc3"))}
     if rng.random() < 0.5:
         data["secondary_rack"] = rng.choice(("rackc1", "rackc2"))
-    return "PUT", "vlans/%d/" % number, data
+    return "PUT", f"vlans/{number}/", data
 
 
 def _vlan_change(region: Region, rng: random.Random) -> tuple:
@@ -89,7 +89,7 @@ def _vlan_change(region: Region, rng: random.Random) -> tuple:
             {"relay_vlan": ""},
         )
     )
-    return "PUT", "vlans/%d/" % _some(region.vlans, rng), data
+    return "PUT", f"vlans/{_some(region.vlans, rng)}/", data
 
 
 def _subnet_change(region: Region, rng: random.Random) -> tuple:
@@ -102,7 +102,7 @@ def _subnet_change(region: Region, rng: random.Random) -> tuple:
             {"description": "by hand", "rdns_mode": 1},
         )
     )
-    return "PUT", "subnets/%d/" % _some(region.subnets, rng), data
+    return "PUT", f"subnets/{_some(region.subnets, rng)}/", data
 
 
 def _new_route(region: Region, rng: random.Random) -> tuple:
@@ -136,8 +136,8 @@ _ACTIONS = (
     _subnet_change,
     _new_route,
     _new_route,
-    lambda region, rng: ("DELETE", "ipranges/%d/" % _some(region.ranges, rng), {}),
-    lambda region, rng: ("DELETE", "vlans/%d/" % _some(region.vlans, rng), {}),
+    lambda region, rng: ("DELETE", f"ipranges/{_some(region.ranges, rng)}/", {}),
+    lambda region, rng: ("DELETE", f"vlans/{_some(region.vlans, rng)}/", {}),
 )
 
 
@@ -185,7 +185,7 @@ def _vlan(fabric: str, vid: int, spaces: list, free: list, serving: list, rng: r
         {"vid": vid},
         rng,
         mtu=(1500, 9000, 552),
-        name=("a", "tier %d" % vid),
+        name=("a", f"tier {vid}"),
         space=["", *spaces],
         description=("text",),
     )

@@ -27,7 +27,7 @@ def region(racks: Optional[dict] = None, shuffle: Optional[random.Random] = None
             if vid not in known:
                 known[vid] = made.add_vlan(0, vid)["id"]
             if vid:
-                made.plug("rackc%d" % number, known[vid])
+                made.plug(f"rackc{number}", known[vid])
     return made
 
 

@@ -72,7 +72,7 @@ class Failed(Exception):
 
 
 def missing(what: str) -> Failed:
-    return Failed(404, "No %s matches the given query." % what, "text/plain")
+    return Failed(404, f"No {what} matches the given query.", "text/plain")
 
 
 class Region:
@@ -93,14 +93,14 @@ class Region:
         self._next = {"fabric": 0, "vlan": 5001, "subnet": 1, "range": 1, "space": 1, "route": 1, "interface": 1}
         self.add_fabric(None)
         for number, name in enumerate(racks, 1):
-            self.add_node("rackc%d" % number, name, 4, {})
-            self.plug("rackc%d" % number, 5001)
+            self.add_node(f"rackc{number}", name, 4, {})
+            self.plug(f"rackc{number}", 5001)
 
     # What a test does behind the API's back.
 
     def add_fabric(self, name: Optional[str]) -> dict:
         number = self._take("fabric")
-        fabric = {"id": number, "name": name or "fabric-%d" % number, "class_type": None}
+        fabric = {"id": number, "name": name or f"fabric-{number}", "class_type": None}
         self.fabrics[number] = fabric
         self.add_vlan(number, 0, "Default VLAN")
         return fabric
@@ -136,10 +136,10 @@ class Region:
         """Gives a node an interface on a VLAN; ``links``: (subnet id, address) pairs."""
         number = self._take("interface")
         macs = {1: "52:54:00:b1:6d:8a", 2: "52:54:00:23:96:3b"}
-        mac = macs.get(number, "52:54:00:%02x:%02x:%02x" % (number >> 16 & 255, number >> 8 & 255, number & 255))
+        mac = macs.get(number, f"52:54:00:{number >> 16 & 255:02x}:{number >> 8 & 255:02x}:{number & 255:02x}")
         self.nodes[system_id]["interfaces"][number] = {
             "id": number,
-            "name": "eth%d" % vlan,
+            "name": f"eth{vlan}",
             "vlan": vlan,
             "mac_address": mac,
             "links": list(links),
@@ -166,7 +166,7 @@ class Region:
             "vlans": self._mixed(vlans),
             "name": fabric["name"],
             "id": fabric["id"],
-            "resource_uri": API + "fabrics/%d/" % fabric["id"],
+            "resource_uri": API + "fabrics/{}/".format(fabric["id"]),
         }
 
     def show_vlan(self, vlan: dict) -> dict:
@@ -185,7 +185,7 @@ class Region:
             "space": self.space_name(vlan),
             "primary_rack": vlan["primary_rack"],
             "name": "untagged" if self.default_vlan(vlan["fabric"]) is vlan else name,
-            "resource_uri": API + "vlans/%d/" % vlan["id"],
+            "resource_uri": API + "vlans/{}/".format(vlan["id"]),
         }
 
     def show_subnet(self, subnet: dict, written: bool = False) -> dict:
@@ -206,7 +206,7 @@ class Region:
             "disabled_boot_architectures": [],
             "id": subnet["id"],
             "space": self.space_name(vlan),
-            "resource_uri": API + "subnets/%d/" % subnet["id"],
+            "resource_uri": API + "subnets/{}/".format(subnet["id"]),
         }
 
     def show_range(self, item: dict) -> dict:
@@ -218,7 +218,7 @@ class Region:
             "user": dict(_USER),
             "comment": item["comment"],
             "id": item["id"],
-            "resource_uri": API + "ipranges/%d/" % item["id"],
+            "resource_uri": API + "ipranges/{}/".format(item["id"]),
         }
 
     def show_space(self, space: Optional[dict]) -> dict:
@@ -244,7 +244,7 @@ class Region:
             "gateway_ip": str(route["gateway_ip"]),
             "metric": route["metric"],
             "id": route["id"],
-            "resource_uri": API + "static-routes/%d/" % route["id"],
+            "resource_uri": API + "static-routes/{}/".format(route["id"]),
         }
 
     def show_node(self, node: dict) -> dict:
@@ -256,7 +256,7 @@ class Region:
             fqdn=node["hostname"] + ".maas",
             system_id=node["system_id"],
             node_type=node["node_type"],
-            resource_uri=API + "%s/%s/" % (kind, node["system_id"]),
+            resource_uri=API + "{}/{}/".format(kind, node["system_id"]),
         )
         template = shown["interface_set"][0]
         shown["interface_set"] = [self._show_interface(template, node, item) for item in node["interfaces"].values()]
@@ -292,7 +292,7 @@ class Region:
             "mac_address": item["mac_address"],
             "links": links,
             "system_id": node["system_id"],
-            "resource_uri": API + "nodes/%s/interfaces/%d/" % (node["system_id"], item["id"]),
+            "resource_uri": API + "nodes/{}/interfaces/{}/".format(node["system_id"], item["id"]),
         }
 
     def _mixed(self, items: list) -> list:
@@ -307,8 +307,8 @@ class Region:
         found = ((pattern.fullmatch(path), kind) for pattern, kind in _ROUTES)
         match, kind = next((pair for pair in found if pair[0]), (None, ""))
         if match is None:
-            return Reply(404, "Unknown API endpoint: %s%s." % (API, path), TEXT)
-        action = getattr(self, "%s_%s" % (method.lower(), kind), None)
+            return Reply(404, f"Unknown API endpoint: {API}{path}.", TEXT)
+        action = getattr(self, f"{method.lower()}_{kind}", None)
         if action is None:
             return Reply(405, "", "text/html; charset=utf-8")
         try:
@@ -364,15 +364,19 @@ class Region:
         cidrs = [subnet["cidr"] for subnet in self.subnets.values() if subnet["vlan"] in vlans]
         if cidrs:
             cidrs.sort(key=lambda cidr: (":" in cidr, ipaddress.ip_network(cidr)))
-            raise Failed(400, "Can't delete fabric; the following subnets are still present: %s" % ", ".join(cidrs))
+            raise Failed(
+                400, "Can't delete fabric; the following subnets are still present: {}".format(", ".join(cidrs))
+            )
         held = [
-            "%s (physical) on %s" % (item["name"], node["hostname"])
+            "{} (physical) on {}".format(item["name"], node["hostname"])
             for node in self.nodes.values()
             for item in node["interfaces"].values()
             if item["vlan"] in vlans
         ]
         if held:  # unrecorded
-            raise Failed(400, "Can't delete fabric; the following interfaces are still connected: %s" % ", ".join(held))
+            raise Failed(
+                400, "Can't delete fabric; the following interfaces are still connected: {}".format(", ".join(held))
+            )
         for number in vlans:
             self._drop_vlan(number)
         del self.fabrics[fabric["id"]]
@@ -387,10 +391,10 @@ class Region:
         name = data.get("name")
         if not name:
             return
-        if re.fullmatch(r"fabric-\d+", name) and (fabric is None or name != "fabric-%d" % fabric["id"]):
+        if re.fullmatch(r"fabric-\d+", name) and (fabric is None or name != "fabric-{}".format(fabric["id"])):
             raise Invalid({"name": ["Reserved fabric name."]})
         if not re.fullmatch(r"[\w-]+", name):  # unrecorded
-            raise Invalid({"name": ["Invalid fabric name: %s." % name]})
+            raise Invalid({"name": [f"Invalid fabric name: {name}."]})
         if any(other["name"] == name and other is not fabric for other in self.fabrics.values()):
             raise Invalid({"name": ["Fabric with this Name already exists."]})
 
@@ -538,7 +542,7 @@ class Region:
             }
             if node["node_type"] == 2 and text in (node["system_id"], node["hostname"]) and vlan["vid"] in vids:
                 return node["system_id"]
-        errors[name] = ["Select a valid choice. %s is not one of the available choices." % text]
+        errors[name] = [f"Select a valid choice. {text} is not one of the available choices."]
         return None
 
     def _clean_racks(self, racks: dict, vlan: dict, dhcp_on: bool, errors: dict) -> None:
@@ -549,7 +553,7 @@ class Region:
             racks["secondary_rack"] = None
         second = racks["secondary_rack"]
         if second and second == vlan["primary_rack"]:  # unrecorded
-            errors.setdefault("__all__", ["%s is already set as the primary rack controller" % second])
+            errors.setdefault("__all__", [f"{second} is already set as the primary rack controller"])
         elif second and second == racks["primary_rack"]:  # unrecorded
             errors.setdefault("__all__", ["The primary and secondary rack must be different"])
         elif dhcp_on and not racks["primary_rack"] and not vlan["primary_rack"]:
@@ -711,7 +715,7 @@ class Region:
         if "rdns_mode" in data:
             if data["rdns_mode"] not in ("0", "1", "2"):  # unrecorded
                 errors["rdns_mode"] = [
-                    "Select a valid choice. %s is not one of the available choices." % data["rdns_mode"]
+                    "Select a valid choice. {} is not one of the available choices.".format(data["rdns_mode"])
                 ]
             else:
                 result["rdns_mode"] = int(data["rdns_mode"])
@@ -782,7 +786,7 @@ class Region:
             raise Failed(500, "argument of type 'NoneType' is not iterable") from None
         result["subnet"] = self._range_subnet(data, item, result)
         if result["type"] not in ("dynamic", "reserved"):
-            text = "Select a valid choice. %s is not one of the available choices." % result["type"]
+            text = "Select a valid choice. {} is not one of the available choices.".format(result["type"])
             raise Invalid({"type": [text]})
         self._check_range(result, item)
         return result
@@ -811,10 +815,10 @@ class Region:
             raise Invalid({"end_ip": ["End IP address must not be less than Start IP address."]})  # unrecorded
         outside = [name for name, value in (("start_ip", start), ("end_ip", end)) if value not in network]
         if len(outside) == 2:
-            _both("IP addresses must be within subnet: %s." % network)
+            _both(f"IP addresses must be within subnet: {network}.")
         if outside:  # unrecorded
             word = "Start" if outside[0] == "start_ip" else "End"
-            raise Invalid({outside[0]: ["%s IP address must be within subnet: %s." % (word, network)]})
+            raise Invalid({outside[0]: [f"{word} IP address must be within subnet: {network}."]})
         if start == network.network_address:  # unrecorded
             raise Invalid({"start_ip": ["Reserved network address cannot be included in IP range."]})
         if network.version == 4 and end == network.broadcast_address:  # unrecorded
@@ -824,7 +828,7 @@ class Region:
         taken = self._taken(item, old, network)
         if any(low <= int(end) and int(start) <= high for low, high in taken):
             kind = "IP address or range" if item["type"] == "dynamic" else "range"
-            _both("Requested %s range conflicts with an existing %s." % (item["type"], kind))
+            _both("Requested {} range conflicts with an existing {}.".format(item["type"], kind))
 
     def _taken(self, item: dict, old: dict, network: Any) -> list:
         """(first, last) of what the range may not touch."""
@@ -893,7 +897,7 @@ class Region:
         if result["gateway_ip"] not in source:
             raise Invalid(
                 {
-                    "gateway_ip": ["Enter an IP address in %s." % source],
+                    "gateway_ip": [f"Enter an IP address in {source}."],
                     "__all__": ["gateway_ip must be with in the source subnet."],
                 }
             )

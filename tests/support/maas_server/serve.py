@@ -89,7 +89,7 @@ class Front:
         if refused is not None:
             return refused
         if not path.startswith(API):
-            return Reply(404, "Unknown API endpoint: %s." % path, "text/plain; charset=utf-8")
+            return Reply(404, f"Unknown API endpoint: {path}.", "text/plain; charset=utf-8")
         data = _form(headers, body)
         if data is None:
             return Reply(400, "Bad Request", "text/plain")
@@ -104,27 +104,27 @@ class Front:
         now = int(self.clock())
         given = int(sent.get("oauth_timestamp") or 0)
         if (sent.get("oauth_consumer_key"), sent.get("oauth_token")) != (consumer, token):  # text unrecorded
-            return _unauthorised("Invalid access token: %s" % sent.get("oauth_token"))
+            return _unauthorised("Invalid access token: {}".format(sent.get("oauth_token")))
         if abs(now - given) > 300:
             return _unauthorised(
-                "Expired timestamp: given %d and now %d has a greater difference than threshold 300" % (given, now)
+                f"Expired timestamp: given {given} and now {now} has a greater difference than threshold 300"
             )
         if unquote(sent.get("oauth_signature", "")) != "&" + secret:
             # This is what MAAS does: the body of a 401 holds the secret.
-            return _unauthorised("Invalid signature. Expected signature base string: &%s" % secret)
+            return _unauthorised(f"Invalid signature. Expected signature base string: &{secret}")
         if sent.get("oauth_nonce") in self._nonces:
-            return _unauthorised("Nonce already used: %s" % sent.get("oauth_nonce"))
+            return _unauthorised("Nonce already used: {}".format(sent.get("oauth_nonce")))
         self._nonces.add(sent.get("oauth_nonce"))
         return None
 
     def _wait(self, method: str, path: str) -> None:
         if self.latency:
-            name = "%s %s" % (method, re.sub(r"/\d+/", "/N/", path)) if method == "GET" else "write"
+            name = "{} {}".format(method, re.sub(r"/\d+/", "/N/", path)) if method == "GET" else "write"
             time.sleep(self.latency.get(name, 0.0))
 
 
 def _unauthorised(text: str) -> Reply:
-    return Reply(401, "Authorization Error: '%s'" % text, HTML, {"WWW-Authenticate": 'OAuth realm="OAuth"'})
+    return Reply(401, f"Authorization Error: '{text}'", HTML, {"WWW-Authenticate": 'OAuth realm="OAuth"'})
 
 
 def _form(headers: dict, body: str) -> Optional[dict]:
@@ -144,7 +144,7 @@ def _form(headers: dict, body: str) -> Optional[dict]:
 
 
 def _multipart(kind: str, body: str) -> Optional[dict]:
-    message = email.message_from_string("Content-Type: %s\r\n\r\n%s" % (kind, body))
+    message = email.message_from_string(f"Content-Type: {kind}\r\n\r\n{body}")
     if not message.is_multipart():
         return None
     return {part.get_param("name", header="content-disposition"): part.get_payload() for part in message.get_payload()}
@@ -250,7 +250,7 @@ class Server(http.server.ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        return "%s://%s:%d/MAAS" % ((self._scheme,) + self.server_address[:2])
+        return "%s://%s:%s/MAAS" % ((self._scheme,) + self.server_address[:2])
 
     def get_request(self) -> tuple:
         request = super().get_request()

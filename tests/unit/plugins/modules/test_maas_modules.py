@@ -136,7 +136,7 @@ def test_the_documentation_names_exactly_the_options_of_the_spec():
             assert text.get("choices") == option.get("choices"), path + name
             assert text.get("elements") == option.get("elements"), path + name
             assert bool(text.get("required")) == bool(option.get("required")), path + name
-            same(text.get("suboptions", {}), option.get("options", {}), "%s%s." % (path, name))
+            same(text.get("suboptions", {}), option.get("options", {}), f"{path}{name}.")
 
     documented = yaml.safe_load(ModuleDocFragment.DOCUMENTATION)["options"]
     same(documented, connection())

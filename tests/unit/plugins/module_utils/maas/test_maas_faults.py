@@ -105,10 +105,10 @@ RECOVERED = {
 def refused(front):
     """Faults that no repetition helps; the 401 of a bad signature is MAAS's own, with the secret in it."""
     secret = front.key.split(":")[2]
-    signature = "Authorization Error: 'Invalid signature. Expected signature base string: &%s'" % secret
-    token = "Authorization Error: 'Invalid access token: %s'" % front.key.split(":")[1]
+    signature = f"Authorization Error: 'Invalid signature. Expected signature base string: &{secret}'"
+    token = "Authorization Error: 'Invalid access token: {}'".format(front.key.split(":")[1])
     return {
-        "500": Fault("status", reply=Reply(500, "something broke near %s" % secret, "text/plain")),
+        "500": Fault("status", reply=Reply(500, f"something broke near {secret}", "text/plain")),
         "401 bad key": Fault("status", reply=Reply(401, signature, HTML)),
         "401 revoked": Fault("status", reply=Reply(401, token, HTML)),
     }
