@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.plan import Op, Plan, Ref
+from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.shapes import thing
 from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.state import LISTS, UNDEFINED, State, lookup
 from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.transport import (
     Client,
@@ -76,6 +77,7 @@ class _Run:
         if op.kind == "vlan":
             where = "fabrics/{}/vlans/".format(self._ids[("fabric", op.key[0])])
         shown, mine = self._client.post(where, sent, lambda: lookup(self._client, op.kind, op.key))
+        thing(op.kind, shown)
         self.learn(op, shown)
         if not mine:
             differing = {name: value for name, value in sent.items() if self.differs(op.kind, name, value, shown)}
@@ -85,7 +87,7 @@ class _Run:
 
     def put(self, op: Op, sent: dict) -> Any:
         try:
-            return self._client.put(self.path(op), sent)
+            return thing(op.kind, self._client.put(self.path(op), sent))
         except RequestRefused as error:
             if error.status == 404:
                 raise MaasError(f"it is gone; another writer deleted it meanwhile ({error})") from None

@@ -102,8 +102,7 @@ class _Inspector:
             self.say(
                 True,
                 path + ".orphans_to",
-                "VLAN {}/{} does not list {}, and subnets are purged; list them there"
-                % (target + (", ".join(handed),)),
+                f"VLAN {target[0]}/{target[1]} does not list {', '.join(handed)}, and subnets are purged; list them there",
             )
 
     def names(self) -> None:
@@ -175,8 +174,8 @@ class _Inspector:
                 # MAAS validates a VLAN's relay with every change of it.
                 changed or self.before.vlans.get(key) != vlan or was is None or was.relay_vlan != target.relay_vlan,
                 path,
-                "VLAN %s is relayed itself (to %s/%s): a loop or a chain; name the VLAN whose rack answers"
-                % ((name,) + target.relay_vlan),
+                f"VLAN {name} is relayed itself (to {target.relay_vlan[0]}/{target.relay_vlan[1]}): a loop or a chain; "
+                "name the VLAN whose rack answers",
             )
         elif not target.dhcp_on:
             self.say(False, path, f"VLAN {name} has DHCP off: nobody answers what is relayed")

@@ -16,6 +16,9 @@ import ipaddress
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.shapes import listed
+from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.transport import MaasError
+
 UNDEFINED = "undefined"
 """What a VLAN without a space reads as."""
 
@@ -193,7 +196,7 @@ def read(client: Any) -> State:
     state = State()
     relays = []
     owners = {}
-    for shown in client.get(LISTS["fabric"]):
+    for shown in listed(client, LISTS["fabric"]):
         fabric = fabric_of(shown)
         state.fabrics[fabric.name] = fabric
         # "untagged" is the VLAN with the lowest id; it can have been given another vid.
@@ -208,36 +211,48 @@ def read(client: Any) -> State:
                 relays.append((vlan.key, item["relay_vlan"]["id"]))
     for key, target in relays:
         state.vlans[key] = _with(state.vlans[key], relay_vlan=owners.get(target))
-    for shown in client.get(LISTS["subnet"]):
+    for shown in listed(client, LISTS["subnet"]):
         subnet = subnet_of(shown)
+        _known(subnet.vlan in state.vlans, f"subnet {subnet.cidr}", f"VLAN {subnet.vlan[0]}/{subnet.vlan[1]}")
         state.subnets[subnet.cidr] = subnet
-    for shown in client.get(LISTS["range"]):
+    for shown in listed(client, LISTS["range"]):
         item = range_of(shown)
+        _known(item.cidr in state.subnets, f"range {item.id}", f"subnet {item.cidr}")
         state.ranges[item.key] = item
     state.sort()
     return state
 
 
+def _known(there: bool, what: str, where: str) -> None:
+    """Each list is a request of its own: another writer can have changed the tree between two of them."""
+    if not there:
+        raise MaasError(f"{what}: got {where} from MAAS, which another list of it does not have; run the task again")
+
+
 def read_more(client: Any, state: State, needs: set) -> None:
     """Adds what ``needs`` names: ``spaces``, ``racks``, ``routes``, ``interfaces``; a GET each."""
     if "spaces" in needs:
-        state.spaces = {item.name: item for item in map(space_of, client.get(LISTS["space"])) if item.name != UNDEFINED}
+        state.spaces = {
+            item.name: item for item in map(space_of, listed(client, LISTS["space"])) if item.name != UNDEFINED
+        }
     if "racks" in needs:
-        state.racks = {rack.hostname: rack for rack in map(rack_of, client.get("rackcontrollers/"))}
+        state.racks = {rack.hostname: rack for rack in map(rack_of, listed(client, "rackcontrollers/"))}
         _name_racks(state)
     if "routes" in needs:
-        state.routes = {item.key: item for item in map(route_of, client.get(LISTS["route"]))}
+        state.routes = {item.key: item for item in map(route_of, listed(client, LISTS["route"]))}
+        for key in state.routes:
+            _known(key[0] in state.subnets and key[1] in state.subnets, "route", f"subnet {key[0]} or {key[1]}")
     if "interfaces" in needs:
-        state.interfaces = interfaces_of(client.get("nodes/"))
+        state.interfaces = interfaces_of(listed(client, "nodes/"))
     state.sort()
 
 
 def lookup(client: Any, kind: str, key: tuple) -> Optional[dict]:
     """The thing with this key as MAAS shows it now, or None; reads the list anew."""
     if kind == "vlan":
-        shown = [vlan for fabric in client.get(LISTS["fabric"]) for vlan in fabric["vlans"]]
+        shown = [vlan for fabric in listed(client, LISTS["fabric"]) for vlan in fabric["vlans"]]
     else:
-        shown = client.get(LISTS[kind])
+        shown = listed(client, LISTS[kind])
     return next((item for item in shown if KEYS[kind](item) == key), None)
 
 

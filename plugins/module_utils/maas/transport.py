@@ -12,17 +12,21 @@ is looked up first (``settle``), because a second one would be refused or make a
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
 import http.client
 import json
 import os
 import socket
 import ssl
+import threading
 import time
 import uuid
 from dataclasses import dataclass, field
 from typing import Any, Callable, Optional
 from urllib.parse import quote, urlencode, urlsplit
+
+from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
 
 API = "/api/2.0/"
 BUSY = (409, 503)
@@ -33,6 +37,9 @@ UNANSWERED = (502, 504)
 
 LONGEST_PAUSE = 30.0
 """Seconds; the cap on a ``Retry-After`` that would hang a play."""
+
+LARGEST_BODY = 64 * 1024 * 1024
+"""Bytes of one answer; 10,000 machines of MAAS 3.6.5 take about 40 MB (4 kB each, measured)."""
 
 NONCE_USED = "Authorization Error: 'Nonce already used"
 EXPIRED = "Authorization Error: 'Expired timestamp"
@@ -101,7 +108,9 @@ class Endpoint:
     timeout: float = 30.0
 
     @classmethod
-    def parse(cls, url: str, ca_path: Optional[str] = None, validate_certs: bool = True, timeout: float = 30.0):
+    def parse(
+        cls, url: str, ca_path: Optional[str] = None, validate_certs: bool = True, timeout: float = 30.0
+    ) -> Endpoint:
         """Accepts what people have at hand: ``http://maas:5240``, ``.../MAAS``, ``.../MAAS/api/2.0/``."""
         try:
             parts = urlsplit(url.strip())
@@ -140,7 +149,7 @@ class Endpoint:
         return http.client.HTTPSConnection(self.host, self.port, timeout=self.timeout, context=self._tls())
 
     def _tls(self) -> ssl.SSLContext:
-        folder = bool(self.ca_path) and os.path.isdir(self.ca_path)
+        folder = self.ca_path is not None and os.path.isdir(self.ca_path)
         try:
             context = ssl.create_default_context(
                 cafile=None if folder else self.ca_path, capath=self.ca_path if folder else None
@@ -176,6 +185,41 @@ def retry_after(value: Optional[str], now: float) -> Optional[float]:
         return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - now)
     except (TypeError, ValueError):
         return None
+
+
+class TooSlow(OSError):
+    """An answer that was not whole when its time was over."""
+
+
+class _Deadline:
+    """Cuts a connection when a request has taken too long as a whole.
+
+    A socket's own timeout starts anew with every byte: a server that sends one a second would hold a play for ever.
+    """
+
+    def __init__(self, connection: Any, seconds: float):
+        self._connection = connection
+        self._seconds = seconds
+        self._timer = threading.Timer(seconds, self._cut)
+        self._timer.daemon = True
+        self.passed = False
+
+    def _cut(self) -> None:
+        self.passed = True
+        sock = getattr(self._connection, "sock", None)
+        if sock is not None:
+            with contextlib.suppress(OSError):  # it may be closed already
+                sock.shutdown(socket.SHUT_RDWR)
+
+    def __enter__(self) -> _Deadline:
+        self._timer.start()
+        return self
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        self._timer.cancel()
+        # What a cut looks like from inside depends on where the answer was: too short a line, body or nothing at all.
+        if self.passed and (kind is None or issubclass(kind, (OSError, http.client.HTTPException, ValueError))):
+            raise TooSlow(f"no whole answer within {self._seconds:g} s") from None
 
 
 @dataclass
@@ -267,7 +311,13 @@ class Client:
                 ) from None
             except (OSError, http.client.HTTPException) as error:
                 self.close()
-                trouble, lost = _reason(error, self._endpoint.timeout), True
+                trouble, lost = _reason(error, self._patience(method)), True
+                if method == "GET" and isinstance(error, (TooSlow, socket.timeout)):
+                    # MAAS goes on working on it (131 machines took it up to 14 s): asked again, it has two to do.
+                    raise MaasError(
+                        f"GET {self._shown(path)}: {trouble}; it was not sent again, because MAAS still works on it; "
+                        "wait longer with a larger timeout"
+                    ) from None
             else:
                 if 200 <= answer.status < 300:
                     return answer
@@ -288,6 +338,11 @@ class Client:
                 if found is not None:
                     return found
 
+    def _patience(self, method: str) -> float:
+        """Seconds for one answer. A GET is sent once and gets the time of all its attempts: MAAS works on a list to its end,
+        whether anybody still waits for it or not."""
+        return self._endpoint.timeout * (self._retries + 1 if method == "GET" else 1)
+
     def _once(self, method: str, path: str, fields: Optional[dict]) -> Answer:
         if self._connection is None:
             self._connection = self._connect()
@@ -301,15 +356,28 @@ class Client:
             body = urlencode([(name, encode(value)) for name, value in fields.items()])
             headers["Content-Type"] = "application/x-www-form-urlencoded"
         self.sent[method] += 1
-        self._connection.request(method, self._endpoint.root + path, body=body, headers=headers)
-        response = self._connection.getresponse()
-        text = response.read().decode("utf-8", "replace")
+        patience = self._patience(method)
+        # A list takes MAAS long, and it sends nothing meanwhile.
+        self._connection.timeout = patience
+        if getattr(self._connection, "sock", None) is not None:
+            self._connection.sock.settimeout(patience)
+        with _Deadline(self._connection, patience):
+            self._connection.request(method, self._endpoint.root + path, body=body, headers=headers)
+            response = self._connection.getresponse()
+            read = response.read(LARGEST_BODY + 1)
+        if len(read) > LARGEST_BODY:
+            self.close()
+            raise MaasError(
+                f"{method} {self._shown(path)}: got an answer of more than {LARGEST_BODY >> 20} MiB; expected a list of "
+                "the MAAS API; is url the region controller's?"
+            )
+        text = read.decode("utf-8", "replace")
         return Answer(response.status, text, response.getheader("Retry-After"), response.getheader("Location"))
 
     def _decoded(self, method: str, path: str, answer: Answer) -> Any:
         try:
             return json.loads(answer.text)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise MaasError(
                 f"{method} {self._shown(path)}: got an answer that is not JSON, expected the MAAS API; is url the region controller's?"
             ) from None
@@ -331,21 +399,19 @@ class Client:
         if answer.status == 403:
             return RequestRefused(f"{where}: the API key's user may not do this (403); use an administrator's", 403)
         if 300 <= answer.status < 400:
-            target = self._key.redact(answer.location or "elsewhere")
+            target = printable(self._key.redact(answer.location or "elsewhere"))
             return RequestRefused(
                 f"{where}: answered with a redirect to {target}; give that address as url", answer.status
             )
-        text = self._key.redact(_flat(answer.text))
-        return RequestRefused(
-            "{}: MAAS answered {}: {}".format(where, answer.status, text or "(no text)"), answer.status
-        )
+        text = printable(self._key.redact(_flat(answer.text))) or "(no text)"
+        return RequestRefused(f"{where}: MAAS answered {answer.status}: {text}", answer.status)
 
 
 def _flat(text: str) -> str:
-    """A 400's ``{"field": ["message"]}`` as ``field: message; ...``; other text cut to a line's length."""
+    """A 400's ``{"field": ["message"]}`` as ``field: message; ...``; other text on one line."""
     try:
         decoded = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         decoded = None
     if isinstance(decoded, dict):
         parts = []
@@ -353,11 +419,13 @@ def _flat(text: str) -> str:
             said = " ".join(str(item) for item in messages) if isinstance(messages, list) else str(messages)
             parts.append(said if name == "__all__" else f"{name}: {said}")
         return "; ".join(parts)
-    return " ".join(text.split())[:300]
+    return " ".join(text[:2000].split())
 
 
 def _reason(error: Exception, timeout: float) -> str:
     """A connection's failure in words; nothing that was sent is in them."""
+    if isinstance(error, TooSlow):
+        return str(error)
     if isinstance(error, (socket.timeout, TimeoutError)):
         return f"no answer within {timeout:g} s"
     if isinstance(error, ConnectionResetError):  # http.client.RemoteDisconnected is one
@@ -367,5 +435,5 @@ def _reason(error: Exception, timeout: float) -> str:
     if isinstance(error, socket.gaierror):
         return "the name cannot be resolved"
     if isinstance(error, ssl.SSLError):
-        return "TLS failed (%s)" % (error.reason or error.__class__.__name__)
+        return f"TLS failed ({error.reason or error.__class__.__name__})"
     return f"the connection failed ({error.__class__.__name__})"

@@ -326,8 +326,21 @@ class Region:
     def get_racks(self, _data: dict) -> list:
         return self._mixed([self.show_node(node) for node in self.nodes.values() if node["node_type"] == 2])
 
-    def get_machines(self, _data: dict) -> list:
-        return self._mixed([self.show_node(node) for node in self.nodes.values() if node["node_type"] == 0])
+    def get_machines(self, data: dict) -> list:
+        """All machines, or those of the ``status`` (``deployed``) and ``hostname`` in the query; another filter is a 400."""
+        unknown = sorted(set(data) - {"status", "hostname"})
+        if unknown:
+            raise Invalid({name: ["No such constraint."] for name in unknown})
+        shown = [self.show_node(node) for node in self.nodes.values() if node["node_type"] == 0]
+        return self._mixed(
+            [
+                item
+                for item in shown
+                if data.get("status", item["status_name"].lower().replace(" ", "_"))
+                == item["status_name"].lower().replace(" ", "_")
+                and data.get("hostname", item["hostname"]) == item["hostname"]
+            ]
+        )
 
     def get_nodes(self, _data: dict) -> list:
         return self._mixed([self.show_node(node) for node in self.nodes.values()])

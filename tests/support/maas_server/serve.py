@@ -77,10 +77,11 @@ class Front:
             fault = self.faults(len(self.log), method, short) if self.faults else None
             reply = None
             if fault is None or fault.done:
-                reply = self._serve(method, path, headers, body)
+                reply = self._serve(method, path, headers, body or urlsplit(target).query)
             if fault is not None:
                 reply = fault.reply
-            self.log.append((method, short, _form(headers, body) or {}, reply.status if reply else 0))
+            sent = _form(headers, body or urlsplit(target).query) or {}
+            self.log.append((method, short, sent, reply.status if reply else 0))
         self._wait(method, short)
         return fault if reply is None else reply
 
@@ -103,8 +104,10 @@ class Front:
         consumer, token, secret = self.key.split(":")
         now = int(self.clock())
         given = int(sent.get("oauth_timestamp") or 0)
-        if (sent.get("oauth_consumer_key"), sent.get("oauth_token")) != (consumer, token):  # text unrecorded
-            return _unauthorised("Invalid access token: {}".format(sent.get("oauth_token")))
+        if (sent.get("oauth_consumer_key"), sent.get("oauth_token")) != (consumer, token):
+            return Reply(
+                401, "Authorization Error: Invalid API key.", HTML, {"WWW-Authenticate": 'OAuth realm="OAuth"'}
+            )
         if abs(now - given) > 300:
             return _unauthorised(
                 f"Expired timestamp: given {given} and now {now} has a greater difference than threshold 300"
@@ -188,8 +191,9 @@ class _Response:
         self.status = reply.status
         self._reply = reply
 
-    def read(self) -> bytes:
-        return encoded(self._reply)
+    def read(self, limit: int = -1) -> bytes:
+        found = encoded(self._reply)
+        return found if limit < 0 else found[:limit]
 
     def getheader(self, name: str) -> Optional[str]:
         return self._reply.headers.get(name)

@@ -1,0 +1,179 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What an answer of MAAS must look like before anything reads it: the fields that this collection uses, read off a 3.6.5.
+
+A server that is not MAAS, or one that lies, ends in one clear error that names the field; it never ends in a traceback, and
+no control character of its names reaches a terminal or a group's name.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.transport import MaasError
+from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
+
+#: Kinds of plain values.
+NUMBER, NAME, TEXT, TRUTH, ADDRESS, CIDR = "a number", "a name", "a text", "true or false", "an address", "a CIDR"
+#: The space of what has none has the id -1.
+_LARGEST = 2**63 - 1
+_LONGEST = {NAME: 300, TEXT: 65536}
+
+
+class Maybe(tuple):
+    """A shape that may be null as well."""
+
+    def __new__(cls, shape: Any) -> Maybe:
+        return super().__new__(cls, (shape,))
+
+
+_VLAN_KEY = {"id": NUMBER, "fabric": NAME, "vid": NUMBER}
+VLAN = {
+    **_VLAN_KEY,
+    "name": Maybe(NAME),
+    "mtu": NUMBER,
+    "space": NAME,
+    "dhcp_on": TRUTH,
+    "primary_rack": Maybe(NAME),
+    "secondary_rack": Maybe(NAME),
+    "relay_vlan": Maybe({"id": NUMBER}),
+}
+SUBNET = {
+    "id": NUMBER,
+    "cidr": CIDR,
+    "vlan": _VLAN_KEY,
+    "name": NAME,
+    "description": TEXT,
+    "gateway_ip": Maybe(TEXT),
+    "dns_servers": Maybe([ADDRESS]),
+    "rdns_mode": NUMBER,
+    "allow_dns": TRUTH,
+    "allow_proxy": TRUTH,
+    "managed": TRUTH,
+    "active_discovery": TRUTH,
+}
+RANGE = {
+    "id": NUMBER,
+    "type": NAME,
+    "start_ip": ADDRESS,
+    "end_ip": ADDRESS,
+    "comment": Maybe(TEXT),
+    "subnet": {"id": NUMBER, "cidr": CIDR},
+}
+_END = {"id": NUMBER, "cidr": CIDR}
+ROUTE = {"id": NUMBER, "source": _END, "destination": _END, "gateway_ip": ADDRESS, "metric": NUMBER}
+_INTERFACE = {"name": NAME, "vlan": Maybe({"id": NUMBER, "vid": NUMBER})}
+_NODE = {"system_id": NAME, "hostname": NAME, "interface_set": [_INTERFACE]}
+_BOOT = {
+    "mac_address": Maybe(NAME),
+    "vlan": Maybe(_VLAN_KEY),
+    "links": [{"ip_address?": Maybe(TEXT)}],
+}
+MACHINE = {
+    "system_id": NAME,
+    "hostname": NAME,
+    "fqdn": NAME,
+    "status_name": NAME,
+    "ip_addresses": Maybe([ADDRESS]),
+    "tag_names": [NAME],
+    "pool": Maybe({"name": NAME}),
+    "zone": Maybe({"name": NAME}),
+    "power_state": Maybe(NAME),
+    "boot_interface": Maybe(_BOOT),
+}
+FABRIC = {"id": NUMBER, "name": NAME, "class_type": Maybe(NAME), "vlans": [VLAN]}
+SPACE = {"id": Maybe(NUMBER), "name": NAME, "description": TEXT}
+
+#: Kind of a thing -> its shape.
+THINGS = {"space": SPACE, "fabric": FABRIC, "vlan": VLAN, "subnet": SUBNET, "range": RANGE, "route": ROUTE}
+#: Path below the API, without a query -> the shape of what a GET of it answers.
+LISTS = {
+    "spaces/": [SPACE],
+    "fabrics/": [FABRIC],
+    "subnets/": [SUBNET],
+    "ipranges/": [RANGE],
+    "static-routes/": [ROUTE],
+    "rackcontrollers/": [_NODE],
+    "nodes/": [_NODE],
+    "machines/": [MACHINE],
+}
+
+
+def listed(client: Any, path: str) -> list:
+    """The list at ``path``, as MAAS shows it; MaasError where it has another shape."""
+    shown = client.get(path)
+    _check(shown, LISTS[path.partition("?")[0]], path.rstrip("/"))
+    return shown
+
+
+def thing(kind: str, shown: Any) -> dict:
+    """One thing out of an answer to a write; MaasError where it has another shape."""
+    _check(shown, THINGS[kind], kind)
+    return shown
+
+
+def _check(value: Any, shape: Any, path: str) -> None:
+    if isinstance(shape, Maybe):
+        if value is not None:
+            _check(value, shape[0], path)
+    elif isinstance(shape, list):
+        if not isinstance(value, list):
+            _refuse(path, value, "a list")
+        for index, item in enumerate(value):
+            _check(item, shape[0], f"{path}[{index}]")
+    elif isinstance(shape, dict):
+        if not isinstance(value, dict):
+            _refuse(path, value, "a mapping")
+        for name, inner in shape.items():
+            key = name.rstrip("?")
+            if key in value:
+                _check(value[key], inner, f"{path}.{key}")
+            elif key == name:
+                raise MaasError(f"{path}.{key}: got no such field; expected it in an answer of MAAS; {_REMEDY}")
+    elif not _PLAIN[shape](value):
+        _refuse(path, value, shape)
+
+
+_REMEDY = "is url the region controller's, and does nothing answer in its place?"
+
+
+def _refuse(path: str, value: Any, expected: str) -> None:
+    raise MaasError(f"{path}: got {printable(repr(value), 60)} from MAAS; expected {expected}; {_REMEDY}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and -1 <= value <= _LARGEST
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and value.isprintable() and len(value) <= _LONGEST[NAME]
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= _LONGEST[TEXT]
+
+
+def _is_address(value: Any) -> bool:
+    try:
+        ipaddress.ip_address(value if isinstance(value, str) else "")
+    except ValueError:
+        return False
+    return True
+
+
+def _is_cidr(value: Any) -> bool:
+    try:
+        ipaddress.ip_network(value if isinstance(value, str) else "", strict=False)
+    except ValueError:
+        return False
+    return True
+
+
+_PLAIN = {
+    NUMBER: _is_number,
+    NAME: _is_name,
+    TEXT: _is_text,
+    TRUTH: lambda value: isinstance(value, bool),
+    ADDRESS: _is_address,
+    CIDR: _is_cidr,
+}
