@@ -27,6 +27,7 @@ attributes:
     support: full
     details:
       - With O(recreate=migrate) it lists every service and container that a migration would touch.
+      - A host that has no engine yet, or no Docker SDK for Python, is taken for an engine without networks, with a warning.
   diff_mode:
     support: full
   idempotent:
@@ -80,6 +81,16 @@ options:
           - An empty list asks for the whole subnet.
         type: list
         elements: str
+      enable_ipv4:
+        description:
+          - Whether the network has IPv4. V(false) makes a bridge with IPv6 alone, which Engine 28 and newer can.
+          - With O(networks[].subnet) its subnets say it, but for V(false).
+        type: bool
+      enable_ipv6:
+        description:
+          - Whether the network has IPv6. With O(networks[].subnet) its subnets say it. Without it V(true) asks for an
+            IPv6 subnet of the engine's own pool, which Engine 27 and newer have.
+        type: bool
       internal:
         description:
           - Whether the network has no way out of the host.
@@ -290,6 +301,12 @@ networks:
       description: The ranges that containers get their addresses from, where one was set.
       type: list
       elements: str
+    enable_ipv4:
+      description: Whether the network has IPv4.
+      type: bool
+    enable_ipv6:
+      description: Whether the network has IPv6; null for one that check mode would create without saying it.
+      type: bool
     internal:
       description: Whether the network has no way out.
       type: bool
@@ -317,7 +334,7 @@ errors:
   type: list
   elements: str
   sample:
-    - "networks[2].subnet: got 10.0.0.5/24 with host bits; expected a network address; remedy: write 10.0.0.0/24"
+    - "networks[2].subnet: got 10.0.0.5/24 with host bits; expected a network address; write 10.0.0.0/24"
 """
 
 from ansible.module_utils.basic import AnsibleModule

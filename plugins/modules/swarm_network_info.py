@@ -97,6 +97,12 @@ networks:
       description: The ranges that containers get their addresses from, where one was set.
       type: list
       elements: str
+    enable_ipv4:
+      description: Whether the network has IPv4.
+      type: bool
+    enable_ipv6:
+      description: Whether the network has IPv6.
+      type: bool
     internal:
       description: Whether the network has no way out.
       type: bool

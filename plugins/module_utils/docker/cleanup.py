@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.apply import Incomplete, Progress, remove_all
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.errors import EngineError, Mistake, Refused
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.errors import EngineError, Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.leftovers import find_leftovers
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import STACK_LABEL, read_network
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.reading import read_engine, read_users
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake
 
 
 def clean_up(open_engine, params: dict, check_mode: bool) -> dict:

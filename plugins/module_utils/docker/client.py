@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import traceback
 from contextlib import contextmanager
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleFallbackNotFound, env_fallback, missing_required_lib
 
@@ -87,11 +88,18 @@ class SdkMissing(Failure):
         return {"msg": str(self), "exception": self.import_traceback}
 
 
+class EngineAbsent(EngineError):
+    """There is no socket where the engine's should be."""
+
+
 def connect(params: dict) -> Engine:
     """Open the engine that the connection options name; asks for its API version, so that a dead engine shows here."""
     if SDK_TRACEBACK:
         raise SdkMissing(SDK_TRACEBACK)
     url = params["docker_host"]
+    if url.startswith("unix://") and not os.path.exists(url[len("unix://") :]):
+        text = f"The Docker Engine at {url} did not answer (connect): there is no such socket. Check that it runs: "
+        raise EngineAbsent(text + "systemctl status docker")
     with engine_errors(url, "connect"):
         return Engine(url, APIClient(**_sdk_arguments(params)))
 
@@ -183,10 +191,44 @@ class Engine:
         """GET /nodes (managers only)."""
         return self._call("list nodes", self._api.nodes)
 
-    def create_network(self, name: str, **body) -> str:
-        """POST /networks/create; the new network's id. A second network of the same name is refused (HTTP 409)."""
-        answer = self._call(f"create network {name}", self._api.create_network, name, check_duplicate=True, **body)
-        return answer["Id"]
+    def create_network(
+        self,
+        name: str,
+        driver: str,
+        internal: bool,
+        options: dict[str, str],
+        labels: dict[str, str],
+        attachable: bool = False,
+        ipam: dict[str, Any] | None = None,
+        enable_ipv4: bool | None = None,
+        enable_ipv6: bool | None = None,
+    ) -> str:
+        """POST /networks/create; the new network's id. A second network of the same name is refused (HTTP 409).
+
+        The SDK's own call says EnableIPv6 only where it is true, and never EnableIPv4: then the engine's defaults would
+        decide (Engine 27 and newer).
+        """
+        body: dict[str, Any] = {
+            "Name": name,
+            "Driver": driver,
+            "CheckDuplicate": True,
+            "Internal": internal,
+            "Options": options,
+            "Labels": labels,
+            "IPAM": ipam,
+            "Attachable": attachable or None,
+            "EnableIPv4": enable_ipv4,
+            "EnableIPv6": enable_ipv6,
+        }
+        body = {key: value for key, value in body.items() if value is not None}
+        return str(self._call(f"create network {name}", self._create, body)["Id"])
+
+    def _create(self, body: dict[str, Any]) -> dict[str, Any]:
+        # Only POST by the SDK's own means goes over every kind of connection that it knows, and these have been in it
+        # since its first release.
+        url = self._api._url("/networks/create")
+        answer: dict[str, Any] = self._api._result(self._api._post_json(url, data=body), json=True)
+        return answer
 
     def remove_network(self, network_id: str, name: str) -> None:
         """DELETE /networks/{id}; ``name`` is for the message alone."""

@@ -6,13 +6,19 @@ from __future__ import annotations
 from ansible.module_utils.common.warnings import warn
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.apply import settle
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.client import EngineAbsent, SdkMissing
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.errors import Failure, Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.migrate import (
     describe_migration,
     parse_cidrs,
     warnings,
 )
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import describe, read_network, read_usage
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import (
+    Node,
+    describe,
+    read_network,
+    read_usage,
+)
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.move import carry_out
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.plan import (
     Plan,
@@ -39,6 +45,12 @@ def converge(open_engine, params: dict, check_mode: bool) -> dict:
     try:
         engine = open_engine()
         answers, info, node = read_engine(engine)
+    except (SdkMissing, EngineAbsent) as absence:
+        if not check_mode:
+            if mistakes:
+                raise Refused(mistakes) from absence
+            raise
+        return _foresee(requests, mistakes, params, str(absence))
     except Failure as failure:
         if mistakes:
             raise Refused(mistakes) from failure
@@ -64,6 +76,17 @@ def converge(open_engine, params: dict, check_mode: bool) -> dict:
     if not (plan.empty or check_mode):
         networks = carry_out(engine, plan, node, params["wait_timeout"])
     return _result(plan, networks)
+
+
+def _foresee(requests: list, mistakes: list, params: dict, absence: str) -> dict:
+    """What a run would make on a host that has no engine yet, or no SDK to ask it with: check mode alone comes here."""
+    node = Node("this host", "manager")
+    plan, more = make_plan(requests, [], node, False, params["recreate"])
+    mistakes += parse_cidrs(params["temporary_subnet"])[1] + more
+    if mistakes:
+        raise Refused(mistakes)
+    warn(f"{absence}. Check mode takes it for an engine without networks, and for a Swarm's manager")
+    return _result(plan, [])
 
 
 def _result(plan: Plan, networks: list) -> dict:

@@ -3,49 +3,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from typing import Any
 
-
-@dataclass(frozen=True)
-class Mistake:
-    """One thing in the input (or between the input and the engine) that somebody must mend.
-
-    ``path`` is the key path in the module's arguments, such as ``networks[2].subnet``.
-    """
-
-    path: str
-    got: str
-    expected: str
-    remedy: str
-
-    @property
-    def index(self) -> int:
-        """The item of ``networks`` that it is about, -1 where it is about none."""
-        digits = self.path.partition("[")[2].partition("]")[0]
-        return int(digits) if digits else -1
-
-    def __str__(self) -> str:
-        return f"{self.path}: got {self.got}; expected {self.expected}; remedy: {self.remedy}"
+from ansible_collections.bulkhead.tiers.plugins.module_utils import mistakes
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake
 
 
 class Failure(Exception):
     """A run that cannot go on. ``report()`` gives the keyword arguments of ``fail_json``."""
 
-    def report(self) -> dict:
+    def report(self) -> dict[str, Any]:
         return {"msg": str(self)}
 
 
-class Refused(Failure):
+class Refused(mistakes.Refused, Failure):
     """Mistakes that were found before anything was touched: all of them, never the first alone."""
 
-    def __init__(self, mistakes):
-        self.mistakes = tuple(sorted(mistakes, key=lambda mistake: mistake.index))
-        count = len(self.mistakes)
-        head = f"{count} error{'s' if count > 1 else ''}, nothing was changed:"
-        super().__init__("\n".join([head, *(str(mistake) for mistake in self.mistakes)]))
+    def __init__(self, found: Iterable[Mistake]) -> None:
+        found = sorted(found, key=_item)
+        count = len(found)
+        super().__init__(found, f"{count} error{'s' if count > 1 else ''}, nothing was changed:")
 
-    def report(self) -> dict:
-        return {"msg": str(self), "errors": [str(mistake) for mistake in self.mistakes]}
+    def report(self) -> dict[str, Any]:
+        return {"msg": str(self), "errors": self.errors}
+
+
+def _item(mistake: Mistake) -> int:
+    """The item of ``networks`` that a mistake is about, -1 where it is about none."""
+    digits = mistake.path.partition("[")[2].partition("]")[0]
+    return int(digits) if digits.isdecimal() else -1
 
 
 class EngineError(Failure):
@@ -54,7 +41,7 @@ class EngineError(Failure):
     ``status`` is the HTTP status of its answer, None where no answer came. ``detail`` is the engine's own message.
     """
 
-    def __init__(self, message: str, status: int | None = None, detail: str = ""):
+    def __init__(self, message: str, status: int | None = None, detail: str = "") -> None:
         super().__init__(message)
         self.status = status
         self.detail = detail

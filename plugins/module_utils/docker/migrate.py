@@ -11,9 +11,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
+from typing import Any
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.errors import Mistake
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import (
+    BRIDGE_NAME_OPTION,
+    FORMER_LABEL,
     MIGRATES_LABEL,
     TASK_LABEL,
     Network,
@@ -29,16 +31,13 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import
     read_usage,
     service_networks,
 )
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake
 
-# What the network was, as the body that would make it: the source of all that a request leaves open.
-FORMER_LABEL = "bulkhead.tiers.former"
 # The static addresses of a container while it waits on the temporary network, kept as an option of its endpoint.
 # Recorded on 20.10 and 26.1: the engine keeps options that no driver knows.
 ADDRESSES_OPTION = "bulkhead.tiers.addresses"
 NAME_SUFFIX = "-moving"
 LONGEST_NAME = 63
-# The kernel's name of a bridge cannot be had twice.
-BRIDGE_NAME_OPTION = "com.docker.network.bridge.name"
 STOPPED_UPDATES = ("paused", "rollback_started", "rollback_paused")
 
 
@@ -101,6 +100,8 @@ def former_of(temporary: Network) -> Network | None:
                 "Driver": body["driver"],
                 "Scope": temporary.scope,
                 "IPAM": body.get("ipam"),
+                "EnableIPv4": body.get("enable_ipv4", True),
+                "EnableIPv6": body.get("enable_ipv6", _has_ipv6(body)),
                 "Internal": body["internal"],
                 "Attachable": body.get("attachable"),
                 "Options": body["options"],
@@ -111,18 +112,27 @@ def former_of(temporary: Network) -> Network | None:
         return None
 
 
+def _has_ipv6(body: dict[str, Any]) -> bool:
+    """Of a label that an earlier release wrote, which did not say it."""
+    return any(":" in pool["Subnet"] for pool in (body.get("ipam") or {}).get("Config") or ())
+
+
 def temporary_network(former: Network, cidrs: tuple, attachable: bool) -> Network:
     """The temporary network for ``former``: like it, with other subnets (``cidrs``, empty for the engine's choice).
 
     It is as internal and as encrypted as the former one, so that nothing is reachable on the way that was not before.
     """
     labels = {key: value for key, value in former.labels.items() if not key.startswith("com.docker.")}
-    body = {key: value for key, value in creation_body(former).items() if key != "enable_ipv6"}
+    body = creation_body(former)
+    versions = {cidr.version for cidr in cidrs}
     return replace(
         former,
         id=None,
         name=former.name[: LONGEST_NAME - len(NAME_SUFFIX)] + NAME_SUFFIX,
         subnets=tuple(Subnet(cidr) for cidr in cidrs),
+        # Without subnets, the IP versions of the former one; the engine has no IPv6 to give beside IPv4 before 27.
+        ipv4=4 in versions if versions else former.ipv4,
+        ipv6=6 in versions if versions else not former.ipv4,
         attachable=former.scope == "swarm" and (former.attachable or attachable),
         options={key: value for key, value in former.options.items() if key != BRIDGE_NAME_OPTION},
         labels={**labels, MIGRATES_LABEL: former.name, FORMER_LABEL: json.dumps(body, sort_keys=True)},

@@ -22,6 +22,11 @@ ENGINE_FILLED_OPTIONS = frozenset(
 )
 # On the temporary network of a migration: the name of the network that it stands in for.
 MIGRATES_LABEL = "bulkhead.tiers.migrates"
+# What the network was that a temporary one stands in for, as the body that would make it: the source of all that a
+# request leaves open.
+FORMER_LABEL = "bulkhead.tiers.former"
+# The kernel's name of a bridge cannot be had twice.
+BRIDGE_NAME_OPTION = "com.docker.network.bridge.name"
 # The engine labels the containers that it runs for the swarm.
 TASK_LABEL = "com.docker.swarm.task.id"
 # `docker stack deploy` labels everything that it makes.
@@ -61,12 +66,14 @@ class Network:
 
     ``options`` holds the driver options without MTU, encryption and what the engine filled in; ``labels`` is without
     the ownership label, which is ``managed``. A live overlay with ``pending`` has got no subnet from Swarm's
-    allocator: it exists and carries no traffic.
+    allocator: it exists and carries no traffic. ``ipv6`` is None where that is the engine's choice.
     """
 
     name: str
     driver: str
-    subnets: tuple = ()
+    subnets: tuple[Subnet, ...] = ()
+    ipv4: bool = True
+    ipv6: bool | None = None
     internal: bool = False
     attachable: bool = False
     encrypted: bool = False
@@ -182,6 +189,9 @@ def read_network(answer: dict) -> Network:
         driver=answer.get("Driver") or "",
         scope=answer.get("Scope") or "local",
         subnets=tuple(_read_subnets((answer.get("IPAM") or {}).get("Config") or [])),
+        # Engines before 27 do not speak of IPv4: they always have it.
+        ipv4=answer.get("EnableIPv4", True),
+        ipv6=answer.get("EnableIPv6", False),
         internal=bool(answer.get("Internal")),
         attachable=bool(answer.get("Attachable")),
         encrypted=encrypted,
@@ -300,8 +310,12 @@ def creation_body(network: Network) -> dict:
         "internal": network.internal,
         "options": options,
         "labels": {**network.labels, OWNERSHIP_LABEL: "true"},
-        "enable_ipv6": any(cidr.version == 6 for cidr in network.cidrs),
     }
+    if not network.ipv4:
+        body["enable_ipv4"] = False
+    # Said in either case, for an engine may have IPv6 on by default (default-network-opts).
+    if network.ipv6 is not None:
+        body["enable_ipv6"] = network.ipv6
     if network.attachable:
         body["attachable"] = True
     if network.subnets:
@@ -330,6 +344,8 @@ def describe(network: Network) -> dict:
         "subnets": [str(cidr) for cidr in network.cidrs],
         "gateways": [str(subnet.effective_gateway) for subnet in network.subnets],
         "ip_ranges": [str(subnet.ip_range) for subnet in network.subnets if subnet.ip_range is not None],
+        "enable_ipv4": network.ipv4,
+        "enable_ipv6": network.ipv6,
         "internal": network.internal,
         "attachable": network.attachable,
         "encrypted": network.encrypted,

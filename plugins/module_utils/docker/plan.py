@@ -10,8 +10,8 @@ new one is a migration, see ``migrate``.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.errors import Mistake
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.migrate import (
     Migration,
     forbidden,
@@ -32,6 +32,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import
     read_usage,
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.request import Request
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,18 @@ FIELDS = (
         lambda request: request.says_gateway and request.subnets is not None,
         lambda request: _gateways(request.subnets),
         lambda network: _gateways(network.subnets),
+    ),
+    Field(
+        "enable_ipv4",
+        lambda request: request.ipv4 is not None,
+        lambda request: request.ipv4,
+        lambda network: network.ipv4,
+    ),
+    Field(
+        "enable_ipv6",
+        lambda request: request.ipv6 is not None,
+        lambda request: request.ipv6,
+        lambda network: bool(network.ipv6),
     ),
     Field(
         "internal",
@@ -149,6 +162,8 @@ def target(request: Request, live: Network | None = None) -> Network:
         driver=request.driver,
         scope="swarm" if request.driver == "overlay" else "local",
         subnets=request.subnets or (),
+        ipv4=request.ipv4 is not False,
+        ipv6=request.ipv6,
         internal=bool(request.internal),
         attachable=bool(request.attachable),
         encrypted=bool(request.encrypted),
@@ -158,7 +173,11 @@ def target(request: Request, live: Network | None = None) -> Network:
     )
     if live is None or live.pending:
         return wanted
-    kept = {"subnets": _kept_subnets(request, live)}
+    kept: dict[str, Any] = {"subnets": _kept_subnets(request, live)}
+    if request.ipv4 is None:
+        kept["ipv4"] = live.ipv4
+    if request.ipv6 is None:
+        kept["ipv6"] = live.ipv6
     if request.internal is None:
         kept["internal"] = live.internal
     if request.labels is None:

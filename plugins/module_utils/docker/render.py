@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.migrate import FORMER_LABEL, Migration
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import Network
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.migrate import Migration
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import FORMER_LABEL, Network
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.plan import Plan
 
 
@@ -58,6 +58,11 @@ def _lines(network: Network):
         yield f"subnet: {subnet.cidr}" + (f" ({', '.join(extras)})" if extras else "")
     if not network.subnets:
         yield "subnet: of the engine's choice"
+    if not network.ipv4:
+        yield "enable_ipv4: false"
+    # With a subnet it says nothing new.
+    if network.ipv6 and not any(cidr.version == 6 for cidr in network.cidrs):
+        yield "enable_ipv6: true"
     for flag in ("internal", "attachable", "encrypted"):
         if getattr(network, flag):
             yield f"{flag}: true"

@@ -24,6 +24,9 @@ def _item(network):
     item = {"name": network.name, "driver": network.driver, "subnet": str(network.subnet), "internal": network.internal}
     if network.driver == "overlay":
         item.update(attachable=network.attachable, encrypted=network.encrypted)
+    for key, said in (("enable_ipv4", network.ipv4), ("enable_ipv6", network.ipv6)):
+        if said is not None:
+            item[key] = said
     for key in ("gateway", "ip_range"):
         value = getattr(network, key)
         if value:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site import docker
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import ADDRESS, GATEWAY, NETWORK, TIER
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.ports import Ports
 
@@ -29,6 +30,7 @@ def warnings(site, extents, today):
     for network in site.networks.values():
         for text in _network_warnings(network):
             yield "bulkhead_networks.%s%s" % (network.name, text)
+    yield from docker.public_warnings(site)
     yield from _swarm_warnings(site)
 
 

@@ -169,7 +169,7 @@ def _note_no_room(reader, pool, nets, wanted, reserve, live):
 
 
 def check_networks(reader, site):
-    """Note gateways, ranges and addresses that do not fit into their network."""
+    """Note addresses of containers that do not fit into their network."""
     for network in site.networks.values():
         if network.subnet:
             _check_network(reader, "bulkhead_networks.%s" % network.name, network)
@@ -177,15 +177,13 @@ def check_networks(reader, site):
 
 def _check_network(reader, path, network):
     subnet = network.subnet
-    if network.ip_range and not subnet.holds(network.ip_range):
-        reader.note("%s.ip_range" % path, str(network.ip_range), "a range inside of %s" % subnet, "mend one of both")
-    hosts = [("%s.gateway" % path, "the gateway", network.gateway)] if network.gateway else []
-    hosts += [("%s.addresses.%s" % (path, name), name, address) for name, address in network.addresses.items()]
-    seen = {}
-    for where, name, address in hosts:
+    # The gateway and the range are held against the subnet by Docker's limits.
+    seen = {network.gateway: "the gateway"} if network.gateway else {}
+    for name, address in network.addresses.items():
+        where = "%s.addresses.%s" % (path, name)
         if not subnet.holds(address):
-            reader.note(where, str(address), "an address inside of %s" % subnet, "mend one of both")
-        elif is_edge(address, subnet):
+            reader.note(where, str(address), "an address inside of %s" % subnet, "correct it, or the subnet")
+        elif is_edge(address, subnet) or address.first == subnet.first:
             reader.note(
                 where,
                 str(address),

@@ -108,6 +108,9 @@ class Network:
     internal: bool = False
     attachable: bool = False
     encrypted: bool = False
+    ipv4: Optional[bool] = None
+    ipv6: Optional[bool] = None
+    public: bool = False
     mtu: Optional[int] = None
     options: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -125,10 +128,11 @@ class Network:
 @dataclass(frozen=True)
 class PoolTerms:
     """What a pool of networks leaves out (``exclude``), and what part of it stays free for growth, in percent: new
-    networks are not allocated from it, pinned ones may lie in it."""
+    networks are not allocated from it, pinned ones may lie in it. ``public``: it may be public address space."""
 
     exclude: tuple[Net, ...] = ()
     reserve: int = 0
+    public: bool = False
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site import advice, checks, flows, stacks
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site import advice, checks, docker, flows, stacks
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.extents import Extents
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import (
     Bandwidth,
@@ -55,16 +54,14 @@ _NETWORK_FIELDS = (
     "internal",
     "attachable",
     "encrypted",
+    "enable_ipv4",
+    "enable_ipv6",
+    "public",
     "mtu",
     "options",
     "labels",
 )
-_OVERLAY_FIELDS = ("attachable", "encrypted")
 _MANAGERS = "{swarm1: 10.116.0.11}"
-_BUILTIN_NETWORKS = ("bridge", "default", "docker_gwbridge", "host", "ingress", "none")
-_NETWORK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\Z")
-_MTU_OPTION = "com.docker.network.driver.mtu"
-_BRIDGE_OPTION = "com.docker.network.bridge.name"
 
 
 def parse_site(variables, today, live=()):
@@ -96,6 +93,7 @@ def parse_site(variables, today, live=()):
     apart = checks.check_overlaps(reader, site)
     site = replace(site, networks=checks.allocate_networks(reader, site, live))
     checks.check_networks(reader, site)
+    docker.check_docker(reader, site)
     checks.check_addresses(reader, site)
     names = flows.Names(site)
     site = replace(
@@ -270,10 +268,6 @@ def _read_networks(reader, raw, tiers, pools):
     result = {}
     for name, value in reader.mapping("bulkhead_networks", raw, "networks", "private: %s" % _NETWORK).items():
         path = "bulkhead_networks.%s" % name
-        if name in _BUILTIN_NETWORKS or not _NETWORK_NAME.match(name):
-            reader.refuse(
-                path, name, "a name of letters, digits, _, . and - that the engine has not taken itself", "rename it"
-            )
         result[name] = _read_network(reader, path, name, value, tiers, pools)
     return result
 
@@ -295,8 +289,7 @@ def _read_network(reader, path, name, value, tiers, pools):
             "give a subnet, or a size to take one from a pool",
         )
     options = _read_strings(reader, "%s.options" % path, known.get("options"))
-    mtu = reader.integer("%s.mtu" % path, known.get("mtu"), "an MTU", 576, 65535)
-    _check_options(reader, path, options, mtu)
+    mtu = reader.integer("%s.mtu" % path, known.get("mtu"), "an MTU", 1, 65535)
     return Network(
         name=name,
         driver=driver,
@@ -309,6 +302,9 @@ def _read_network(reader, path, name, value, tiers, pools):
         internal=reader.boolean("%s.internal" % path, known.get("internal"), False),
         attachable=reader.boolean("%s.attachable" % path, known.get("attachable"), False),
         encrypted=reader.boolean("%s.encrypted" % path, known.get("encrypted"), False),
+        ipv4=reader.boolean("%s.enable_ipv4" % path, known.get("enable_ipv4")),
+        ipv6=reader.boolean("%s.enable_ipv6" % path, known.get("enable_ipv6")),
+        public=reader.boolean("%s.public" % path, known.get("public"), False),
         mtu=mtu,
         options=options,
         labels=_read_strings(reader, "%s.labels" % path, known.get("labels")),
@@ -339,25 +335,6 @@ def _read_strings(reader, path, value):
         else:
             reader.refuse("%s.%s" % (path, key), item, "a text", "put it in quotes")
     return result
-
-
-def _check_options(reader, path, options, mtu):
-    """What the kernel and the engine would refuse only when the network is made."""
-    bridge = options.get(_BRIDGE_OPTION)
-    if bridge is not None and (not 1 <= len(bridge) <= 15 or any(mark in bridge for mark in "/!: \t")):
-        reader.refuse(
-            "%s.options.%s" % (path, _BRIDGE_OPTION),
-            bridge,
-            "a name of at most 15 characters without / ! : and blanks",
-            "shorten it",
-        )
-    if mtu is not None and options.get(_MTU_OPTION, str(mtu)) != str(mtu):
-        reader.refuse(
-            "%s.options.%s" % (path, _MTU_OPTION),
-            options[_MTU_OPTION],
-            "the network's mtu %d" % mtu,
-            "give the MTU once",
-        )
 
 
 def _read_pool_name(reader, path, known, driver, pools):
@@ -401,11 +378,6 @@ def _read_on(reader, path, known, driver, tiers):
         return ()
     if driver != "bridge":
         return ()
-    for field in _OVERLAY_FIELDS:
-        if known.get(field):
-            reader.refuse(
-                "%s.%s" % (path, field), known[field], "nothing for a bridge", "remove it: only overlays have it"
-            )
     names = []
     for where, name in reader.items(
         "%s.on" % path, known.get("on"), "the tiers whose hosts have this bridge", "management"

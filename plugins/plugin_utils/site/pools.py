@@ -17,7 +17,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import
 #: Pools that no network is allocated from: what the engines and the Swarm take for themselves.
 RESERVED_POOLS = ("engine", "swarm")
 
-_FIELDS = ("subnet", "exclude", "reserve")
+_FIELDS = ("subnet", "exclude", "reserve", "public")
 _EXAMPLE = "{subnet: 172.30.0.0/16, exclude: 172.30.255.0/24, reserve: 20%}"
 _PERCENT = re.compile(r"(0|[1-9][0-9]?)%\Z")
 
@@ -66,13 +66,14 @@ def _read_terms(reader, path, name, known, nets):
     for net in exclude if nets else ():
         if not any(pool.holds(net) for pool in nets):
             reader.note("%s.exclude" % path, str(net), "a part of %s" % ", ".join(map(str, nets)), "mend one of both")
+    public = reader.boolean("%s.public" % path, known.get("public"), False)
     reserve = known.get("reserve")
     if reserve is None:
-        return PoolTerms(exclude)
+        return PoolTerms(exclude, public=public)
     found = _PERCENT.match(reserve) if isinstance(reserve, str) else None
     if not found:
         reader.refuse("%s.reserve" % path, reserve, "a part of the pool from 0% to 99%", "write it like 20%")
-    return PoolTerms(exclude, int(found.group(1)) if found else 0)
+    return PoolTerms(exclude, int(found.group(1)) if found else 0, public)
 
 
 def _check_reserved_pool(reader, path, name, net):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker import apply, client, reading
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker import converge as converging
 from ansible_collections.bulkhead.tiers.plugins.modules import swarm_network
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.docker.running import run
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.docker.standin import VERSIONS, StandIn
@@ -136,9 +139,7 @@ def test_a_difference_is_refused_and_named_unless_recreation_is_asked_for(newest
     before = newest.named("private")
     result = converge(newest, [changed(PRIVATE, **change)])
     assert result["failed"] and newest.named("private") is before
-    assert (
-        f"networks[0].{field}: got {live} on the live network 'private'; expected {wanted}; remedy: " in result["msg"]
-    )
+    assert f"networks[0].{field}: got {live} on the live network 'private'; expected {wanted}; " in result["msg"]
     assert "recreate: if_unused" in result["msg"]
     result = converge(newest, [changed(PRIVATE, **change)], recreate="if_unused")
     assert (result["recreated"], result["created"], result["removed"]) == (["private"], [], [])
@@ -343,13 +344,19 @@ def test_a_removal_waits_until_the_engine_no_longer_lists_the_network(engine):
 BAD = [
     (
         {"name": "x", "subnet": "10.0.0.5/24"},
-        "subnet: got 10.0.0.5/24 with host bits; expected a network address; remedy: write 10.0.0.0/24",
+        "subnet: got 10.0.0.5/24 with host bits; expected a network address; write 10.0.0.0/24",
     ),
     ({"name": "x", "subnet": "10.0.0.0"}, "subnet: got '10.0.0.0'; expected a CIDR with its prefix length"),
     ({"name": "x", "subnet": "10.0.0.256/24"}, "subnet: got '10.0.0.256/24'; expected an IPv4 or IPv6 CIDR"),
     ({"name": "x", "subnet": "10.0.0.0/31"}, "subnet: got 10.0.0.0/31; expected /30 or larger"),
-    ({"name": "x", "subnet": "127.0.0.0/24"}, "subnet: got 127.0.0.0/24; expected unicast"),
-    ({"name": "x", "subnet": "0.0.0.0/0"}, "subnet: got 0.0.0.0/0; expected unicast"),
+    (
+        {"name": "x", "subnet": "127.0.0.0/24"},
+        "subnet: got 127.0.0.0/24; expected addresses that a container can have: 127.0.0.0/8 is loopback",
+    ),
+    (
+        {"name": "x", "subnet": "0.0.0.0/0"},
+        "subnet: got 0.0.0.0/0; expected addresses that a container can have: 0.0.0.0/8 is this network",
+    ),
     ({"name": "x", "subnet": "fd00::/64"}, "subnet: got fd00::/64 alone; expected an IPv4 subnet beside it"),
     ({"name": "x", "subnet": []}, "subnet: got an empty list; expected at least one CIDR"),
     (
@@ -386,23 +393,23 @@ BAD = [
     ({"name": "a.b"}, "name: got 'a.b'; expected 1 to 63 letters"),
     ({"name": "x" * 64}, "expected 1 to 63 letters"),
     ({"name": "-x", "driver": "bridge"}, "name: got '-x'; expected letters, digits"),
-    ({"name": "ingress"}, "name: got 'ingress'; expected a name that is not the engine's own"),
+    ({"name": "ingress"}, "name: got 'ingress'; expected a name that is not Docker's own"),
     (
         {"name": "docker_gwbridge", "state": "absent"},
-        "name: got 'docker_gwbridge'; expected a name that is not the engine's own",
+        "name: got 'docker_gwbridge'; expected a name that is not Docker's own",
     ),
     ({"name": "x", "mtu": 67}, "mtu: got 67; expected 68 to 65535 bytes"),
     ({"name": "x", "mtu": 65536}, "mtu: got 65536; expected 68 to 65535 bytes"),
     ({"name": "x", "mtu": 1279, "subnet": ["10.0.0.0/24", "fd00::/64"]}, "mtu: got 1279; expected 1280 to 65535 bytes"),
     (
         {"name": "x", "options": {"com.docker.network.driver.mtu": "big"}},
-        "options.com.docker.network.driver.mtu: got big; expected 68 to 65535",
+        "options.com.docker.network.driver.mtu: got 'big'; expected 68 to 65535",
     ),
     (
         {"name": "x", "mtu": 1400, "options": {"com.docker.network.driver.mtu": 1500}},
         "mtu: got 1400, and '1500' as options.",
     ),
-    ({"name": "x", "options": {"encrypted": ""}}, "options.encrypted: got ''; expected the option `encrypted`"),
+    ({"name": "x", "options": {"encrypted": ""}}, "options.encrypted: got ''; expected the key `encrypted`"),
     ({"name": "x", "options": {"a": ["b"]}}, "options.a: got ['b']; expected a string"),
     (
         {"name": "x", "options": {"com.docker.network.driver.overlay.vxlanid_list": "1"}},
@@ -450,9 +457,8 @@ def test_duplicate_names_and_overlapping_requests_are_refused(newest):
     errors = converge(newest, [PRIVATE, {"name": "b", "subnet": "172.30.0.0/16"}, {"name": "private"}])["errors"]
     assert errors == [
         "networks[1].subnet: got 172.30.0.0/16; expected a subnet apart from networks[0] 'private' with 172.30.1.0/24; "
-        "remedy: give one of the two another subnet",
-        "networks[2].name: got 'private'; expected a name that networks[0] does not have; "
-        "remedy: name each network once",
+        "give one of the two another subnet",
+        "networks[2].name: got 'private'; expected a name that networks[0] does not have; name each network once",
     ]
 
 
@@ -489,7 +495,7 @@ def test_overlays_elsewhere_than_on_a_manager_are_one_clear_error(tmp_path, vers
             result = converge(engine, networks)
             assert len(result["errors"]) == 1 and text in result["errors"][0]
             assert "private" in result["errors"][0] and "local" not in result["errors"][0]
-            assert "manager" in result["errors"][0].split("remedy: ")[1]
+            assert "manager" in result["errors"][0].rsplit("; ", 1)[1]
         assert engine.writes == []
 
 
@@ -658,3 +664,26 @@ def test_a_hundred_networks_take_one_list_before_and_one_after(newest):
         "/info",
         "/networks",
     ]
+
+
+@pytest.mark.parametrize("sdk", [True, False])
+def test_check_mode_takes_a_host_without_an_engine_for_one_without_networks(tmp_path, monkeypatch, sdk):
+    if not sdk:
+        monkeypatch.setattr(client, "SDK_TRACEBACK", "no module named docker")
+    said: list[str] = []
+    # ansible-core hands the same warning out once in a process.
+    monkeypatch.setattr(converging, "warn", said.append)
+    url, networks = f"unix://{tmp_path}/none.sock", [{"name": "shop", "subnet": "10.60.1.0/24"}]
+    foreseen = run(swarm_network, url, check=True, networks=networks, purge=True)
+    assert foreseen["changed"] and foreseen["created"] == ["shop"] and foreseen["removed"] == []
+    (warning,) = said
+    assert "takes it for an engine without networks" in warning
+    assert "shop:" in foreseen["diff"]["after"] and foreseen["networks"][0]["id"] is None
+    assert run(swarm_network, url, networks=networks)["failed"]
+
+
+def test_an_engine_that_is_there_and_does_not_answer_is_an_error_in_check_mode_too(tmp_path):
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(f"{tmp_path}/dead.sock")
+    said = run(swarm_network, f"unix://{tmp_path}/dead.sock", check=True, networks=[{"name": "shop"}])
+    assert said["failed"] and "did not answer" in said["msg"]

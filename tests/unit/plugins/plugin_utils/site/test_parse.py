@@ -421,7 +421,7 @@ BAD = [
     (
         [N, "ingress"],
         {"driver": "overlay", "size": 24},
-        'bulkhead_networks.ingress: got "ingress"; expected a name of letters',
+        "bulkhead_networks.ingress: got 'ingress'; expected a name that is not Docker's own",
     ),
     ([N, "lan"], [], "bulkhead_networks.lan: got an empty list; expected a mapping of its settings"),
     (
@@ -464,18 +464,18 @@ BAD = [
     (
         [N, "lan", "encrypted"],
         True,
-        "bulkhead_networks.lan.encrypted: got true; expected nothing for a bridge; remove it",
+        "bulkhead_networks.lan.encrypted: got true on a bridge; expected an overlay",
     ),
-    ([N, "lan", "mtu"], 100, "bulkhead_networks.lan.mtu: got 100; expected an MTU from 576 to 65535; choose a number"),
+    ([N, "lan", "mtu"], 60, "bulkhead_networks.lan.mtu: got 60; expected 68 to 65535 bytes; write"),
     (
         [N, "lan", "gateway"],
         "10.41.0.1",
-        "bulkhead_networks.lan.gateway: got 10.41.0.1; expected an address inside of 10.40.0.0/24; mend one of both",
+        "bulkhead_networks.lan.gateway: got 10.41.0.1; expected inside 10.40.0.0/24; correct it, or the subnet",
     ),
     (
         [N, "lan", "ip_range"],
         "10.41.0.0/25",
-        "bulkhead_networks.lan.ip_range: got 10.41.0.0/25; expected a range inside of",
+        "bulkhead_networks.lan.ip_range: got 10.41.0.0/25; expected inside 10.40.0.0/24",
     ),
     (
         [N, "lan", "addresses", "b"],
@@ -501,7 +501,7 @@ BAD = [
         [N, "lan", "options"],
         {"com.docker.network.bridge.name": "x" * 16},
         "bulkhead_networks.lan.options.com.docker.network."
-        'bridge.name: got "xxxxxxxxxxxxxxxx"; expected a name of at most 15 characters',
+        "bridge.name: got 'xxxxxxxxxxxxxxxx'; expected 1 to 15 characters",
     ),
     (
         [N, "lan", "options"],

@@ -1,0 +1,135 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Docker's limits, held against the networks of a site: what a host or its engine would refuse, is refused here already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
+
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.limits import (
+    BRIDGE,
+    DRIVERS,
+    Wish,
+    broken_limits,
+    is_public,
+    nowhere_of,
+)
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import BRIDGE_NAME_OPTION, Subnet
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Network, Site
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.reader import Reader
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net, parse_address
+
+
+def check_docker(reader: Reader, site: Site) -> None:
+    """Note everything that Docker would not make of the site's networks and pools."""
+    for network in site.networks.values():
+        reader.mistakes.extend(_broken(network))
+        reader.mistakes.extend(_gateway_taken(network))
+        reader.mistakes.extend(_outside_of_pool(site, network))
+    reader.mistakes.extend(_shared_interfaces(site))
+    for name, nets in site.pools.items():
+        for net in nets:
+            nowhere = nowhere_of(ip_network(str(net)))
+            if nowhere:
+                expected = f"addresses that a container can have: {nowhere[0]} is {nowhere[1]}"
+                remedy = "take a subnet of a private range"
+                reader.mistakes.append(Mistake(f"bulkhead_pools.{name}", str(net), expected, remedy))
+
+
+def wish_of(network: Network) -> Wish:
+    """A network of the site in the terms of the limits."""
+    return Wish(
+        name=network.name,
+        driver=network.driver,
+        subnets=(ip_network(str(network.subnet)),) if network.subnet else (),
+        gateways=(ip_address(str(network.gateway)),) if network.gateway else (),
+        ip_ranges=(ip_network(str(network.ip_range)),) if network.ip_range else (),
+        attachable=network.attachable,
+        encrypted=network.encrypted,
+        ipv4=network.ipv4,
+        ipv6=network.ipv6,
+        mtu=network.mtu,
+        options=network.options,
+        labels=network.labels,
+    )
+
+
+def _broken(network: Network) -> Iterator[Mistake]:
+    if network.driver not in DRIVERS:
+        return
+    path = f"bulkhead_networks.{network.name}"
+    paths = {"name": path, "subnet": f"{path}.size" if network.size else f"{path}.subnet"}
+    for mistake in broken_limits(wish_of(network)):
+        yield replace(mistake, path=paths.get(mistake.path, f"{path}.{mistake.path}"))
+
+
+def gateway_of(network: Network) -> Net | None:
+    """The address that the engine takes for the gateway, said or not; None where the network has no subnet."""
+    if network.gateway or not network.subnet or network.subnet.single:
+        return network.gateway
+    ip_range = ip_network(str(network.ip_range)) if network.ip_range else None
+    return parse_address(str(Subnet(ip_network(str(network.subnet)), None, ip_range).effective_gateway))
+
+
+def _gateway_taken(network: Network) -> Iterator[Mistake]:
+    """A container with the gateway's address does not start ("Address already in use")."""
+    gateway = gateway_of(network)
+    for name, address in network.addresses.items():
+        if address == gateway and not network.gateway:
+            yield Mistake(
+                f"bulkhead_networks.{network.name}.addresses.{name}",
+                str(address),
+                "an address of its own: it is the network's gateway, which nothing else says",
+                "choose another address, or give the network another gateway",
+            )
+
+
+def _outside_of_pool(site: Site, network: Network) -> Iterator[Mistake]:
+    """A network with a size lies in its pool; a pin may have been written by hand, or the pool have moved."""
+    nets = site.pools.get(network.pool or "", ())
+    if not (network.size and network.settled and network.subnet and nets):
+        return
+    if not any(net.holds(network.subnet) for net in nets):
+        yield Mistake(
+            f"bulkhead_allocations.{network.name}",
+            str(network.subnet),
+            f"a subnet of pool {network.pool} ({', '.join(map(str, nets))})",
+            f"enlarge bulkhead_pools.{network.pool}, or remove the pin and migrate the network",
+        )
+
+
+def _shared_interfaces(site: Site) -> Iterator[Mistake]:
+    """Two bridges of one interface on the same hosts: the second one takes the first one's over."""
+    seen: dict[tuple[str, str], str] = {}
+    for network in site.networks.values():
+        interface = network.options.get(BRIDGE_NAME_OPTION)
+        if network.driver != BRIDGE or interface is None:
+            continue
+        others = {seen.setdefault((tier, interface), network.name) for tier in network.tiers} - {network.name}
+        for other in sorted(others):
+            yield Mistake(
+                f"bulkhead_networks.{network.name}.options.{BRIDGE_NAME_OPTION}",
+                interface,
+                f"an interface that network {other} does not have on the same hosts",
+                "give one of them another name",
+            )
+
+
+def public_warnings(site: Site) -> Iterator[str]:
+    """A warning for each subnet and pool of the public address space that does not say `public: true`."""
+    found = [
+        (f"bulkhead_networks.{network.name}", network.subnet, network.public)
+        for network in site.networks.values()
+        if network.subnet and not (network.size and network.pool in site.pools)
+    ]
+    for name, nets in site.pools.items():
+        terms = site.pool_terms.get(name)
+        found += [(f"bulkhead_pools.{name}", net, bool(terms and terms.public)) for net in nets]
+    for path, net, said in found:
+        if not said and is_public(ip_network(str(net))):
+            yield (
+                f"{path}: {net} is public address space: whoever has it outside is not reached from these networks any more; "
+                f"take a private range, or write public: true if it is yours"
+            )
