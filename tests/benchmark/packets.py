@@ -10,7 +10,9 @@ import time
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.difference import accepted, difference
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.findings import dead_rules, examine
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import parse
-from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.packets import EVERY, Question, packet, verdict
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.packet import packet
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.program import EVERY, Question
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.unfold import verdict
 
 SKELETON = """*filter
 :INPUT DROP [0:0]

@@ -48,8 +48,10 @@ from typing import Callable, NamedTuple
 from hosts import RELEASES, Host, fleet, run
 from ufw_differential import random_rule
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.packets import packets
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets import program as engine
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import parse as parse_save
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.packet import packet
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.unfold import unfold
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import InputErrors
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.parse import parse_rules
 
@@ -187,16 +189,16 @@ def verdicts(host: Host) -> list[str]:
     for family, command in ((4, "iptables-save"), (6, "ip6tables-save")):
         own = [HOST[family] + ("/24" if family == 4 else "/64"), "127.0.0.1/8" if family == 4 else "::1/128"]
         rules = parse_save(host.shell(command + " -t filter"), family)
-        program = packets.unfold(rules, packets.Question("INPUT", "NEW", own))
+        program = unfold(rules, engine.Question("INPUT", "NEW", own))
         for proto, port, expected in (
-            ("tcp", DENIED, packets.DENIED),
-            ("udp", DENIED, packets.DENIED),
-            ("tcp", ALLOWED, packets.ALLOWED),
-            ("udp", ALLOWED, packets.ALLOWED),
-            ("tcp", SESSION, packets.ALLOWED),
+            ("tcp", DENIED, engine.DENIED),
+            ("udp", DENIED, engine.DENIED),
+            ("tcp", ALLOWED, engine.ALLOWED),
+            ("udp", ALLOWED, engine.ALLOWED),
+            ("tcp", SESSION, engine.ALLOWED),
         ):
-            one = packets.packet(family, FROM[family], HOST[family], proto, port, inside=LINK)
-            answer = packets.decide(program, one).answer
+            one = packet(family, FROM[family], HOST[family], proto, port, inside=LINK)
+            answer = program.decide(one).answer
             if answer != expected:
                 wrong.append("v%d %s port %d is %s, expected %s" % (family, proto, port, answer, expected))
     return wrong

@@ -23,31 +23,24 @@ import time
 import pytest
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.difference import difference
-from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import (
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.fields import (
     DPORT,
     DST,
+    ICMP,
     IIF,
     OIF,
     PROTO,
     SRC,
     address_range,
+    address_text,
+    interface_name,
     interface_range,
     merged,
-    parse,
 )
-from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.packets import (
-    ALLOWED,
-    DENIED,
-    EVERY,
-    ICMP,
-    Packet,
-    Question,
-    address_text,
-    decide,
-    interface_name,
-    unfold,
-    verdict,
-)
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import parse
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.packet import Packet
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.program import ALLOWED, DENIED, EVERY, Question
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.unfold import unfold, verdict
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import lockout
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import parse_save
 
@@ -442,7 +435,7 @@ def test_the_kernel_agrees_with_every_verdict_and_every_witness(host, family, ho
         ruleset = parse(saved, family)
         program = unfold(ruleset, Question(hook, addresses=EVERY))
         start = time.perf_counter()
-        pairs = [(one, decide(program, one).answer) for one in rules.packets(PACKETS)]
+        pairs = [(one, program.decide(one).answer) for one in rules.packets(PACKETS)]
         compare(host, family, pairs, saved)
         slowest = max(slowest, time.perf_counter() - start)
         sent += len(pairs)
@@ -575,7 +568,7 @@ def test_a_wrong_engine_would_be_noticed(host):
     rules = Rules(random.Random("noticed"), 4, "INPUT")
     saved = host.load(4, rules.text())
     program = unfold(parse(saved, 4), Question("INPUT", addresses=EVERY))
-    pairs = [(one, decide(program, one).answer) for one in rules.packets(PACKETS)]
+    pairs = [(one, program.decide(one).answer) for one in rules.packets(PACKETS)]
     compare(host, 4, pairs, saved)
     one, answer = pairs[17]
     pairs[17] = (one, DENIED if answer == ALLOWED else ALLOWED)

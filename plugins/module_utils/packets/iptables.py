@@ -1,88 +1,55 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The reader of `iptables-save` and `ip6tables-save`: text -> tables, chains, and rules whose matches are intervals.
 
-A match is one of
-
-    ("in", field, intervals)            the field lies in one of the intervals; disjoint, ascending, both ends included
-    ("either", fields, intervals)       one of two fields does (multiport --ports)
-    ("both", fields, intervals)         both do (multiport ! --ports)
-    ("first", field, intervals)         the field of the connection's first packet, before any translation (--ctorig...)
-    ("state", states, negated)          the connection's state, or the virtual states SNAT and DNAT
-    ("direction", name, negated)        the packet goes in the connection's ORIGINAL or REPLY direction
-    ("flags", (mask, set), negated)     TCP flags, as frozensets of names
-    ("type", (field, types), negated)   the routing table's type of an address: LOCAL, BROADCAST, ...
-    ("never",)                          needs a fragment or an extension header, which an ordinary packet has not
-    ("rate", label)                     lets some of the packets through: limit, recent, hashlimit, ...
-    ("unknown", label)                  not modelled; the label is the match's own text
-
-Whoever evaluates the rules has to count "rate" and "unknown" both ways: nothing is guessed here.
-
-Fields are plain ints. An interface's name is its fifteen bytes as one number, so that `eth+` is an interval as well;
-the destination port of ICMP is its type * 256 + code, since no protocol has both.
+A value is never guessed. Where a line can be split in more ways than one (an option that is not known, and after it a
+word that may be its value or the next option), its rule is kept as one that may do anything to the packets that its
+certain matches meet: its target is UNREAD. Whoever evaluates rules has to count UNREAD, targets that are not modelled and
+matches.Unmodelled both ways.
 """
 
 from __future__ import annotations
 
 import re
-import socket
-from functools import lru_cache
+from typing import Optional
 
-IIF, OIF, PROTO, SRC, DST, SPORT, DPORT, ODST, OPORT = FIELDS = range(9)
-FIELD_NAMES = (
-    "in",
-    "out",
-    "protocol",
-    "source",
-    "destination",
-    "source port",
-    "port",
-    "original destination",
-    "original port",
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.fields import BITS, address_number, protocol_number
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.matches import (
+    GENERIC_READERS,
+    READERS,
+    Match,
+    Never,
+    Reader,
+    Type,
+    Unmodelled,
 )
-NAME_BYTES = 15
-LAST_NAME = (1 << 8 * NAME_BYTES) - 1
-BITS = {4: 32, 6: 128}
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.vocabulary import (
+    EXTENSION_HEADERS,
+    GENERIC,
+    MATCHES,
+    PLAIN,
+    RATES,
+    SPELLINGS,
+    TARGETS,
+    Quoted,
+    Unclosed,
+    logical_lines,
+)
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.vocabulary import words as split_words
 
-PROTOCOLS = {
-    "icmp": 1, "igmp": 2, "ipencap": 4, "ipip": 4, "tcp": 6, "udp": 17, "dccp": 33, "ipv6": 41, "rsvp": 46, "gre": 47,
-    "esp": 50, "ah": 51, "ipv6-icmp": 58, "icmpv6": 58, "ospf": 89, "pim": 103, "ipcomp": 108, "vrrp": 112, "l2tp": 115,
-    "sctp": 132, "udplite": 136,
+#: The target of a rule whose words cannot be told apart with certainty.
+UNREAD = "(not understood)"
+#: Modules and targets that only one family has.
+_OF_FAMILY = {
+    4: frozenset(["icmp", "ttl", "realm", "TTL", "ULOG", "CLUSTERIP"]),
+    6: frozenset(["icmp6", "icmpv6", "ipv6-icmp", "hl", "rt", "hbh", "dst", "frag", "mh", "eui64", "ipv6header", "srh", "HL"]),
 }  # fmt: skip
-ICMP_TYPES = {
-    4: {"echo-reply": 0, "destination-unreachable": 3, "source-quench": 4, "redirect": 5, "echo-request": 8, "router-advertisement": 9,
-        "router-solicitation": 10, "time-exceeded": 11, "parameter-problem": 12, "timestamp-request": 13,
-        "timestamp-reply": 14},
-    6: {"destination-unreachable": 1, "packet-too-big": 2, "time-exceeded": 3, "parameter-problem": 4, "echo-request": 128,
-        "echo-reply": 129, "router-solicitation": 133, "router-advertisement": 134, "neighbor-solicitation": 135,
-        "neighbour-solicitation": 135, "neighbor-advertisement": 136, "neighbour-advertisement": 136, "redirect": 137},
-}  # fmt: skip
-RATES = frozenset(["limit", "hashlimit", "recent", "connlimit", "statistic", "quota", "connbytes", "nfacct", "rateest"])
-# These look for a header that an ordinary, whole packet does not carry; without one they do not match, negated or not.
-EXTENSION_HEADERS = frozenset(["frag", "rt", "hbh", "dst", "mh", "srh"])
-# Modules whose options, as far as they are known below, are modelled; alone they match every packet of their protocol.
-MODELLED = frozenset(
-    [
-        "tcp",
-        "udp",
-        "udplite",
-        "sctp",
-        "dccp",
-        "icmp",
-        "icmp6",
-        "icmpv6",
-        "multiport",
-        "conntrack",
-        "state",
-        "addrtype",
-        "comment",
-        "iprange",
-    ]
-)
-FLAGS = frozenset(["FIN", "SYN", "RST", "PSH", "ACK", "URG"])
+_TOOL = {4: "iptables-save", 6: "ip6tables-save"}
+_NOTE = re.compile(r"# (?:Table .* is incompatible|Warning: .* present)")
+_GENERATED = re.compile(r"# Generated by (ip6?tables)(?:-nft|-legacy)?-save\b")
 
 
 class RulesetError(ValueError):
-    """The text is not a saved ruleset; the message has a line for every error."""
+    """The text is not a saved ruleset of its family; the message has a line for every error."""
 
 
 class Rule:
@@ -90,12 +57,22 @@ class Rule:
 
     __slots__ = ("table", "chain", "number", "text", "matches", "target", "goto", "options")
 
-    def __init__(self, table, chain, number, text, matches=(), target=None, goto=False, options=()):
+    def __init__(
+        self,
+        table: str,
+        chain: str,
+        number: int,
+        text: str,
+        matches: tuple[Match, ...] = (),
+        target: Optional[str] = None,
+        goto: bool = False,
+        options: tuple[str, ...] = (),
+    ) -> None:
         self.table, self.chain, self.number, self.text = table, chain, number, text
         self.matches, self.target, self.goto, self.options = matches, target, goto, options
 
-    def __repr__(self):
-        return "%s %s #%s: %s" % (self.table, self.chain, self.number, self.text)
+    def __repr__(self) -> str:
+        return f"{self.table} {self.chain} #{self.number}: {self.text}"
 
 
 class Chain:
@@ -103,408 +80,355 @@ class Chain:
 
     __slots__ = ("name", "policy", "rules")
 
-    def __init__(self, name, policy):
-        self.name, self.policy, self.rules = name, policy, []
+    def __init__(self, name: str, policy: Optional[str]) -> None:
+        self.name, self.policy = name, policy
+        self.rules: list[Rule] = []
+
+
+Chains = dict[str, Chain]
 
 
 class Ruleset:
-    """family: 4 or 6. tables: {table: {chain: Chain}}."""
+    """family: 4 or 6. tables: {table: {chain: Chain}}.
 
-    __slots__ = ("family", "tables")
+    unseen: what else is in force and not in the text, such as "table `nat' is incompatible, use 'nft' tool": it may stop
+    any packet.
+    """
 
-    def __init__(self, family, tables):
-        self.family, self.tables = family, tables
+    __slots__ = ("family", "tables", "unseen")
 
-    def chain(self, table, name):
+    def __init__(self, family: int, tables: dict[str, Chains], unseen: tuple[str, ...] = ()) -> None:
+        self.family, self.tables, self.unseen = family, tables, unseen
+
+    def chain(self, table: str, name: str) -> Optional[Chain]:
         return self.tables.get(table, {}).get(name)
 
 
-def parse(text, family):
-    """Read the output of `iptables-save` (family 4) or `ip6tables-save` (6), of one table or of all."""
-    reader = _Lines(family)
-    for number, line in enumerate(text.splitlines(), 1):
-        reader.line(number, line.strip())
+def parse(text: str, family: int, unseen: tuple[str, ...] = ()) -> Ruleset:
+    """Read the output of `iptables-save` (family 4) or `ip6tables-save` (6), of one table or of all.
+
+    unseen: what the caller knows to be in force beside it (Ruleset). RulesetError: the text is not such an output.
+    """
+    reader = _Lines(family, unseen)
+    for number, line in logical_lines(text):
+        reader.line(number, line)
     return reader.finish()
 
 
 class _Lines:
     """A pass over the lines; gathers every error before it complains."""
 
-    def __init__(self, family):
+    def __init__(self, family: int, unseen: tuple[str, ...]) -> None:
         if family not in BITS:
-            raise ValueError("family: got %r, expected 4 or 6" % (family,))
-        self.family, self.tables, self.table, self.name, self.errors = family, {}, None, None, []
-        self.jumps = []
+            raise ValueError(f"family: got {family!r}, expected 4 or 6")
+        self.family, self.unseen = family, dict.fromkeys(unseen)
+        self.tables: dict[str, Chains] = {}
+        self.table: Optional[Chains] = None
+        self.name = ""
+        self.errors: list[str] = []
+        self.jumps: list[tuple[int, Chains, Rule]] = []
 
-    def line(self, number, line):
-        if not line or line[0] == "#":
-            return
-        if line[0] == "*":
-            self.name = line[1:]
+    def line(self, number: int, line: str) -> None:
+        first = line[:1]
+        if first == "#":
+            self.comment(number, line)
+        elif first == "*":
+            self.name = line[1:].strip(" \t")
             self.table = self.tables.setdefault(self.name, {})
-        elif line == "COMMIT":
+        elif line.rstrip(" \t") == "COMMIT":
             self.table = None
         elif self.table is None:
             self.wrong(number, line, "stands outside a table", "a line such as *filter before it")
-        elif line[0] == ":":
-            self.declare(number, line)
+        elif first == ":":
+            self.declare(number, line, self.table)
         else:
-            self.append(number, line)
+            self.append(number, line, self.table)
 
-    def declare(self, number, line):
-        words = line[1:].split()
-        if len(words) < 2:
+    def comment(self, number: int, line: str) -> None:
+        """What iptables-save says about itself: its family, and what it does not show."""
+        made = _GENERATED.match(line)
+        if made and made[1] + "-save" != _TOOL[self.family]:
+            self.wrong(number, line, f"says that it is not of IPv{self.family}", f"the output of {_TOOL[self.family]}")
+        elif _NOTE.match(line):
+            self.unseen[line[2:]] = None
+
+    def declare(self, number: int, line: str, table: Chains) -> None:
+        words = re.split("[ \t]+", line[1:])
+        if len(words) < 2 or not words[0] or not words[1]:
             return self.wrong(number, line, "declares no chain", ":NAME POLICY")
-        self.table[words[0]] = Chain(words[0], None if words[1] == "-" else words[1])
+        table[words[0]] = Chain(words[0], None if words[1] == "-" else words[1])
 
-    def append(self, number, line):
+    def append(self, number: int, line: str, table: Chains) -> None:
         if line[0] == "[":  # the packet and byte counters of iptables-save -c
             line = line.partition("] ")[2]
-        words = _words(line)
+        line = line.rstrip(" \t")
+        try:
+            words = split_words(line)
+        except Unclosed:
+            return self.wrong(number, line, "has a quote that is not closed", "the line as iptables-save prints it")
         if len(words) < 2 or words[0] not in ("-A", "--append"):
             return self.wrong(number, line, "is not understood", "*TABLE, :CHAIN POLICY, -A CHAIN ... or COMMIT")
-        chain = self.table.get(words[1])
+        chain = table.get(words[1])
         if chain is None:
-            return self.wrong(
-                number,
-                line,
-                "adds to the chain %s, which is not declared" % words[1],
-                ":%s - [0:0] before it" % words[1],
-            )
+            what, remedy = f"adds to the chain {words[1]}, which is not declared", f":{words[1]} - [0:0] before it"
+            return self.wrong(number, line, what, remedy)
+        one = _Line(self.family, table)
         try:
-            matches, target, goto, options = _Matches(self.family).read(words)
-        except IndexError:
+            one.read(words)
+        except _OtherFamily as error:
+            return self.wrong(
+                number, line, f"has {error}, which IPv{self.family} has not", f"the output of {_TOOL[self.family]}"
+            )
+        except _Ends:
             return self.wrong(number, line, "ends within an option", "a value for it")
-        rule = Rule(self.name, chain.name, len(chain.rules) + 1, line, matches, target, goto, options)
-        if goto or (target and not target.isupper()):
-            self.jumps.append((number, self.table, rule))
+        except _Uncertain:
+            one.give_up(line)
+        if one.other_family:
+            return None
+        rule = Rule(
+            self.name, chain.name, len(chain.rules) + 1, line, one.matches(), one.target, one.goto, tuple(one.options)
+        )
+        if rule.goto or (rule.target and not rule.target.isupper() and rule.target != UNREAD):
+            self.jumps.append((number, table, rule))
         chain.rules.append(rule)
+        return None
 
-    def wrong(self, number, line, got, expected):
-        self.errors.append("line %d: %r %s; expected %s" % (number, line, got, expected))
+    def wrong(self, number: int, line: str, got: str, expected: str) -> None:
+        self.errors.append(f"line {number}: {line!r} {got}; expected {expected}")
 
-    def finish(self):
+    def finish(self) -> Ruleset:
         for number, table, rule in self.jumps:
             if rule.target not in table:
-                self.wrong(
-                    number, rule.text, "goes to the chain %s, which does not exist" % rule.target, "a declared chain"
-                )
+                what = f"goes to the chain {rule.target}, which does not exist"
+                self.wrong(number, rule.text, what, "a declared chain")
         if self.table is not None:
             self.errors.append(
-                "the end: the table %s has no COMMIT; expected the whole output of iptables-save" % self.name
+                f"the end: the table {self.name} has no COMMIT; expected the whole output of iptables-save"
             )
         if self.errors:
             raise RulesetError("\n".join(self.errors))
-        return Ruleset(self.family, self.tables)
+        return Ruleset(self.family, self.tables, tuple(self.unseen))
 
 
-_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"|(\S+)')
+class _Uncertain(Exception):
+    """The rest of the line can be read in more ways than one, or in none."""
 
 
-def _words(line):
-    if '"' not in line:
-        return line.split()
-    return [re.sub(r"\\(.)", r"\1", found[1]) if found[1] is not None else found[2] for found in _QUOTED.finditer(line)]
+class _Ends(Exception):
+    """The line ends where a value is due."""
 
 
-class _Matches:
-    """One rule's words -> matches and target."""
+class _OtherFamily(Exception):
+    """An address, a module or a target of the other family: its name."""
 
-    def __init__(self, family):
-        self.family = family
-        self.found = []
-        self.module, self.label = None, []
 
-    def read(self, words):
+class _Module:
+    """A match module or the target that a line has loaded: its options, and what was found of it."""
+
+    def __init__(
+        self, name: str, options: Optional[dict[str, int]], readers: dict[str, Reader], aim: bool = False
+    ) -> None:
+        self.name, self.options, self.readers, self.aim = name, options or {}, readers, aim
+        self.known = options is not None
+        self.found: list[Match] = []
+        self.labels: list[str] = []
+
+    def close(self) -> list[Match]:
+        """Its matches; what of it is not modelled is one more."""
+        if self.name in EXTENSION_HEADERS:
+            return [Never()]
+        if any("--limit-iface-" in label for label in self.labels):
+            # A type of the interface's own: of those on any interface only LOCAL holds them all (xt_addrtype.c).
+            self.labels += [
+                f"{'not ' * match.negated}{','.join(sorted(match.types))}"
+                for match in self.found
+                if isinstance(match, Type)
+            ]
+            self.found = [
+                match
+                for match in self.found
+                if isinstance(match, Type) and not match.negated and match.types == {"LOCAL"}
+            ]
+        if self.name == "recent" and any(label == "--set" for label in self.labels):
+            return self.found  # notes the source, and matches every packet (xt_recent.c)
+        if self.labels or (self.name not in PLAIN and self.name and not self.aim):
+            return [*self.found, Unmodelled(" ".join([self.name, *self.labels]).strip(), self.name in RATES)]
+        return self.found
+
+
+class _Line:
+    """The words of one rule -> its matches and its target. chains: the table's, whose names come before any target's."""
+
+    def __init__(self, family: int, chains: Chains) -> None:
+        self.family, self.chains = family, chains
+        self.generic = _Module("", GENERIC, GENERIC_READERS)
+        self.loaded: list[_Module] = []
+        self.protocol = 0
+        self.target: Optional[str] = None
+        self.goto = self.other_family = False
+        self.options: list[str] = []
+
+    def read(self, words: list[str]) -> None:
         at, count, negated = 2, len(words), False
+        seen = set()
         while at < count:
             word = words[at]
             at += 1
-            if word == "!":
+            if _is_bang(word) and not negated:
                 negated = True
                 continue
-            if word in ("-j", "--jump", "-g", "--goto"):
-                self.close()
-                return tuple(self.found), words[at], word in ("-g", "--goto"), tuple(words[at + 1 :])
-            if word in ("-m", "--match"):
-                self.close()
-                self.open(words[at])
-                at += 1
-            elif word in _OPTIONS:
-                arity, reader = _OPTIONS[word]
-                values = words[at : at + arity]
-                if len(values) < arity:
-                    raise IndexError(word)
-                at += arity
-                self.option(word, reader, values, negated)
+            if _is_value(word):
+                raise _Uncertain
+            option, values = _spelled(word)
+            option, owner = self.owner(option)
+            if owner is None:
+                arity = self.unknown_arity(words, at)
             else:
-                begin = at
-                while at < count and words[at] != "!" and words[at][:1] != "-":
-                    at += 1
-                self.label.append(" ".join(["!"] * negated + [word] + words[begin:at]))
+                arity = (owner.options[option]) - len(values)
+            if arity and at + arity < count and not negated and _is_bang(words[at]) and _is_value(words[at + arity]):
+                at, negated = at + 1, True  # the old order: -i ! eth0
+            if at + arity > count:
+                raise _Ends
+            values += words[at : at + arity]
+            at += arity
+            if owner is self.generic and option != "-m":
+                if (option in seen and self.loaded) or arity < 0:
+                    raise _Uncertain  # iptables takes each once
+                seen.add(option)
+            self.option(owner, option, values, negated)
             negated = False
-        self.close()
-        return tuple(self.found), None, False, ()
+        if negated:
+            raise _Uncertain
 
-    def option(self, word, reader, values, negated):
-        if word in _OF_MODULE and self.module not in _OF_MODULE[word]:
-            self.label.append(" ".join(["!"] * negated + [word] + values))
-            return
-        try:
-            match = reader(self.family, values, negated)
-        except ValueError:
-            match = ("unknown", " ".join(["!"] * negated + [word] + values))
-        if match is not None:
-            self.found.append(match)
+    def owner(self, option: str) -> tuple[str, Optional[_Module]]:
+        """Whose option it is: every rule's, or that of what was loaded last, as getopt_long finds it."""
+        if option in GENERIC:
+            return option, self.generic
+        for module in reversed(self.loaded):
+            if option in module.options:
+                return option, module
+        name = _OF_PROTOCOL.get(self.protocol, "")
+        if option in MATCHES.get(name, ()):  # the protocol's own module needs no -m
+            return option, self.load(name)
+        return self.abbreviated(option)
 
-    def open(self, module):
-        self.module, self.label = module, []
+    def abbreviated(self, option: str) -> tuple[str, Optional[_Module]]:
+        """The only option that begins so, where there is one."""
+        found = {}
+        for module in (self.generic, *self.loaded):
+            for name in (*module.options, *(long for long, short in SPELLINGS.items() if short in module.options)):
+                if name.startswith(option) and option[:2] == "--":
+                    found[SPELLINGS.get(name, name)] = module
+        if len(found) > 1:
+            raise _Uncertain
+        return next(iter(found.items())) if found else (option, None)
 
-    def close(self):
-        """The end of a module's options: what of it is not modelled becomes one match."""
-        module, label = self.module, self.label
-        self.module, self.label = None, []
-        if module in EXTENSION_HEADERS:
-            self.found.append(("never",))
-        elif module == "recent" and label and label[0] == "--set":
-            pass  # notes the source, and matches every packet (xt_recent.c)
-        elif label or (module is not None and module not in MODELLED):
-            text = " ".join(([module] if module else []) + label)
-            self.found.append(("rate" if module in RATES else "unknown", text))
+    def unknown_arity(self, words: list[str], at: int) -> int:
+        """How many values an option takes that is not known: none or one, where only one of the two can be."""
+        rest = words[at : at + 2]
+        if not rest:
+            return 0
+        if _is_value(rest[0]):
+            if len(rest) > 1 and _is_value(rest[1]):
+                raise _Uncertain
+            return 1
+        if not _is_bang(rest[0]):
+            # As a value it would leave the word after it without an option.
+            if len(rest) > 1 and _is_value(rest[1]):
+                return 0
+            if self.owner(_spelled(rest[0])[0])[1] is None:
+                return 0
+        raise _Uncertain
 
+    def option(self, owner: Optional[_Module], option: str, values: list[str], negated: bool) -> None:
+        if option == "-m":
+            self.load(values[0])
+        elif option in ("-j", "-g"):
+            self.jump(values[0], option == "-g")
+        elif option in ("-4", "-6"):
+            self.other_family = self.other_family or option != f"-{self.family}"
+        elif owner is not None and owner.aim:
+            if option == "--reject-with" and values[0].startswith("icmp-" if self.family == 6 else "icmp6-"):
+                raise _OtherFamily(values[0])
+            self.options += [option, *values]
+        elif option != "-c":
+            self.match(
+                owner or next((module for module in reversed(self.loaded) if not module.known), self.generic),
+                option,
+                values,
+                negated,
+            )
 
-def complement(intervals, low, high):
-    """What of low..high is in none of the intervals."""
-    out, at = [], low
-    for first, last in intervals:
-        if first > at:
-            out.append((at, first - 1))
-        at = max(at, last + 1)
-    if at <= high:
-        out.append((at, high))
-    return tuple(out)
+    def match(self, owner: _Module, option: str, values: list[str], negated: bool) -> None:
+        reader = owner.readers.get(option)
+        if reader is not None:
+            try:
+                found = reader(self.family, values, negated)
+            except ValueError:
+                if option in _ADDRESSES and _of_family(values[0], 10 - self.family):
+                    raise _OtherFamily(values[0]) from None
+            else:
+                if option == "-p":
+                    self.protocol = 0 if negated else protocol_number(values[0])
+                owner.found += [found] if found is not None else []
+                return
+        owner.labels.append(" ".join(["!"] * negated + [option] + values))
 
+    def load(self, name: str, aim: bool = False) -> _Module:
+        if name in _OF_FAMILY[10 - self.family] and not (aim and name in self.chains):
+            raise _OtherFamily(name)
+        options = (None if name in self.chains else TARGETS.get(name)) if aim else MATCHES.get(name)
+        module = _Module(name, options, {} if aim else READERS.get(name, {}), aim)
+        self.loaded.append(module)
+        return module
 
-def merged(intervals):
-    """The same set as disjoint, ascending, not adjacent intervals."""
-    out = []
-    for first, last in sorted(intervals):
-        if out and first <= out[-1][1] + 1:
-            out[-1] = (out[-1][0], max(last, out[-1][1]))
-        else:
-            out.append((first, last))
-    return tuple(out)
+    def jump(self, target: str, goto: bool) -> None:
+        if self.target is not None:
+            raise _Uncertain
+        self.target, self.goto = target, goto
+        self.load(target, aim=True)
 
+    def give_up(self, line: str) -> None:
+        """Keep what is certain: the matches that every rule may have, read so far."""
+        self.loaded, self.target, self.goto, self.options = [], UNREAD, False, []
+        self.generic.labels.append(line)
 
-def top(field, family):
-    """The highest value of a field."""
-    if field in (SRC, DST, ODST):
-        return (1 << BITS[family]) - 1
-    return LAST_NAME if field in (IIF, OIF) else 255 if field == PROTO else 65535
-
-
-def _inside(field, family, intervals, negated):
-    if negated:
-        intervals = complement(intervals, 0, top(field, family))
-    return ("in", field, intervals)
-
-
-@lru_cache(maxsize=65536)
-def address_range(text, family):
-    """An address or network (prefix length or netmask) -> (first, last). ValueError: a name, or a mask with holes."""
-    address, slash, mask = text.partition("/")
-    bits = BITS[family]
-    number = address_number(address, family)
-    if not slash:
-        return (number, number)
-    if mask.isdigit():
-        free = bits - int(mask)
-        if free < 0:
-            raise ValueError(text)
-    else:
-        host = address_number(mask, family) ^ ((1 << bits) - 1)
-        free = host.bit_length()
-        if host != (1 << free) - 1:
-            raise ValueError("%s: a mask with holes is no interval" % text)
-    low = number >> free << free
-    return (low, low + (1 << free) - 1)
-
-
-def address_number(text, family):
-    try:
-        return int.from_bytes(socket.inet_pton(socket.AF_INET if family == 4 else socket.AF_INET6, text), "big")
-    except OSError:
-        raise ValueError("%r is not an IPv%d address" % (text, family)) from None
-
-
-@lru_cache(maxsize=4096)
-def interface_range(text):
-    """A name, or `wg+` for every name that begins so -> (first, last)."""
-    stem = text[:-1] if text.endswith("+") else text
-    raw = stem.encode("utf-8", "surrogateescape")
-    if len(raw) > NAME_BYTES:
-        raise ValueError("an interface's name has at most %d bytes, not %r" % (NAME_BYTES, text))
-    low = int.from_bytes(raw.ljust(NAME_BYTES, b"\0"), "big")
-    return (low, low | ((1 << 8 * (NAME_BYTES - len(raw))) - 1) if stem is not text else low)
+    def matches(self) -> tuple[Match, ...]:
+        return tuple(match for module in (self.generic, *self.loaded) for match in module.close())
 
 
-@lru_cache(maxsize=1024)
-def protocol_number(text):
-    """A protocol's name or number -> number."""
-    if text.isdigit():
-        if int(text) > 255:
-            raise ValueError(text)
-        return int(text)
-    if text in PROTOCOLS:
-        return PROTOCOLS[text]
-    try:
-        return socket.getprotobyname(text)
-    except OSError:
-        raise ValueError(text) from None
-
-
-@lru_cache(maxsize=65536)
-def _ports(text):
-    first, colon, last = text.partition(":")
-    low = int(first) if first else 0
-    high = int(last) if last else 65535 if colon else low
-    if not 0 <= low <= high <= 65535:
-        raise ValueError(text)
-    return (low, high)
-
-
-def _address(field):
-    def reader(family, values, negated):
-        return _inside(field, family, (address_range(values[0], family),), negated)
-
-    return reader
-
-
-def _interface(field):
-    def reader(family, values, negated):
-        return _inside(field, family, (interface_range(values[0]),), negated)
-
-    return reader
-
-
-def _protocol(family, values, negated):
-    number = 0 if values[0] == "all" else protocol_number(values[0])
-    if number == 0:
-        return None  # every protocol, to iptables
-    return _inside(PROTO, family, ((number, number),), negated)
-
-
-def _port(field):
-    def reader(family, values, negated):
-        return _inside(field, family, (_ports(values[0]),), negated)
-
-    return reader
-
-
-def _port_list(field):
-    def reader(family, values, negated):
-        return _inside(field, family, merged(_ports(item) for item in values[0].split(",")), negated)
-
-    return reader
-
-
-def _either_port(family, values, negated):
-    ports = merged(_ports(item) for item in values[0].split(","))
-    if negated:
-        return ("both", (SPORT, DPORT), complement(ports, 0, 65535))
-    return ("either", (SPORT, DPORT), ports)
-
-
-def _icmp(family, values, negated):
-    kind, slash, code = values[0].partition("/")
-    if kind in ("any", "255") and family == 4:
-        return None
-    number = ICMP_TYPES[family].get(kind)
-    number = int(kind) if number is None else number
-    low, high = (int(code), int(code)) if slash else (0, 255)
-    if not (0 <= number <= 255 and 0 <= low <= high <= 255):
-        raise ValueError(values[0])
-    return _inside(DPORT, family, ((number * 256 + low, number * 256 + high),), negated)
-
-
-def _flags(family, values, negated):
-    mask, comp = (FLAGS if item == "ALL" else frozenset(item.split(",")) - {"NONE"} for item in values)
-    if not (mask | comp) <= FLAGS:
-        raise ValueError(values)
-    return ("flags", (mask, comp), negated)
-
-
-def _syn(family, values, negated):
-    return ("flags", (frozenset(("SYN", "RST", "ACK", "FIN")), frozenset(("SYN",))), negated)
-
-
-def _state(family, values, negated):
-    return ("state", frozenset(values[0].split(",")), negated)
-
-
-def _direction(family, values, negated):
-    return ("direction", values[0], negated)
-
-
-def _first(field):
-    def reader(family, values, negated):
-        interval = address_range(values[0], family) if field in (SRC, DST) else _ports(values[0])
-        return ("first", field, _inside(field, family, (interval,), negated)[2])
-
-    return reader
-
-
-def _type(field):
-    def reader(family, values, negated):
-        return ("type", (field, frozenset(values[0].split(","))), negated)
-
-    return reader
-
-
-def _range(field):
-    def reader(family, values, negated):
-        first, _dash, last = values[0].partition("-")
-        low, high = address_number(first, family), address_number(last or first, family)
-        if low > high:
-            raise ValueError(values[0])
-        return _inside(field, family, ((low, high),), negated)
-
-    return reader
-
-
-def _fragment(family, values, negated):
-    return None if negated else ("never",)
-
-
-def _comment(family, values, negated):
-    return None
-
-
-# option: (number of values, reader(family, values, negated) -> match, or None for one that every packet meets)
-_OPTIONS = {
-    "-s": (1, _address(SRC)), "--source": (1, _address(SRC)), "--src": (1, _address(SRC)),
-    "-d": (1, _address(DST)), "--destination": (1, _address(DST)), "--dst": (1, _address(DST)),
-    "-i": (1, _interface(IIF)), "--in-interface": (1, _interface(IIF)),
-    "-o": (1, _interface(OIF)), "--out-interface": (1, _interface(OIF)),
-    "-p": (1, _protocol), "--protocol": (1, _protocol), "--proto": (1, _protocol),
-    "-f": (0, _fragment), "--fragment": (0, _fragment),
-    "--sport": (1, _port(SPORT)), "--source-port": (1, _port(SPORT)),
-    "--dport": (1, _port(DPORT)), "--destination-port": (1, _port(DPORT)),
-    "--sports": (1, _port_list(SPORT)), "--source-ports": (1, _port_list(SPORT)),
-    "--dports": (1, _port_list(DPORT)), "--destination-ports": (1, _port_list(DPORT)),
-    "--ports": (1, _either_port),
-    "--icmp-type": (1, _icmp), "--icmpv6-type": (1, _icmp),
-    "--tcp-flags": (2, _flags), "--syn": (0, _syn),
-    "--ctstate": (1, _state), "--state": (1, _state), "--ctdir": (1, _direction), "--ctproto": (1, _protocol),
-    "--ctorigsrc": (1, _first(SRC)), "--ctorigdst": (1, _first(DST)),
-    "--ctorigsrcport": (1, _first(SPORT)), "--ctorigdstport": (1, _first(DPORT)),
-    "--src-type": (1, _type(SRC)), "--dst-type": (1, _type(DST)),
-    "--src-range": (1, _range(SRC)), "--dst-range": (1, _range(DST)),
-    "--comment": (1, _comment),
+#: Options whose value is an address, a network or a range of addresses.
+_ADDRESSES = frozenset(
+    ["-s", "-d", "--ctorigsrc", "--ctorigdst", "--ctreplsrc", "--ctrepldst", "--src-range", "--dst-range"]
+)
+#: Protocols whose module iptables loads by itself.
+_OF_PROTOCOL = {
+    1: "icmp", 6: "tcp", 17: "udp", 33: "dccp", 50: "esp", 51: "ah", 58: "icmp6", 132: "sctp", 135: "mh", 136: "udplite",
 }  # fmt: skip
-# Names that other modules use for something else (policy's --proto, ...): these are modelled in one module only.
-_OF_MODULE = {
-    "--state": ("state",), "--ports": ("multiport",), "--sports": ("multiport",), "--dports": ("multiport",),
-    "--source-ports": ("multiport",), "--destination-ports": ("multiport",), "--comment": ("comment",),
-    "--proto": (None,), "--src-range": ("iprange",), "--dst-range": ("iprange",), "--src-type": ("addrtype",), "--dst-type": ("addrtype",),
-}  # fmt: skip
+
+
+def _is_bang(word: str) -> bool:
+    return word == "!" and not isinstance(word, Quoted)
+
+
+def _is_value(word: str) -> bool:
+    """Whether a word can only be a value: iptables-save never quotes an option."""
+    return isinstance(word, Quoted) or word[:1] not in ("-", "!")
+
+
+def _spelled(word: str) -> tuple[str, list[str]]:
+    """An option in its one spelling, and the value that stands in the same word (--dport=22, -ptcp)."""
+    if word[:2] == "--":
+        name, equals, value = word.partition("=")
+        return SPELLINGS.get(name, name), [value] if equals else []
+    if len(word) > 2 and word[:2] in GENERIC:
+        return word[:2], [word[2:]]
+    return word, []
+
+
+def _of_family(text: str, family: int) -> bool:
+    try:
+        address_number(re.split("[-/,]", text)[0], family)
+    except ValueError:
+        return False
+    return True

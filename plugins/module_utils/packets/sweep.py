@@ -1,22 +1,24 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Every packet at once: what a ruleset does with each of them.
 
-A program (packets.unfold) is swept field by field. At each field the ends of the rules' intervals cut the axis into
+A program (unfold.unfold) is swept field by field. At each field the ends of the rules' intervals cut the axis into
 segments; a segment is known by the rules that are active in it, and segments with the same active rules share one
 result. That makes a decision diagram: nodes ask for one field's interval, leaves are outcomes. Fields that make no
 difference are left out and equal neighbours are merged, so for one order of the fields the diagram of a set of packets
 is unique: equal diagrams are equal rulesets.
 
-The work grows with the number of segments that come out, which `maximum` bounds: beyond it TooComplex is raised, never
-a partial result.
+The work grows with the number of segments that come out, which the program's Budget bounds: beyond it TooComplex is
+raised, never a partial result.
 """
 
 from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left, insort
+from collections.abc import Hashable, Iterator, Sequence, Set
+from typing import Any, Optional
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import (
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.fields import (
     DPORT,
     DST,
     FIELDS,
@@ -27,16 +29,20 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables im
     PROTO,
     SPORT,
     SRC,
+    Box,
+    Interval,
+    Intervals,
 )
-from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.packets import (
-    SKIP,
-    TooComplex,
-)
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.program import SKIP, Budget, Program
 
-MAXIMUM_SEGMENTS = 2000000
-# Services first: rules of few sources each, for many ports. Sources first: sources for any port, as in a block list.
+#: Services first: rules of few sources each, for many ports. Sources first: sources for any port, as in a block list.
 SERVICES_FIRST = (IIF, OIF, PROTO, DPORT, OPORT, SPORT, SRC, ODST, DST)
 SOURCES_FIRST = (IIF, OIF, PROTO, SRC, DPORT, OPORT, SPORT, ODST, DST)
+
+#: A sequence of the fields.
+Order = tuple[int, ...]
+#: (depth, upper ends, kids), or (LEAF, value, ()).
+Node = tuple[int, Any, tuple[int, ...]]
 
 
 class Diagram:
@@ -44,17 +50,21 @@ class Diagram:
 
     LEAF = 99
 
-    def __init__(self, order, universe, maximum=MAXIMUM_SEGMENTS):
-        self.order, self.universe, self.maximum = order, universe, maximum
-        self.nodes, self.numbers, self.segments, self.root = [], {}, 0, None
+    def __init__(self, order: Order, universe: list[Interval], budget: Budget) -> None:
+        self.order, self.universe, self.budget = order, universe, budget
+        self.nodes: list[Node] = []
+        self.numbers: dict[Node, int] = {}
+        self.root = -1
 
-    def leaf(self, value):
+    def leaf(self, value: Hashable) -> int:
         return self._number((self.LEAF, value, ()))
 
-    def make(self, depth, highs, kids):
+    def make(self, depth: int, highs: Sequence[int], kids: Sequence[int]) -> int:
         """The node of these segments, neighbours merged; the only kid itself where there is but one."""
         if len(kids) > 1:
-            ends, merged_kids, last = [], [], None
+            ends: list[int] = []
+            merged_kids: list[int] = []
+            last = -1
             for high, kid in zip(highs, kids):
                 if kid == last:
                     ends[-1] = high
@@ -67,33 +77,25 @@ class Diagram:
             return kids[0]
         return self._number((depth, tuple(highs), tuple(kids)))
 
-    def _number(self, node):
+    def _number(self, node: Node) -> int:
         number = self.numbers.get(node)
         if number is None:
             number = self.numbers[node] = len(self.nodes)
             self.nodes.append(node)
         return number
 
-    def spend(self, segments):
-        self.segments += segments
-        if self.segments > self.maximum:
-            raise TooComplex(
-                "the ruleset: its sets of packets have more than %d segments; ask for a part of them (Question.within)"
-                % self.maximum
-            )
-
-    def lookup(self, one):
+    def lookup(self, one: Sequence[int]) -> Any:
         """The leaf's value for a packet."""
         depth, highs, kids = self.nodes[self.root]
         while depth != self.LEAF:
             depth, highs, kids = self.nodes[kids[bisect_left(highs, one[self.order[depth]])]]
         return highs
 
-    def leaves(self):
+    def leaves(self) -> list[tuple[int, Any]]:
         """[(number, value)]"""
         return [(number, node[1]) for number, node in enumerate(self.nodes) if node[0] == self.LEAF]
 
-    def holds(self, number, sides, wanted):
+    def holds(self, number: int, sides: Sequence[Optional[Intervals]], wanted: Set[int]) -> bool:
         """Whether every packet of the product has a leaf of `wanted`."""
         depth, highs, kids = self.nodes[number]
         if depth == self.LEAF:
@@ -109,18 +111,20 @@ class Diagram:
                     break
         return True
 
-    def products(self, wanted):
+    def products(self, wanted: Set[int]) -> Iterator[tuple[int, Box]]:
         """The packets of each leaf of `wanted` as disjoint products: (leaf, sides)."""
-        sides = [None] * len(FIELDS)
+        sides: list[Optional[Intervals]] = [None] * len(FIELDS)
 
-        def walk(number):
+        def walk(number: int) -> Iterator[tuple[int, Box]]:
             depth, highs, kids = self.nodes[number]
             if depth == self.LEAF:
                 if number in wanted:
                     yield number, tuple(sides)
                 return
             field = self.order[depth]
-            low, groups = self.universe[field][0], {}
+            low = self.universe[field][0]
+            groups: dict[int, list[Interval]] = {}
+            self.budget.check()
             for high, kid in zip(highs, kids):
                 groups.setdefault(kid, []).append((low, high))
                 low = high + 1
@@ -131,11 +135,11 @@ class Diagram:
 
         return walk(self.root)
 
-    def digest(self):
+    def digest(self) -> str:
         """A hash of the sets themselves: the same on every machine for the same sets and order."""
-        digests = {}
+        digests: dict[int, str] = {}
 
-        def walk(number):
+        def walk(number: int) -> str:
             if number not in digests:
                 depth, highs, kids = self.nodes[number]
                 text = repr((depth, highs, [walk(kid) for kid in kids]))
@@ -148,11 +152,11 @@ class Diagram:
 class Cells(Diagram):
     """A program's diagram; a leaf is an outcome of Program.outcome: what happens and which instances decide it."""
 
-    # Rules kept in a segment after one that takes all of it: none, since they cannot matter.
+    #: Rules kept in a segment after one that takes all of it: none, since they cannot matter.
     spare = 0
 
-    def __init__(self, program, order, maximum=MAXIMUM_SEGMENTS):
-        super().__init__(order, program.universe, maximum)
+    def __init__(self, program: Program, order: Order) -> None:
+        super().__init__(order, program.universe, program.budget)
         self.program = program
         self.masks = [
             sum(1 << depth for depth, field in enumerate(order) if program.sets[field][i] is not None)
@@ -161,15 +165,15 @@ class Cells(Diagram):
         self.final = [
             condition is None and action != SKIP for condition, action in zip(program.condition, program.action)
         ]
-        self.memo = {}
-        self.outcomes = [None] * len(program)  # the leaf of an instance that decides alone
+        self.memo: dict[tuple[int, tuple[int, ...]], int] = {}
+        self.outcomes: list[Optional[int]] = [None] * len(program)  # the leaf of an instance that decides alone
         self.nothing = self.leaf(program.outcome(()))
         self.root = self.node(0, tuple(range(len(program))))
 
-    def dropped(self, closer, here, k):
+    def dropped(self, closer: int, here: list[int], k: int) -> None:
         """here[k:] cannot matter in a segment, since `closer` takes all of it."""
 
-    def node(self, depth, active):
+    def node(self, depth: int, active: tuple[int, ...]) -> int:
         """The node for the packets that meet exactly `active` in the fields before `depth`."""
         mask = 0
         for i in active:
@@ -183,7 +187,7 @@ class Cells(Diagram):
             number = self.memo[depth, active] = self.sweep(depth, active, not mask >> depth + 1)
         return number
 
-    def decided(self, active):
+    def decided(self, active: Sequence[int]) -> int:
         """The leaf for packets that meet exactly the instances `active`, a sorted sequence."""
         if not active:
             return self.nothing
@@ -195,12 +199,13 @@ class Cells(Diagram):
                 self.outcomes[first] = number
         return number
 
-    def sweep(self, depth, active, last):
+    def sweep(self, depth: int, active: tuple[int, ...], last: bool) -> int:
         """Cut one field's axis at the ends of the active intervals. last: no later field makes a difference."""
         field = self.order[depth]
         sets = self.program.sets[field]
         low, top = self.universe[field]
-        here, events = [], []
+        here: list[int] = []
+        events: list[tuple[int, int]] = []
         for i in active:
             intervals = sets[i]
             if intervals is None:
@@ -228,42 +233,43 @@ class Cells(Diagram):
                         closers.add(i)
             high = events[at][0] - 1 if at < count and events[at][0] <= top else top
             highs.append(high)
-            kids.append(self.decided(here) if last else self.node(depth + 1, closers.cut(here)))
+            kids.append(self.node(depth + 1, closers.cut(here)) if closers else self.decided(here))
             low = high + 1
-        self.spend(len(highs))
+        self.budget.spend(len(highs))
         return self.make(depth, highs, kids)
 
 
 class _Closers:
     """Which active instances take all that is left of a segment, so that those after them do not matter."""
 
-    def __init__(self, cells, depth, here):
+    def __init__(self, cells: Cells, depth: int, here: list[int]) -> None:
         self.cells, self.later = cells, -1 << depth + 1
-        self.active, self.skips = [], []
+        self.active: list[int] = []
+        self.skips: list[int] = []
         for i in here:
             self.add(i)
 
-    def kind(self, i):
+    def kind(self, i: int) -> Optional[list[int]]:
         if self.cells.program.action[i] == SKIP:
             return self.skips
         if self.cells.final[i] and not self.cells.masks[i] & self.later:
             return self.active
         return None
 
-    def add(self, i):
+    def add(self, i: int) -> None:
         which = self.kind(i)
         if which is not None:
             insort(which, i)
 
-    def remove(self, i):
+    def remove(self, i: int) -> None:
         which = self.kind(i)
         if which is not None:
             del which[bisect_left(which, i)]
 
-    def cut(self, here):
+    def cut(self, here: list[int]) -> tuple[int, ...]:
         """The instances up to the one that closes the segment; a skip may lead past it, and then it closes nothing."""
         cells, program = self.cells, self.cells.program
-        spared = None
+        spared: Optional[int] = None
         for i in self.active:
             if any(skip < i < program.target[skip] for skip in self.skips):
                 continue
@@ -276,9 +282,10 @@ class _Closers:
         return tuple(here)
 
 
-def best_order(programs):
+def best_order(programs: Sequence[Program]) -> Order:
     """The order of the fields that makes fewer segments; see SERVICES_FIRST."""
-    services, sources = set(), set()
+    services: set[Optional[Intervals]] = set()
+    sources: set[Optional[Intervals]] = set()
     only_source = only_service = 0
     for program in programs:
         for source, service in zip(program.sets[SRC], program.sets[DPORT]):

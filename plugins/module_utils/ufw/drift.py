@@ -15,7 +15,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import NamedTuple
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import BUILTIN, Kernel, canonical, is_known
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.vocabulary import BUILTIN
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import Kernel, canonical, is_known
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.render import KernelPlan
 
 

@@ -11,18 +11,19 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.vocabulary import BUILTIN
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.drift import Repair
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import BUILTIN, Kernel, parse_save
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import Kernel, parse_save
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.lockout import save_text
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.render import hook_chains
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import PREFIX
 
 #: How many sets of packets are listed of each kind, of each hook and family together.
 LISTED = 200
-# What the engine may take: about a second. A change is never held up by its description.
-SEGMENTS = 400000
+#: What the engine may take for each hook and family. A change is never held up by its description.
+SEGMENTS, SECONDS = 400000, 5.0
 KINDS = ("opened", "closed", "unclear")
 _WAYS = {"INPUT": "in", "OUTPUT": "out", "FORWARD": "routed"}
 _JUMP = re.compile(r"-[jg] (\S+)")
@@ -146,7 +147,12 @@ def _reached(kernel: Kernel, hook: str) -> tuple:
 def _difference(before: Kernel, after: Kernel, family: int, hook: str, unlisted: list[str]) -> list[tuple[str, Any]]:
     from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.difference import difference
     from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import parse
-    from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.packets import EVERY, Question, TooComplex
+    from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.program import (
+        EVERY,
+        Budget,
+        Question,
+        TooComplex,
+    )
 
     texts = [save_text(before), save_text(after)]
     rulesets = [parse(text, family) for text in texts]
@@ -154,7 +160,7 @@ def _difference(before: Kernel, after: Kernel, family: int, hook: str, unlisted:
     found = []
     for translated in (False, True) if both else (False,):
         try:
-            result = difference(*rulesets, Question(hook, "NEW", EVERY, translated), SEGMENTS)
+            result = difference(*rulesets, Question(hook, "NEW", EVERY, translated), Budget(SEGMENTS, SECONDS))
         except TooComplex as error:
             unlisted.append(f"IPv{family} {hook}: {error}")
             continue
@@ -166,7 +172,8 @@ def _difference(before: Kernel, after: Kernel, family: int, hook: str, unlisted:
 
 
 def _describe(change: Any, family: int, hook: str) -> dict[str, Any]:
-    from ansible_collections.bulkhead.tiers.plugins.module_utils.packets import iptables, packets
+    from ansible_collections.bulkhead.tiers.plugins.module_utils.packets import fields
+    from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.vocabulary import PROTOCOLS
 
     sides = change.packets.sides
 
@@ -175,8 +182,8 @@ def _describe(change: Any, family: int, hook: str) -> dict[str, Any]:
         intervals = sides[field]
         if intervals is None:
             return ["any"]
-        low, high = int(field in (iptables.IIF, iptables.OIF)), iptables.top(field, family)
-        holes = iptables.complement(intervals, low, high)
+        low, high = int(field in (fields.IIF, fields.OIF)), fields.top(field, family)
+        holes = fields.complement(intervals, low, high)
         if holes and (intervals[0][0], intervals[-1][1]) == (low, high):
             return ["any but " + ", ".join(shortened(holes, text))]
         return shortened(intervals, text)
@@ -187,34 +194,34 @@ def _describe(change: Any, family: int, hook: str) -> dict[str, Any]:
         return [*parts, f"and {more} more"] if more > 0 else parts
 
     def address(first: int, last: int) -> str:
-        bits = iptables.BITS[family]
-        nets = packets.networks(first, last, bits)
+        bits = fields.BITS[family]
+        nets = fields.networks(first, last, bits)
         if len(nets) > 1:
-            return f"{packets.address_text(first, family)}-{packets.address_text(last, family)}"
-        return packets.address_text(first, family) + (f"/{nets[0][1]}" if nets[0][1] < bits else "")
+            return f"{fields.address_text(first, family)}-{fields.address_text(last, family)}"
+        return fields.address_text(first, family) + (f"/{nets[0][1]}" if nets[0][1] < bits else "")
 
     def number(first: int, last: int) -> str:
         return str(first) if first == last else f"{first}:{last}"
 
-    names = {value: name for name, value in reversed(list(iptables.PROTOCOLS.items()))}
+    names = {value: name for name, value in reversed(list(PROTOCOLS.items()))}
 
     def protocol(first: int, last: int) -> str:
         return names.get(first, str(first)) if first == last else f"{first}:{last}"
 
     def interface(first: int, last: int) -> str:
-        name = packets.interface_name(first)
+        name = fields.interface_name(first)
         return name if first == last else name + "+"
 
     # ICMP has its type and code where the others have a port.
-    icmp = sides[iptables.PROTO] == ((packets.ICMP[family],) * 2,)
+    icmp = sides[fields.PROTO] == ((fields.ICMP[family],) * 2,)
     return {
         "family": family,
         "direction": _WAYS[hook],
-        "source": texts(iptables.SRC, address),
-        "destination": texts(iptables.DST, address),
-        "protocol": texts(iptables.PROTO, protocol),
-        "ports": ["any"] if icmp else texts(iptables.DPORT, number),
-        "interface": texts(iptables.OIF if hook == "OUTPUT" else iptables.IIF, interface),
+        "source": texts(fields.SRC, address),
+        "destination": texts(fields.DST, address),
+        "protocol": texts(fields.PROTO, protocol),
+        "ports": ["any"] if icmp else texts(fields.DPORT, number),
+        "interface": texts(fields.OIF if hook == "OUTPUT" else fields.IIF, interface),
         "text": change.packets.text() + _terms(change.after),
         "witness": change.witness.text(family),
     }
@@ -256,7 +263,7 @@ def require_conntrack(host: Host) -> None:
 
 def own_addresses(host: Host, family: int) -> frozenset:
     """The host's addresses as numbers."""
-    from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import address_number
+    from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.fields import address_number
 
     found = re.findall(r" inet6? ([^\s/]+)", host.run(["ip", "-o", f"-{family}", "address"]).out)
     return frozenset(address_number(text, family) for text in found)
@@ -264,7 +271,7 @@ def own_addresses(host: Host, family: int) -> frozenset:
 
 def _cut(line: str, family: int, own: frozenset, stopped: list[tuple[str, Any]]) -> list[str]:
     """The command that cuts the flow of a line of `conntrack -L`, or nothing."""
-    from ansible_collections.bulkhead.tiers.plugins.module_utils.packets import iptables
+    from ansible_collections.bulkhead.tiers.plugins.module_utils.packets import fields
 
     words = line.split()
     pairs = [word.partition("=")[::2] for word in words if "=" in word]
@@ -276,17 +283,17 @@ def _cut(line: str, family: int, own: frozenset, stopped: list[tuple[str, Any]])
             (answer if key in first else first)[key] = value
     if "src" not in answer or len(words) < 2 or not words[1].isdigit():
         return []
-    number = iptables.address_number
+    number = fields.address_number
     source, target = number(first["src"], family), number(answer["src"], family)
     values = {
-        iptables.PROTO: int(words[1]),
-        iptables.SRC: source,
-        iptables.DST: target,
-        iptables.ODST: number(first["dst"], family),
+        fields.PROTO: int(words[1]),
+        fields.SRC: source,
+        fields.DST: target,
+        fields.ODST: number(first["dst"], family),
     }
     if "sport" in first and "sport" in answer:
         ports = (int(first["sport"]), int(answer["sport"]), int(first["dport"]))
-        values.update(zip((iptables.SPORT, iptables.DPORT, iptables.OPORT), ports))
+        values.update(zip((fields.SPORT, fields.DPORT, fields.OPORT), ports))
     hook = "INPUT" if target in own else "OUTPUT" if source in own else "FORWARD"
     if not any(where == hook and _holds(packets.sides, values) for where, packets in stopped):
         return []

@@ -6,10 +6,11 @@ from __future__ import annotations
 import re
 from typing import Any, Optional
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.vocabulary import BUILTIN
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import docker_block
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import BUILTIN, SAVE, canonical
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import SAVE, canonical
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.pending import waiting
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.plan import (
     file_drift,

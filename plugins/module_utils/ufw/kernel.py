@@ -13,78 +13,28 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, Optional
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.vocabulary import (
+    BUILTIN,
+    ICMP_TYPES,
+    PROTOCOLS,
+    SPELLINGS,
+    logical_lines,
+)
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host, Result
 
-BUILTIN = ("INPUT", "FORWARD", "OUTPUT")
 SAVE = {4: "iptables-save", 6: "ip6tables-save"}
 RESTORE = {4: "iptables-restore", 6: "ip6tables-restore"}
 
+#: The protocols that iptables-save prints by name, by their numbers and other names.
 _PROTOCOLS = {
-    "1": "icmp",
-    "2": "igmp",
-    "6": "tcp",
-    "17": "udp",
-    "41": "ipv6",
-    "47": "gre",
-    "50": "esp",
-    "51": "ah",
-    "58": "ipv6-icmp",
-    "112": "vrrp",
+    **{
+        str(PROTOCOLS[name]): name
+        for name in ("icmp", "igmp", "tcp", "udp", "ipv6", "gre", "esp", "ah", "ipv6-icmp", "vrrp")
+    },
     "icmpv6": "ipv6-icmp",
 }
-_ICMP = {
-    "echo-reply": "0",
-    "pong": "0",
-    "destination-unreachable": "3",
-    "source-quench": "4",
-    "redirect": "5",
-    "echo-request": "8",
-    "ping": "8",
-    "router-advertisement": "9",
-    "router-solicitation": "10",
-    "time-exceeded": "11",
-    "ttl-exceeded": "11",
-    "parameter-problem": "12",
-    "timestamp-request": "13",
-    "timestamp-reply": "14",
-}
-_ICMP6 = {
-    "destination-unreachable": "1",
-    "packet-too-big": "2",
-    "time-exceeded": "3",
-    "ttl-exceeded": "3",
-    "parameter-problem": "4",
-    "echo-request": "128",
-    "ping": "128",
-    "echo-reply": "129",
-    "pong": "129",
-    "router-solicitation": "133",
-    "router-advertisement": "134",
-    "neighbor-solicitation": "135",
-    "neighbour-solicitation": "135",
-    "neighbor-advertisement": "136",
-    "neighbour-advertisement": "136",
-    "redirect": "137",
-}
-_LONG = {
-    "--source": "-s",
-    "--src": "-s",
-    "--destination": "-d",
-    "--dst": "-d",
-    "--protocol": "-p",
-    "--proto": "-p",
-    "--in-interface": "-i",
-    "--out-interface": "-o",
-    "--jump": "-j",
-    "--match": "-m",
-    "--source-port": "--sport",
-    "--destination-port": "--dport",
-    "--source-ports": "--sports",
-    "--destination-ports": "--dports",
-    "--icmp-type": "--icmp-type",
-    "--state": "--ctstate",
-}
+_LONG = {**SPELLINGS, "--proto": "-p", "--state": "--ctstate"}
 # A match whose options say everything, so that `-m NAME` itself adds nothing.
 _SELF_EVIDENT = frozenset(
     (
@@ -195,7 +145,7 @@ def parse_save(text: str) -> Kernel:
     """Take iptables-save's output of one table, filter or security, apart."""
     policies: dict[str, str] = {}
     chains: dict[str, list[str]] = {}
-    for line in text.splitlines():
+    for _number, line in logical_lines(text):
         if line.startswith("-A "):
             chain, _space, specification = line[3:].partition(" ")
             chains[chain].append(specification)
@@ -268,9 +218,9 @@ def _value(name: str, value: str) -> str:
     if name == "--limit":
         return value.replace("/minute", "/min").replace("/second", "/sec")
     if name == "--icmp-type":
-        return _ICMP.get(value, value)
+        return ICMP_TYPES[4].get(value, value)
     if name == "--icmpv6-type":
-        return _ICMP6.get(value, value)
+        return ICMP_TYPES[6].get(value, value)
     if name == "--ctstate":
         return ",".join(sorted(value.split(",")))
     return value

@@ -124,13 +124,9 @@ def prove(session: Session, candidate: Kernel, rules: list[Rule], names: list[st
 
 
 def _prove_on(session: Session, ruleset, rules: list[Rule]) -> Finding:
-    from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.packets import (
-        DENIED,
-        UNKNOWN,
-        Question,
-        packet,
-        verdict,
-    )
+    from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.packet import packet
+    from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.program import DENIED, UNKNOWN, Question
+    from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.unfold import verdict
 
     ends = (session.client, session.server)
     ports = {"port": session.server_port, "source_port": session.client_port}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import BUILTIN
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.vocabulary import BUILTIN
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import PREFIX, Rule, format_tuple, iptables_lines
 
 WAYS = ("input", "output", "forward")

@@ -5,8 +5,10 @@ import copy
 
 import pytest
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.packets import packets
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import parse as parse_table
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.packet import packet
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.program import ALLOWED, DENIED, Question
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.unfold import unfold
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.drift import repair
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import filter_section
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import parse_save
@@ -191,12 +193,9 @@ def verdicts(policies, chains):
     """What becomes of new connections to 22 and 4444, and of one that only a rule of others behind ufw's lets in."""
     table = FakeTable(SAVE)
     table.policies, table.chains = policies, chains
-    program = packets.unfold(parse_table(table.save(), 4), packets.Question("INPUT", "NEW", ["10.0.0.5/24"]))
+    program = unfold(parse_table(table.save(), 4), Question("INPUT", "NEW", ["10.0.0.5/24"]))
     asked = (("10.0.0.7", 22), ("10.0.0.7", 4444), ("10.66.0.1", 8080))
-    return [
-        packets.decide(program, packets.packet(4, source, "10.0.0.5", "tcp", port, inside="eth0")).answer
-        for source, port in asked
-    ]
+    return [program.decide(packet(4, source, "10.0.0.5", "tcp", port, inside="eth0")).answer for source, port in asked]
 
 
 def between(table, payload):
@@ -224,6 +223,6 @@ def test_a_packet_that_meets_new_rules_and_old_policies_fares_as_before_or_after
     assert repair(a_plan(after), parse_save(table.save())).drift == []
     seen += between(table, fix.undo)
     assert (table.policies, table.chains) == (start.policies, start.chains)
-    assert [end[:2] for end in ends] == [[packets.ALLOWED, packets.DENIED]] * 2
+    assert [end[:2] for end in ends] == [[ALLOWED, DENIED]] * 2
     for answers in seen:
         assert all(answer in allowed for answer, *allowed in zip(answers, *ends))
