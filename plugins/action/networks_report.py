@@ -3,19 +3,19 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timezone
+from datetime import datetime, timezone
 
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.bulkhead.tiers.plugins.action.site import ActionModule as SiteAction
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils import declaration
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.networks.survey import (
     report_json,
     report_lines,
     summary,
     survey,
 )
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import write_json
 
 ARGUMENTS = {
@@ -34,16 +34,18 @@ class ActionModule(SiteAction):
         result = ActionBase.run(self, tmp, task_vars)
         _dummy, options = self.validate_argument_spec(argument_spec=ARGUMENTS)
         try:
-            site = parse_site(self._declared(task_vars), date.today())
+            declared = declaration.read(task_vars, self._templar)
+            site = declared.site
         except Refused as error:
             result.update(failed=True, msg="The site's declaration has problems.\n%s" % error)
             return result
+        places = declared.places(task_vars.get("groups") or {})
         hosts, infos, silent = heard(task_vars, options["live"])
         fleet = survey(
             site,
             infos,
             silent,
-            {name: _planned(variables) for name, variables in hosts.items()},
+            {name: _planned(declared, name, places) for name in hosts},
             unasked(task_vars),
         )
         for line, color in report_lines(fleet):
@@ -63,9 +65,9 @@ class ActionModule(SiteAction):
         return result
 
 
-def _planned(variables):
-    plan = (variables.get("ansible_facts") or {}).get("bulkhead_host") or {}
-    return [network["name"] for network in plan.get("networks") or ()]
+def _planned(declared, name, places):
+    """The names of the networks that the site has on a host, by the inventory."""
+    return [network["name"] for network in declared.plan(name, places[name])["networks"]] if name in places else []
 
 
 def heard(task_vars, name):

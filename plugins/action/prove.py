@@ -7,12 +7,12 @@ from __future__ import annotations
 import json
 import os
 import time
-from datetime import date
 
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.bulkhead.tiers.plugins.action.site import ActionModule as SiteAction
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils import declaration
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import (
     GATEWAY,
     INTERNET,
@@ -28,7 +28,6 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.report import
     summary,
 )
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.rules import read_firewall
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.policy import Policy
 
 MODULE = "bulkhead.tiers.flow_probe"
@@ -50,7 +49,8 @@ ARGUMENTS = {
 class Fleet:
     """What is known so far of the hosts of the play, taken raw: thousands of results are data, not templates."""
 
-    def __init__(self, task_vars, outside):
+    def __init__(self, task_vars, outside, declared):
+        self._declared, self._places = declared, declared.places(task_vars["groups"])
         self.names = list(task_vars["ansible_play_hosts_all"])
         self.outside = outside
         self.vars = {name: task_vars["hostvars"].raw_get(name) for name in self.names}
@@ -65,8 +65,8 @@ class Fleet:
         return "tier" if self.planned(name).get("tiers") else ""
 
     def planned(self, name):
-        """What the site says of a host (the fact bulkhead_host)."""
-        return (self.vars[name].get("ansible_facts") or {}).get("bulkhead_host") or {}
+        """What the site says of a host, by the inventory."""
+        return self._declared.plan(name, self._places[name]) if name in self._places else {}
 
     def said(self, name, step):
         """The result of one step on a host; {} if there is none."""
@@ -102,14 +102,15 @@ class ActionModule(SiteAction):
         _dummy, options = self.validate_argument_spec(
             argument_spec=ARGUMENTS, required_if=[("step", "report", ["began", "report"])]
         )
-        fleet = Fleet(task_vars, options["outside"])
-        if options["step"] != "report" and not fleet.part(task_vars["inventory_hostname"]):
-            result.update(skipped=True, skip_reason="the host is in no tier, no gateway and not outside")
-            return result
         try:
-            site = parse_site(self._declared(task_vars), date.today())
+            declared = declaration.read(task_vars, self._templar)
+            site = declared.site
         except Refused as error:
             result.update(failed=True, msg="The site's declaration has problems; nothing was probed.\n%s" % error)
+            return result
+        fleet = Fleet(task_vars, options["outside"], declared)
+        if options["step"] != "report" and not fleet.part(task_vars["inventory_hostname"]):
+            result.update(skipped=True, skip_reason="the host is in no tier, no gateway and not outside")
             return result
         result.update(getattr(self, "_" + options["step"])(site, fleet, options, task_vars))
         return result

@@ -43,6 +43,7 @@ _raw:
       whether it manages the Swarm.
     - V(rules) and V(default) are the firewall's rules and default policies as M(bulkhead.tiers.ufw_ruleset) takes them, V(docker)
       is its option O(bulkhead.tiers.ufw_ruleset#module:docker). V(runs_docker) is whether the site has an engine run there.
+    - V(roles) are the roles of this collection that C(site.yml) applies to the host.
     - V(networks) are the Docker networks as M(bulkhead.tiers.swarm_network) takes them. V(engine) holds the engine's address
       pools. V(swarm) is what a node needs to make or join the Swarm (V(manager), V(managers), V(tier), V(default_addr_pool),
       V(subnet_size)), empty on a host beside the Swarm's tier.

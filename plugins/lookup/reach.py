@@ -44,45 +44,42 @@ _raw:
     - {address: 10.0.3.11, proto: tcp, port: 514}
 """
 
-from datetime import date
+from collections.abc import Collection, Mapping
+from typing import Any, Optional
 
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils import declaration
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.reach import host_reach
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import VARIABLES, parse_site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.reader import suggestion
-
-#: The inventory group of the routers, as in the action `site`.
-GATEWAY_GROUP = "gateway"
 
 
 class LookupModule(LookupBase):
     """The host's variables in, what it may send to out."""
 
-    def run(self, terms, variables=None, **kwargs):
+    def run(
+        self, terms: list[str], variables: Optional[Mapping[str, Any]] = None, **kwargs: Any
+    ) -> list[dict[str, Any]]:
         self.set_options(var_options=variables, direct=kwargs)
         variables = variables or {}
         service = self.get_option("service")
         try:
-            site = parse_site(
-                {name: self._templar.template(variables[name]) for name in VARIABLES if name in variables},
-                date.today(),
-            )
+            declared = declaration.read(variables, self._templar)
+            site = declared.site
+            place = declaration.host_place(declared, variables)
         except Refused as error:
-            raise AnsibleLookupError("The site's declaration has mistakes.\n%s" % error) from error
+            raise AnsibleLookupError(f"The site's declaration has mistakes.\n{error}") from error
         for name in terms:
             _declared("bulkhead_addresses", name, site.addresses)
         _declared("bulkhead_services", service, site.services)
-        groups = self._templar.template(variables.get("group_names") or [])
-        tiers = tuple(name for name in site.tiers if name in groups)
-        return [target for name in terms for target in host_reach(site, tiers, GATEWAY_GROUP in groups, name, service)]
+        return [target for name in terms for target in host_reach(site, *place, name, service)]
 
 
-def _declared(variable, name, known):
+def _declared(variable: str, name: str, known: Collection[str]) -> None:
     if name not in known:
+        remedy = suggestion(name, known) or "declare it there"
         raise AnsibleLookupError(
-            "%s: got no %s; expected one of %s; %s"
-            % (variable, name, ", ".join(known) or "nothing", suggestion(name, known) or "declare it there")
+            f"{variable}: got no {name}; expected one of {', '.join(known) or 'nothing'}; {remedy}"
         )

@@ -38,16 +38,38 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import P
 #: The inventory group of the routers.
 GATEWAY_GROUP = "gateway"
 
+#: The tiers that have a role of their own name, over the role `tier` that all others get.
+TIER_ROLES = ("management", "provisioning", "monitoring", "swarm_workers")
+
 #: The kind of a Mistake about facts that would set variables.
 INJECTED = "injected"
 
 #: The variables of the collection's roles and playbooks, their internal ones included; a test holds it against roles/.
 #: Whole names and no prefixes: a network interface is a fact by its name, and may well be called swarm_br0.
 ROLE_VARIABLES = frozenset(
-    {
-        "__allocate_engine",
-        "__allocate_live",
-    }
+    """
+    __allocate_engine __allocate_live __cleanup_found __docker_engine __docker_engine_settings
+    __firewall_declared __firewall_log_targets __firewall_logged __firewall_rules
+    __monitoring_collector_addresses __monitoring_collects __monitoring_links __monitoring_own_addresses
+    __monitoring_ports __networks_engine __networks_live __prove_listening __prove_live __prove_probed
+    __prove_run __prove_stopped __stacks_all __stacks_beside __stacks_beside_files __stacks_compose
+    __stacks_declared __stacks_deploy __stacks_deployed __stacks_differ __stacks_directory __stacks_down
+    __stacks_environment __stacks_files __stacks_gone __stacks_lint __stacks_name __stacks_new __stacks_rm
+    __stacks_sarif __stacks_tasks __stacks_there __swarm_address __swarm_engine __swarm_first
+    __swarm_managers __swarm_started __tier_plan cleanup_remove docker_engine_address_pools
+    docker_engine_allow_loss docker_engine_settings docker_networks_networks docker_networks_purge
+    docker_networks_recreate docker_networks_temporary_subnet firewall_accept_lockout
+    firewall_confirm_timeout firewall_default firewall_docker firewall_flush_established
+    firewall_log_collector firewall_log_denied firewall_log_forward firewall_log_queue firewall_log_service
+    firewall_log_targets firewall_logging firewall_purge firewall_rsyslog_validate firewall_rules
+    gateway_sysctls monitoring_log_collector monitoring_log_rotate monitoring_log_service
+    monitoring_log_sessions prove_outside prove_report prove_seed prove_timeout prove_ttl
+    provisioning_maas_api_key provisioning_maas_delegate provisioning_maas_fabric provisioning_maas_url
+    provisioning_maas_validate_certs provisioning_sysctls stacks_compose_package stacks_deploy
+    stacks_directory stacks_environment stacks_fail_on stacks_lint stacks_path stacks_purge
+    stacks_registry_auth stacks_remove stacks_resolve_image stacks_sarif stacks_with_site
+    swarm_default_addr_pool swarm_managers swarm_subnet_size tier_role
+    """.split()
 )
 
 #: What Ansible itself provides: variables of the task, and functions of its templates. In a loop, facts that a result
@@ -92,14 +114,14 @@ class Declaration:
 
     def __init__(self, variables: Mapping[str, Any], text: str) -> None:
         """variables: the bulkhead_* variables, templated; text: what stands for them, to tell declarations apart."""
-        self._variables = variables
+        self.variables = variables
         self._today = date.today()
         self.key = hashlib.sha256(f"{self._today} {text}".encode("utf-8", "surrogatepass")).hexdigest()
 
     @functools.cached_property
     def site(self) -> Site:
         """The Site; Refused with all that is wrong with the declaration."""
-        return _once(self.key, "site", lambda: parse_site(self._variables, self._today))
+        return _once(self.key, "site", lambda: parse_site(self.variables, self._today))
 
     @functools.cached_property
     def outline(self) -> Outline:
@@ -121,7 +143,8 @@ class Declaration:
         }
 
     def plan(self, host: str, place: Place) -> dict[str, Any]:
-        """compile.host.host_plan of a host, with `runs_docker` and what roles ask of the whole site, as `site`."""
+        """compile.host.host_plan of a host, with `runs_docker`, the `roles` that apply it, and what roles ask of the
+        whole site, as `site`."""
         # All hosts of one place have the same plan, but for the Swarm's managers.
         name = json.dumps([host if host in self.outline.managers else None, *place])
         return _once(self.key, name, lambda: self._compile(host, place))
@@ -131,6 +154,7 @@ class Declaration:
         return {
             **host_plan(site, host, place.tiers, place.gateway),
             "runs_docker": runs_docker(site, place.tiers),
+            "roles": [name for name in place.tiers if name in TIER_ROLES] or ["tier"],
             "site": {
                 "tiers": list(site.tiers),
                 "networks": list(site.networks),

@@ -27,6 +27,7 @@ LAYERS = {
     "plugin_utils.site": ("module_utils.docker", "plugin_utils.text"),
     "plugin_utils.compile": ("module_utils.ufw", "plugin_utils.site"),
     "plugin_utils.declaration": ("plugin_utils.site", "plugin_utils.compile"),
+    "plugin_utils.paths": (),
     "plugin_utils.plan": ("plugin_utils.text", "plugin_utils.site", "plugin_utils.compile"),
     "plugin_utils.networks": ("plugin_utils.text", "plugin_utils.site"),
     "plugin_utils.proof": (

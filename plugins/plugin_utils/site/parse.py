@@ -34,9 +34,8 @@ VARIABLES = (
     "bulkhead_stacks",
 )
 
-#: The prefix of those variables, and the facts that the collection itself sets under it.
+#: The prefix of those variables.
 PREFIX = "bulkhead_"
-OUTPUTS = ("bulkhead_host",)
 
 _TIER = "{vlan: 10, subnet: 10.0.1.0/24, gateway: 10.0.1.1}"
 _TIER_FIELDS = ("vlan", "subnet", "gateway", "internet", "dhcp", "bandwidth", "description")
@@ -112,7 +111,7 @@ def parse_site(variables, today, live=()):
 
 def _check_variables(reader, variables):
     for name in variables:
-        if name.startswith(PREFIX) and name not in VARIABLES and name not in OUTPUTS:
+        if name.startswith(PREFIX) and name not in VARIABLES:
             reader.note(
                 name,
                 "an unknown variable",

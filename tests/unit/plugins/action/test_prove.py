@@ -13,16 +13,15 @@ from ansible_collections.bulkhead.tiers.plugins.action.prove import (
     make_proof,
     write_report,
 )
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.declaration import declare
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
 
-SITE = parse_site(
-    {
-        "bulkhead_tiers": {"plant": {"vlan": 2, "subnet": "10.0.2.0/24"}},
-        "bulkhead_services": {"ssh": "22/tcp"},
-        "bulkhead_flows": [{"from": "plant", "to": "self", "allow": "ssh"}],
-    },
-    date(2026, 1, 1),
-)
+DECLARED = {
+    "bulkhead_tiers": {"plant": {"vlan": 2, "subnet": "10.0.2.0/24"}},
+    "bulkhead_services": {"ssh": "22/tcp"},
+    "bulkhead_flows": [{"from": "plant", "to": "self", "allow": "ssh"}],
+}
+SITE = parse_site(DECLARED, date(2026, 1, 1))
 
 
 class HostVars(dict):
@@ -42,7 +41,6 @@ def a_host(address, peer, **results):
     }
     return {
         "group_names": ["plant"],
-        "ansible_facts": {"bulkhead_host": {"tiers": ["plant"], "default": {}, "rules": []}},
         LISTENING: {
             "addresses": [{"address": address, "prefix": 24, "interface": "eth0", "bridge": False}],
             "ports": [["tcp", 22, "declared"]],
@@ -63,9 +61,17 @@ def hosts():
     }
 
 
+def fleet_of(hosts):
+    groups = {"all": list(hosts)}
+    for name, variables in hosts.items():
+        for group in variables["group_names"]:
+            groups.setdefault(group, []).append(name)
+    task_vars = {"ansible_play_hosts_all": list(hosts), "hostvars": HostVars(hosts), "groups": groups}
+    return Fleet(task_vars, "outside", declare(DECLARED))
+
+
 def proof_of(hosts):
-    fleet = Fleet({"ansible_play_hosts_all": list(hosts), "hostvars": HostVars(hosts)}, "outside")
-    return make_proof(SITE, fleet, "1", 2.0)
+    return make_proof(SITE, fleet_of(hosts), "1", 2.0)
 
 
 def test_what_the_hosts_registered_becomes_the_proof(hosts):
@@ -97,7 +103,7 @@ def test_a_host_without_an_address_in_its_tier_is_missing(hosts):
 
 def test_groups_say_what_a_host_is():
     hosts = {"r": {"group_names": ["gateway", "outside"]}, "o": {"group_names": ["outside"]}, "x": {"group_names": []}}
-    fleet = Fleet({"ansible_play_hosts_all": list(hosts), "hostvars": HostVars(hosts)}, "outside")
+    fleet = fleet_of(hosts)
     assert [fleet.part(name) for name in hosts] == ["gateway", "internet", ""]
 
 

@@ -1,12 +1,14 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 from __future__ import annotations
 
+import json
 import pathlib
 from types import SimpleNamespace
 from unittest.mock import MagicMock
 
 import pytest
 import yaml
+from ansible import constants
 from ansible._internal._datatag._tags import TrustedAsTemplate
 from ansible.parsing.dataloader import DataLoader
 from ansible.playbook.task import Task
@@ -15,6 +17,11 @@ from ansible.template import Templar
 from ansible_collections.bulkhead.tiers.plugins.action.site import ActionModule
 
 LAB = pathlib.Path(__file__).parents[4] / "inventories/lab/group_vars/all"
+
+
+@pytest.fixture(autouse=True)
+def fixture_settings(monkeypatch):
+    monkeypatch.setattr(constants, "INJECT_FACTS_AS_VARS", False)
 
 
 @pytest.fixture
@@ -37,45 +44,35 @@ def run(variables, groups=(), host="h1", check_mode=False, **args):
     return module.run(task_vars=task_vars), printed
 
 
-def plan_of(result):
-    return result["ansible_facts"]["bulkhead_host"]
-
-
 @pytest.mark.parametrize("check_mode", [False, True])
-def test_a_host_gets_its_tiers_and_rules(declaration, check_mode):
+def test_the_check_of_a_good_site_sets_no_fact_and_warns(declaration, check_mode):
     result, printed = run(declaration, ["all", "monitoring", "other"], check_mode=check_mode)
-    assert plan_of(result)["tiers"] == ["monitoring"] and len(plan_of(result)["rules"]) == 7
-    assert (result["changed"], printed) == (False, [])
+    assert (result["changed"], printed) == (False, []) and "ansible_facts" not in result
     assert [text.split(":")[0] for text in result["warnings"]] == ["bulkhead_networks.maas-network.ip_range"]
 
 
-def test_the_gateway_and_the_manager_know_what_they_are(declaration):
-    gateway, manager = (
-        plan_of(run(declaration, [group], host)[0]) for group, host in (("gateway", "gw1"), ("swarm_workers", "swarm1"))
-    )
-    assert gateway["gateway"] and gateway["tiers"] == [] and any(rule.get("route") for rule in gateway["rules"])
-    assert manager["manager"] and [net["name"] for net in manager["networks"]] == [
-        "apps-private",
-        "apps-public",
-    ]
+@pytest.mark.parametrize("name", ["bulkhead_flows", "bulkhead_host", "swarm_managers", "group_names"])
+def test_a_host_whose_facts_set_what_decides_is_refused_before_anything_is_touched(declaration, name):
+    result, _printed = run(dict(declaration, ansible_facts={name: []}), ["monitoring"])
+    assert result["failed"] and result["msg"].startswith("A host tries to set what is done; nothing was touched.")
+    assert name in result["msg"]
 
 
-def test_a_host_of_no_tier_gets_an_empty_plan(declaration):
-    assert plan_of(run(declaration, ["outside"])[0])["rules"] == []
+def test_facts_that_become_variables_are_warned_of(declaration, monkeypatch):
+    monkeypatch.setattr(constants, "INJECT_FACTS_AS_VARS", True)
+    assert "inject_facts_as_vars = false" in run(declaration, ["monitoring"])[0]["warnings"][-1]
 
 
-def test_a_fact_of_an_earlier_run_is_no_part_of_the_declaration(declaration):
-    first = run(declaration, ["monitoring"])[0]
-    again = run(dict(declaration, **first["ansible_facts"]), ["monitoring"])[0]
-    assert plan_of(again) == plan_of(first)
-    assert "failed" not in run(dict(declaration, bulkhead_host=TrustedAsTemplate().tag("{{ nowhere }}")))[0]
+def test_a_manager_in_another_tier_is_said_by_that_host(declaration):
+    result, _printed = run(declaration, ["monitoring"], "swarm1")
+    assert result["failed"] and "bulkhead_swarm.managers: got swarm1, a host of monitoring" in result["msg"]
 
 
 def test_templates_in_the_declaration_are_resolved(declaration):
     declaration["bulkhead_tiers"]["management"]["vlan"] = TrustedAsTemplate().tag("{{ base_vlan + 5 }}")
     declaration["bulkhead_services"]["ssh"] = TrustedAsTemplate().tag("{{ ssh_port }}/tcp")
-    result = run(dict(declaration, base_vlan=5, ssh_port=2222), ["provisioning"])[0]
-    assert "2222" in plan_of(result)["rules"][0]["to_port"]
+    result = run(dict(declaration, base_vlan=5, ssh_port=2222), ["provisioning"], report=True)[0]
+    assert result["plan"]["tiers"]["management"]["vlan"] == 10 and "2222" in json.dumps(result["plan"])
 
 
 def test_a_template_that_fails_is_named_with_its_variable(declaration):
@@ -103,8 +100,8 @@ def test_no_declaration_at_all_says_where_to_write_one():
 
 
 def test_a_declaration_that_is_handed_over_takes_the_place_of_the_hosts_variables(declaration):
-    result = run({"bulkhead_tiers": "rubbish"}, ["monitoring"], declaration=declaration)[0]
-    assert plan_of(result)["tiers"] == ["monitoring"]
+    result = run({"bulkhead_tiers": "rubbish"}, ["monitoring"], declaration=declaration, report=True)[0]
+    assert list(result["plan"]["tiers"])[0] == "management"
 
 
 def test_the_report_is_printed_and_returned(declaration):

@@ -116,8 +116,8 @@ def test_the_bare_key_on_is_understood_though_yaml_reads_it_as_true():
     assert parse_site(site, TODAY).networks["lan"].tiers == ("admin",)
 
 
-def test_an_output_of_the_collection_is_no_unknown_variable():
-    parse_site(dict(SITE, bulkhead_host={"rules": []}, other=1), TODAY)
+def test_a_variable_without_the_prefix_is_none_of_the_site_s():
+    parse_site(dict(SITE, other=1), TODAY)
 
 
 T, N, F = "bulkhead_tiers", "bulkhead_networks", "bulkhead_flows"

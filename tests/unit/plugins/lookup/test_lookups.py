@@ -1,0 +1,175 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The lookups as a template calls them; what they stand on is tested in plugin_utils/test_declaration.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible._internal._datatag._tags import TrustedAsTemplate
+from ansible.errors import AnsibleError
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar
+
+from ansible_collections.bulkhead.tiers.plugins.lookup import declared, host_plan, stack_file, waves
+
+SITE: dict[str, Any] = {
+    "bulkhead_tiers": {
+        "web": {"vlan": 10, "subnet": "10.0.1.0/24"},
+        "db": {"vlan": 20, "subnet": "10.0.2.0/24"},
+        "edge": {"vlan": 30, "subnet": "10.0.3.0/24"},
+    },
+    "bulkhead_services": {"ssh": "22/tcp"},
+    "bulkhead_flows": [{"from": "web", "to": "db", "allow": "ssh"}],
+    "bulkhead_stacks": {"shop": {"file": "shop.yml", "kind": "compose", "on": "web"}},
+}
+
+
+def ask(plugin: Any, *terms: str, variables: dict[str, Any] | None = None, **options: Any) -> Any:
+    """What a lookup says to a host of tier web."""
+    seen = {**SITE, "inventory_hostname": "web1", "group_names": ["web"], "ansible_facts": {}, **(variables or {})}
+    loader = DataLoader()
+    lookup = plugin.LookupModule(loader=loader, templar=Templar(loader, seen))
+    lookup._load_name = f"bulkhead.tiers.{plugin.__name__.rpartition('.')[2]}"
+    (answer,) = lookup.run(list(terms), seen, **options)
+    return answer
+
+
+def test_the_plan_of_a_host_or_a_part_of_it():
+    assert ask(host_plan)["tiers"] == ["web"]
+    assert ask(host_plan, "site", "tiers") == ["web", "db", "edge"]
+    with pytest.raises(AnsibleError, match="host_plan has no site.nets"):
+        ask(host_plan, "site", "nets")
+
+
+@pytest.mark.parametrize(
+    ("groups", "roles"),
+    [
+        (["web"], ["tier"]),
+        (["monitoring"], ["tier"]),  # a group of that name, which is no tier of this site
+        ([], ["tier"]),
+    ],
+)
+def test_a_tier_of_any_name_is_applied_by_the_role_of_all_tiers(groups, roles):
+    assert ask(host_plan, "roles", variables={"group_names": groups}) == roles
+
+
+def test_a_tier_with_a_role_of_its_own_is_applied_by_that_role():
+    tiers = {name: {"vlan": vlan, "subnet": f"10.0.{vlan}.0/24"} for vlan, name in enumerate(("web", "monitoring"), 1)}
+    variables = {"bulkhead_tiers": tiers, "bulkhead_flows": [], "group_names": ["web", "monitoring"]}
+    assert ask(host_plan, "roles", variables=variables) == ["monitoring"]
+
+
+@pytest.mark.parametrize("plugin", [host_plan, declared, stack_file])
+def test_a_host_that_sets_what_decides_gets_no_answer(plugin, tmp_path):
+    variables = {"ansible_facts": {"stacks_directory": "/etc"}, "stacks_directory": str(tmp_path)}
+    with pytest.raises(AnsibleError, match="facts of web1: got stacks_directory"):
+        ask(plugin, "stacks_directory", variables=variables)
+
+
+def test_a_declared_value_is_templated():
+    variables = {"url": TrustedAsTemplate().tag("https://{{ name }}"), "name": "maas"}
+    assert ask(declared, "url", variables=variables) == "https://maas"
+    with pytest.raises(AnsibleError, match="nowhere: nowhere is undefined"):
+        ask(declared, "nowhere")
+
+
+@pytest.fixture(name="stacks")
+def fixture_stacks(tmp_path):
+    """A folder of stacks, and a secret beside it."""
+    (tmp_path / "secret").write_text("key")
+    (tmp_path / "stacks" / "shop" / "conf").mkdir(parents=True)
+    (tmp_path / "stacks" / "shop.yml").write_text("services: {}\n")
+    return tmp_path / "stacks"
+
+
+def test_a_file_of_a_stack_is_found_below_the_folder_of_stacks(stacks):
+    variables = {"stacks_directory": str(stacks)}
+    assert ask(stack_file, "shop.yml", variables=variables) == str(stacks / "shop.yml")
+    assert ask(stack_file, "shop/../shop.yml", variables=variables) == str(stacks / "shop.yml")
+    assert ask(stack_file, "shop", variables=variables) == str(stacks / "shop")
+    assert ask(stack_file, "none", variables=variables, missing=True) == str(stacks / "none")
+    with pytest.raises(AnsibleError, match="got none; expected a file below"):
+        ask(stack_file, "none", variables=variables)
+
+
+def test_a_folder_that_is_a_link_itself_is_followed(stacks, tmp_path):
+    (tmp_path / "link").symlink_to(stacks)
+    assert ask(stack_file, "shop.yml", variables={"stacks_directory": str(tmp_path / "link")}) == str(
+        stacks / "shop.yml"
+    )
+
+
+@pytest.mark.parametrize("path", ["../secret", "/etc/passwd", "shop/../../secret", "out", "shop", "folder/x", "~/.ssh"])
+def test_a_path_that_leads_out_of_the_folder_of_stacks_is_refused(stacks, path):
+    (stacks / "out").symlink_to("../secret")
+    (stacks / "shop" / "conf" / "deep").symlink_to(stacks.parent / "secret")
+    (stacks / "folder").symlink_to("..")
+    if path == "~/.ssh":
+        # Nothing expands it: it is a name like any other, and there is none.
+        with pytest.raises(AnsibleError, match="there is none"):
+            ask(stack_file, path, variables={"stacks_directory": str(stacks)})
+        return
+    with pytest.raises(AnsibleError, match="expected a path below .*; move it there, or set stacks_directory") as error:
+        ask(stack_file, path, variables={"stacks_directory": str(stacks)})
+    assert "key" not in str(error.value)
+
+
+class HostVars(dict):
+    raw_get = dict.__getitem__
+
+
+def play(hosts: dict[str, list[str]], here: list[str] | None = None, **facts: dict) -> dict[str, Any]:
+    """The variables of a play whose inventory has these hosts, in these groups."""
+    groups: dict[str, list[str]] = {"all": list(hosts)}
+    for host, names in hosts.items():
+        for name in names:
+            groups.setdefault(name, []).append(host)
+    seen = {host: {**SITE, "inventory_hostname": host, "ansible_facts": facts.get(host, {})} for host in hosts}
+    return {"ansible_play_hosts_all": here or list(hosts), "groups": groups, "hostvars": HostVars(seen)}
+
+
+HOSTS = {"e1": ["edge"], "d1": ["db"], "both": ["web", "edge"], "w1": ["web"], "gw": ["gateway"], "x": ["outside"]}
+
+
+def test_tiers_come_in_declared_order_and_a_host_once():
+    assert ask(waves, variables=play(HOSTS)) == {
+        "hosts": ["web", "db", "edge"],
+        "serial": [2, 1, 1],
+        "stacks": ["both", "w1"],
+    }
+
+
+def test_a_limited_run_has_the_tiers_of_its_hosts():
+    assert ask(waves, variables=play(HOSTS, ["e1", "x"])) == {
+        "hosts": ["edge"],
+        "serial": [1],
+        "stacks": ["all", "!all"],
+    }
+    assert ask(waves, variables=play(HOSTS, ["both", "e1"]))["serial"] == [1, 1]
+
+
+def test_a_run_without_a_host_of_a_tier_matches_no_host():
+    assert ask(waves, variables=play(HOSTS, ["x"])) == {
+        "hosts": ["all", "!all"],
+        "serial": [],
+        "stacks": ["all", "!all"],
+    }
+
+
+def test_before_any_play_the_hosts_are_all_but_the_routers():
+    assert ask(waves, variables={"ansible_play_hosts_all": ["w1"]})["hosts"] == ["all", "!gateway"]
+
+
+def test_a_host_cannot_change_the_order_of_the_tiers():
+    evil = {"bulkhead_tiers": {"db": {"vlan": 1, "subnet": "10.0.9.0/24"}}}
+    assert ask(waves, variables=play(HOSTS, e1=evil))["hosts"] == ["web", "db", "edge"]
+    with pytest.raises(AnsibleError, match="facts of e1"):
+        ask(waves, variables=play({"e1": ["edge"]}, e1=evil))
+
+
+def test_a_wrong_declaration_is_the_error_of_the_play():
+    variables = play({"w1": ["web"]})
+    variables["hostvars"]["w1"]["bulkhead_flows"] = [{}]
+    with pytest.raises(AnsibleError, match="bulkhead_flows"):
+        ask(waves, variables=variables)
