@@ -141,7 +141,8 @@ options:
           orphans_to:
             description:
               - With O(fabrics[].vlans[].state=absent), the VLAN that takes the subnets which are still here.
-              - MAAS itself would move them to the fabric's default VLAN unasked. Interfaces can go nowhere else.
+              - MAAS itself would move them to the fabric's default VLAN unasked. Interfaces can go nowhere else; tagged
+                ones, such as C(eth0.30), it deletes, which needs C(delete_in_use).
             type: dict
             suboptions:
               fabric:

@@ -45,6 +45,14 @@ options:
     elements: str
     choices: [spaces, fabrics, vlans, subnets, ranges, static_routes]
     default: []
+  delete_in_use:
+    description:
+      - Whether a subnet is deleted that is in use, and a VLAN with tagged interfaces on it.
+      - MAAS answers C(204) to both and deletes with a subnet the static addresses of machines, reserved addresses, DHCP
+        snippets, names in its DNS, and other subnets' routes to it; with a VLAN its tagged interfaces. What would go is
+        read and listed, and the run is refused, or with V(true) warned about.
+    type: bool
+    default: false
 seealso:
   - module: bulkhead.tiers.maas_vlan_info
 """
@@ -128,7 +136,8 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.wanted import 
 
 def main() -> None:
     purge = {"type": "list", "elements": "str", "choices": list(SCOPES), "default": []}
-    module = AnsibleModule(argument_spec={**connection(), **TREE, "purge": purge}, supports_check_mode=True)
+    extra = {"purge": purge, "delete_in_use": {"type": "bool", "default": False}}
+    module = AnsibleModule(argument_spec={**connection(), **TREE, **extra}, supports_check_mode=True)
     try:
         result, warnings = ensure(client(module.params), module.params, module.check_mode)
     except MaasError as error:

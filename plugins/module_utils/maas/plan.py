@@ -103,12 +103,24 @@ def needs(wanted: Wanted, state: State) -> set:
     if wanted.routes or ("static_routes" in wanted.purge and wanted.listed["static_routes"]):
         found.add("routes")
     after = merge(wanted, state)[0]
-    if set(state.vlans) - set(after.vlans):
+    if set(state.vlans) - set(after.vlans) or set(state.subnets) - set(after.subnets):
         found.add("interfaces")
+    if set(state.subnets) - set(after.subnets):
+        found.add("routes")
     if any(vlan.primary_rack and vlan != state.vlans.get(key) for key, vlan in after.vlans.items()):
         # MAAS validates the racks of a VLAN with every change of it.
         found.add("racks")
     return found
+
+
+def touched(wanted: Wanted, state: State) -> tuple:
+    """CIDRs of ``(subnets that go, subnets that are there and get a dynamic range)``: for `state.read_more`."""
+    after = merge(wanted, state)[0]
+    new = {key[0] for key, item in after.ranges.items() if item.type == "dynamic" and state.ranges.get(key) != item}
+    return (
+        tuple(cidr for cidr in state.subnets if cidr not in after.subnets),
+        tuple(sorted(cidr for cidr in new if cidr in state.subnets)),
+    )
 
 
 def plan(wanted: Wanted, before: State) -> Plan:
@@ -224,7 +236,7 @@ class _Order:
         )
         # Where no rack serves, nothing is interrupted, and MAAS would not turn DHCP on again.
         paused = now.dhcp_on and then.dhcp_on and had_pool and key not in survivors and now.primary_rack is not None
-        names = VLAN_FIELDS
+        names: tuple[str, ...] = VLAN_FIELDS
         if paused or (now.dhcp_on and not then.dhcp_on):
             steps.early["dhcp_on"] = False
         if now.relay_vlan is not None and then.relay_vlan is None:
@@ -273,7 +285,7 @@ class _Order:
                 if fields:
                     changed.append(Op("update", "subnet", cidr, fields))
                 continue
-            new = replace(subnet, vlan=None, name="", description="", gateway_ip=None, dns_servers=())
+            new = replace(subnet, vlan=("", -1), name="", description="", gateway_ip=None, dns_servers=())
             new = replace(new, rdns_mode=2, allow_dns=True, allow_proxy=True, managed=True, active_discovery=False)
             made.append(Op("create", "subnet", cidr, {"cidr": cidr, **_changes(new, subnet, SUBNET_FIELDS)}))
         return changed + made
@@ -283,7 +295,11 @@ class _Order:
         deletes, changes = [], []
         touched = {key[0] for key in set(self.before.ranges) | set(self.after.ranges)}
         for cidr in sorted(cidr for cidr in touched if cidr in self.after.subnets):
-            gone, rest = _range_ops(self.before.ranges_of(cidr), self.after.ranges_of(cidr))
+            now = self.before.subnets.get(cidr)
+            managed = self.after.subnets[cidr].managed
+            # A pool of a subnet that MAAS stops to manage lies in no reserved range yet.
+            stops = now is not None and now.managed and not managed
+            gone, rest = _range_ops(self.before.ranges_of(cidr), self.after.ranges_of(cidr), managed, stops)
             deletes += gone
             changes += rest
         return deletes, changes
@@ -362,22 +378,33 @@ def _rack_pair(primary: Optional[str], secondary: Optional[str]) -> dict:
     return {"primary_rack": primary, "secondary_rack": secondary}
 
 
-def _range_ops(before: list, after: list) -> tuple:
-    """The operations of one subnet's ranges; none overlaps another after any of them.
+def _range_ops(before: list, after: list, managed: bool = True, stops: bool = False) -> tuple:
+    """The operations of one subnet's ranges; after each of them the ranges are some that MAAS takes.
+
+    managed: where MAAS manages a subnet, no range overlaps another; where it does not, a dynamic range lies inside a
+    reserved one.  stops: the subnet was managed until now.
 
     A change waits until its place is free.  Where changes wait for one another (two ranges that
-    swap), one is deleted and made anew.
+    swap), one is deleted and made anew; so is a range whose comment goes, which MAAS would keep (a PUT of "" answers 200).
     """
     kept = {item.id: item for item in after if item.id is not None}
     deletes = [Op("delete", "range", item.key) for item in before if item.id not in kept]
     standing = {item.id: item for item in before if item.id in kept}
+    anew = [
+        item
+        for item in standing.values()
+        if (item.comment and not kept[item.id].comment) or (stops and kept[item.id].type == "dynamic")
+    ]
+    deletes += [Op("delete", "range", item.key) for item in anew]
+    again: list = [kept[item.id] for item in anew]
+    for item in anew:
+        del standing[item.id]
     waiting = [item for item in standing.values() if kept[item.id] != item]
     changes: list = []
-    again: list = []
     while waiting:
-        ready = next((item for item in waiting if _free(kept[item.id], standing)), None)
+        ready = next((item for item in waiting if _free(kept[item.id], standing, managed)), None)
         if ready is None:
-            blocked = waiting.pop(0)
+            blocked = waiting.pop(next((place for place, item in enumerate(waiting) if item.type == "dynamic"), 0))
             deletes.append(Op("delete", "range", blocked.key))
             del standing[blocked.id]
             again.append(kept[blocked.id])
@@ -386,7 +413,11 @@ def _range_ops(before: list, after: list) -> tuple:
         then = kept[ready.id]
         standing[ready.id] = then
         changes.append(Op("update", "range", ready.key, _range_fields(ready, then)))
-    for item in again + [item for item in after if item.id is None]:
+    # A pool of a subnet that is not managed comes after the reserved range around it, and goes before it.
+    made = again + [item for item in after if item.id is None]
+    types = {item.key: item.type for item in before}
+    deletes.sort(key=lambda op: types[op.key] == "reserved")
+    for item in sorted(made, key=lambda item: item.type == "dynamic" and not managed):
         fields = {"type": item.type, "subnet": Ref("subnet", item.cidr), **_span(item)}
         if item.comment:
             fields["comment"] = item.comment
@@ -394,8 +425,16 @@ def _range_ops(before: list, after: list) -> tuple:
     return deletes, changes
 
 
-def _free(then: Range, standing: dict) -> bool:
-    return not any(other.overlaps(then) for number, other in standing.items() if number != then.id)
+def _free(then: Range, standing: dict, managed: bool) -> bool:
+    """Whether MAAS takes the change of one range among those that stand."""
+    others = [other for number, other in standing.items() if number != then.id]
+    if managed:
+        return not any(other.overlaps(then) for other in others)
+    reserved = [item for item in [*others, then] if item.type == "reserved"]
+    pools = [item for item in [*others, then] if item.type == "dynamic"]
+    return all(any(pool.inside(item) for item in reserved) for pool in pools) and not any(
+        other.overlaps(then) for other in others if other.type == then.type
+    )
 
 
 def _span(item: Range) -> dict:

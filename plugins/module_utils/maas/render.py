@@ -7,6 +7,7 @@ import ipaddress
 from typing import Any, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.state import State, Subnet, Vlan, address
+from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
 
 
 def fabric_text(state: State, name: str) -> str:
@@ -39,7 +40,7 @@ def _space_line(state: State, name: str) -> str:
     space = state.spaces.get(name)
     if space is None:
         return ""
-    return "space {}{}\n".format(name, f" ({space.description})" if space.description else "")
+    return "space {}{}\n".format(name, f" ({printable(space.description)})" if space.description else "")
 
 
 def _vlan_lines(state: State, vlan: Vlan) -> list:
@@ -72,11 +73,12 @@ def _subnet_lines(state: State, subnet: Subnet) -> list:
         if getattr(subnet, name) != usual:
             parts.append("{} {}".format(name, "yes" if getattr(subnet, name) else "no"))
     if subnet.description:
-        parts.append(f"({subnet.description})")
+        parts.append(f"({printable(subnet.description)})")
     lines = ["    " + " ".join(parts)]
     for item in state.ranges_of(subnet.cidr):
         span = f"{address(item.start, item.cidr)}-{address(item.end, item.cidr)}"
-        lines.append("      {} {}{}".format(item.type, span, f" ({item.comment})" if item.comment else ""))
+        lines.append("      {} {}{}".format(item.type, span, f" ({printable(item.comment)})" if item.comment else ""))
+    lines += [f"      - {use}" for use in state.uses.get(subnet.cidr, ())]
     for key in sorted(key for key in state.routes or {} if key[0] == subnet.cidr):
         lines.append(f"      route to {key[1]} via {key[2]} metric {(state.routes or {})[key].metric}")
     return lines

@@ -5,24 +5,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils import mistakes
 from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.apply import apply
 from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.drift import drift
-from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.plan import needs, plan
+from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.plan import needs, plan, touched
 from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.render import diff, export
 from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.state import State, read, read_more
 from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.transport import Client, MaasError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.wanted import Wanted, parse
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake
 
 EVERYTHING = frozenset(("spaces", "racks", "routes"))
 """A report shows these whether a plan would need them or not."""
 
 
-class Refused(MaasError):
-    """Input that cannot be applied; ``errors`` has every reason, and nothing was written."""
-
-    def __init__(self, errors: list):
-        super().__init__("\n".join(errors))
-        self.errors = errors
+class Refused(mistakes.Refused, MaasError):
+    """Input that cannot be applied, and nothing was written."""
 
 
 def ensure(client: Client, params: dict, check_mode: bool) -> tuple:
@@ -66,10 +64,12 @@ def _read(client: Client, wanted: Wanted, errors: list, more: frozenset = frozen
     """The state that the plan needs; where MAAS cannot be read, the errors of the input are told with that."""
     try:
         state = read(client)
-        read_more(client, state, needs(wanted, state) | more)
+        leaving, pools = touched(wanted, state)
+        read_more(client, state, needs(wanted, state) | more, leaving, pools)
     except MaasError as error:
         if errors:
-            raise Refused(errors + [str(error)]) from None
+            unread = Mistake("url", str(error), "the region's tree, to check the rest", "try again when MAAS answers")
+            raise Refused([*errors, unread]) from None
         raise
     return state
 

@@ -8,9 +8,10 @@ no control character of its names reaches a terminal or a group's name.
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import Any
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.transport import MaasError
+from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.transport import MaasError, RequestRefused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
 
 #: Kinds of plain values.
@@ -62,7 +63,8 @@ RANGE = {
 }
 _END = {"id": NUMBER, "cidr": CIDR}
 ROUTE = {"id": NUMBER, "source": _END, "destination": _END, "gateway_ip": ADDRESS, "metric": NUMBER}
-_INTERFACE = {"name": NAME, "vlan": Maybe({"id": NUMBER, "vid": NUMBER})}
+_LINK = {"subnet?": Maybe({"id": NUMBER}), "ip_address?": Maybe(TEXT)}
+_INTERFACE = {"name": NAME, "type": NAME, "vlan": Maybe({"id": NUMBER, "vid": NUMBER}), "links": [_LINK]}
 _NODE = {"system_id": NAME, "hostname": NAME, "interface_set": [_INTERFACE]}
 _BOOT = {
     "mac_address": Maybe(NAME),
@@ -84,6 +86,7 @@ MACHINE = {
 FABRIC = {"id": NUMBER, "name": NAME, "class_type": Maybe(NAME), "vlans": [VLAN]}
 SPACE = {"id": Maybe(NUMBER), "name": NAME, "description": TEXT}
 
+_NUMBER = re.compile(r"/\d+/")
 #: Kind of a thing -> its shape.
 THINGS = {"space": SPACE, "fabric": FABRIC, "vlan": VLAN, "subnet": SUBNET, "range": RANGE, "route": ROUTE}
 #: Path below the API, without a query -> the shape of what a GET of it answers.
@@ -96,6 +99,10 @@ LISTS = {
     "rackcontrollers/": [_NODE],
     "nodes/": [_NODE],
     "machines/": [MACHINE],
+    # Not recorded: by MAAS's own description of its API, and no more of them than is needed.
+    "reservedips/": [{"ip": ADDRESS}],
+    "dhcp-snippets/": [{"name": NAME, "subnet?": Maybe({"id": NUMBER})}],
+    "subnets/N/": [{"ip": ADDRESS, "alloc_type?": NUMBER}],
 }
 
 
@@ -103,6 +110,18 @@ def listed(client: Any, path: str) -> list:
     """The list at ``path``, as MAAS shows it; MaasError where it has another shape."""
     shown = client.get(path)
     _check(shown, LISTS[path.partition("?")[0]], path.rstrip("/"))
+    return shown
+
+
+def optional(client: Any, path: str) -> list:
+    """As `listed`; [] where this MAAS has no such list."""
+    try:
+        shown = client.get(path)
+    except RequestRefused as error:
+        if error.status != 404:
+            raise
+        return []
+    _check(shown, LISTS[_NUMBER.sub("/N/", path.partition("?")[0])], printable(path))
     return shown
 
 

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.shapes import listed
-from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.transport import MaasError
+from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.shapes import listed, optional
+from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.transport import Client, MaasError
 
 UNDEFINED = "undefined"
 """What a VLAN without a space reads as."""
@@ -105,6 +105,9 @@ class Range:
     def key(self) -> tuple:
         return (self.cidr, self.start, self.end)
 
+    def inside(self, other: Range) -> bool:
+        return other.start <= self.start and self.end <= other.end
+
     def overlaps(self, other: Range) -> bool:
         return self.start <= other.end and other.start <= self.end
 
@@ -133,12 +136,20 @@ class Rack:
     vids: frozenset
 
 
+class Interface(NamedTuple):
+    """An interface of a machine, device or controller; ``tagged``: it is made of a VLAN, like eth0.30."""
+
+    text: str
+    tagged: bool
+
+
 @dataclass
 class State:
     """The tree as it is (or, as the planner's result, as it shall be).
 
     ``racks``, ``routes`` and ``interfaces`` are None where they were not read.
-    ``interfaces``: VLAN id -> names of the nodes' interfaces on it.
+    ``interfaces``: VLAN id -> the nodes' interfaces on it.  ``uses``: CIDR -> what MAAS would delete with the subnet, as
+    texts; ``used``: CIDR -> addresses of it that something has; both only for subnets that `read_more` was asked about.
     """
 
     spaces: dict = field(default_factory=dict)
@@ -149,6 +160,8 @@ class State:
     routes: Optional[dict] = None
     racks: Optional[dict] = None
     interfaces: Optional[dict] = None
+    uses: dict = field(default_factory=dict)
+    used: dict = field(default_factory=dict)
 
     def copy(self) -> State:
         """New dicts over the same (frozen) values."""
@@ -161,6 +174,8 @@ class State:
             None if self.routes is None else dict(self.routes),
             self.racks,
             self.interfaces,
+            self.uses,
+            self.used,
         )
 
     def sort(self) -> None:
@@ -191,7 +206,7 @@ def canonical(cidr: str) -> str:
     return str(ipaddress.ip_network(cidr, strict=False))
 
 
-def read(client: Any) -> State:
+def read(client: Client) -> State:
     """The tree from three GETs."""
     state = State()
     relays = []
@@ -229,8 +244,12 @@ def _known(there: bool, what: str, where: str) -> None:
         raise MaasError(f"{what}: got {where} from MAAS, which another list of it does not have; run the task again")
 
 
-def read_more(client: Any, state: State, needs: set) -> None:
-    """Adds what ``needs`` names: ``spaces``, ``racks``, ``routes``, ``interfaces``; a GET each."""
+def read_more(client: Client, state: State, needs: set, leaving: tuple = (), pools: tuple = ()) -> None:
+    """Adds what ``needs`` names: ``spaces``, ``racks``, ``routes``, ``interfaces``; a GET each.
+
+    leaving: the CIDRs of subnets that are to be deleted, of which it reads what hangs on them; pools: those that get a
+    new dynamic range, of which it reads the addresses in use.
+    """
     if "spaces" in needs:
         state.spaces = {
             item.name: item for item in map(space_of, listed(client, LISTS["space"])) if item.name != UNDEFINED
@@ -243,11 +262,15 @@ def read_more(client: Any, state: State, needs: set) -> None:
         for key in state.routes:
             _known(key[0] in state.subnets and key[1] in state.subnets, "route", f"subnet {key[0]} or {key[1]}")
     if "interfaces" in needs:
-        state.interfaces = interfaces_of(listed(client, "nodes/"))
+        nodes = listed(client, "nodes/")
+        state.interfaces = interfaces_of(nodes)
+        state.uses = {cidr: uses_of(client, state, cidr, nodes) for cidr in leaving}
+    for cidr in pools:
+        state.used[cidr] = used_of(client, state.subnets[cidr].id)
     state.sort()
 
 
-def lookup(client: Any, kind: str, key: tuple) -> Optional[dict]:
+def lookup(client: Client, kind: str, key: tuple) -> Optional[dict]:
     """The thing with this key as MAAS shows it now, or None; reads the list anew."""
     if kind == "vlan":
         shown = [vlan for fabric in listed(client, LISTS["fabric"]) for vlan in fabric["vlans"]]
@@ -324,13 +347,46 @@ def rack_of(shown: dict) -> Rack:
 
 
 def interfaces_of(nodes: list) -> dict:
-    """VLAN id -> ``["host eth0", ...]`` over machines, devices and controllers."""
+    """VLAN id -> [Interface("host eth0", False), ...] over machines, devices and controllers."""
     found: dict = {}
     for node in nodes:
-        for item in node.get("interface_set") or ():
+        for item in node["interface_set"]:
             if item["vlan"]:
-                found.setdefault(item["vlan"]["id"], []).append("{} {}".format(node["hostname"], item["name"]))
-    return {number: sorted(names) for number, names in found.items()}
+                shown = Interface(f"{node['hostname']} {item['name']}", item["type"] == "vlan")
+                found.setdefault(item["vlan"]["id"], []).append(shown)
+    return {number: sorted(items) for number, items in found.items()}
+
+
+def uses_of(client: Client, state: State, cidr: str, nodes: list) -> list[str]:
+    """What MAAS would delete together with a subnet, as texts: addresses of nodes, reserved addresses, DHCP snippets, other
+    addresses in use, and routes of other subnets that lead to it."""
+    net, number = ipaddress.ip_network(cidr), state.subnets[cidr].id
+    found, named = [], set()
+    for node in nodes:
+        for item in node["interface_set"]:
+            for link in item["links"]:
+                if (link.get("subnet") or {}).get("id") == number and link.get("ip_address"):
+                    found.append(f"{link['ip_address']} of {node['hostname']} {item['name']}")
+                    named.add(link["ip_address"])
+    for item in optional(client, "reservedips/"):
+        if ipaddress.ip_address(item["ip"]) in net:
+            found.append(f"the reserved address {item['ip']}")
+            named.add(item["ip"])
+    snippets = optional(client, "dhcp-snippets/")
+    found += [f"the DHCP snippet {item['name']}" for item in snippets if (item.get("subnet") or {}).get("id") == number]
+    found += [f"{text} (in use)" for text in used_of(client, number) if text not in named]
+    found += [f"the route from {key[0]}" for key in state.routes or {} if key[1] == cidr and key[0] != cidr]
+    return sorted(found)
+
+
+def used_of(client: Client, number: Optional[int]) -> list[str]:
+    """The addresses of a subnet that MAAS has given away or knows as reserved; not those that it has only seen."""
+    shown = optional(client, f"subnets/{number}/?op=ip_addresses")
+    return sorted(item["ip"] for item in shown if item.get("alloc_type") != _DISCOVERED)
+
+
+#: MAAS's number for an address that it has only observed on the wire.
+_DISCOVERED = 6
 
 
 KEYS = {

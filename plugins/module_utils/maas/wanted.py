@@ -14,17 +14,21 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.state import UNDEFINED, canonical
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake
+from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
 
 SCOPES = ("spaces", "fabrics", "vlans", "subnets", "ranges", "static_routes")
 
 FABRIC_NAME = re.compile(r"[\w-]+\Z")
 VLAN_NAME = re.compile(r"\w[ \w-]*\Z")
 SUBNET_NAME = re.compile(r"[.: \w/-]+\Z")
-RESERVED_SPACE = re.compile(r"space-\d+\Z")
 
 MTU = (552, 65535)
 VID = (0, 4094)
 RDNS = (0, 2)
+METRIC = (0, 2147483647)
+#: Characters that MAAS 3.6.5 takes in the name of a VLAN, fabric or space; in a subnet's name or a range's comment.
+LONGEST_NAME, LONGEST_TEXT = 256, 255
 SMALLEST_V6_POOL = 256
 
 VLAN_FIELDS = ("name", "description", "mtu", "space", "dhcp_on", "primary_rack", "secondary_rack")
@@ -52,6 +56,7 @@ class Wanted:
     routes: dict = field(default_factory=dict)
     listed: dict = field(default_factory=lambda: {scope: set() for scope in SCOPES})
     purge: frozenset = frozenset()
+    delete_in_use: bool = False
     declared: set = field(default_factory=set)
     """Keys of VLANs that stand in the input even where something else in them is wrong."""
 
@@ -59,6 +64,7 @@ class Wanted:
 def parse(params: dict) -> tuple:
     """``(Wanted, [error])`` for the module's ``spaces``, ``fabrics`` and ``purge``."""
     reader = _Reader(frozenset(params.get("purge") or ()))
+    reader.wanted.delete_in_use = bool(params.get("delete_in_use"))
     reader.spaces(params.get("spaces"))
     reader.fabrics(params.get("fabrics"))
     return reader.wanted, reader.errors
@@ -69,10 +75,10 @@ class _Reader:
 
     def __init__(self, purge: frozenset):
         self.wanted = Wanted(purge=purge)
-        self.errors: list = []
+        self.errors: list[Mistake] = []
 
-    def wrong(self, path: str, text: str) -> None:
-        self.errors.append(f"{path}: {text}")
+    def wrong(self, path: str, got: str, expected: str, remedy: str) -> None:
+        self.errors.append(Mistake(path, got, expected, remedy))
 
     def spaces(self, items: Optional[list]) -> None:
         if items is None:
@@ -81,11 +87,10 @@ class _Reader:
         for item in items:
             name = item["name"]
             path = f"spaces.{name}"
-            if not FABRIC_NAME.match(name) or name == UNDEFINED or RESERVED_SPACE.match(name):
-                self.wrong(
-                    path, "the name is not usable; expected letters, digits, _ and -, not undefined and not space-N"
-                )
+            if not FABRIC_NAME.match(name) or name == UNDEFINED:
+                self.wrong(path, show(name), "a name of letters, digits, _ and -, and not undefined", "rename it")
             else:
+                self.length(path, name, LONGEST_NAME)
                 self.put(self.wanted.spaces, name, Item(path, _present(item), _given(item, ("description",))))
 
     def fabrics(self, items: Optional[list]) -> None:
@@ -96,13 +101,18 @@ class _Reader:
             name = item["name"]
             path = f"fabrics.{name}"
             if not FABRIC_NAME.match(name):
-                self.wrong(path, "the name is not usable; expected letters, digits, _ and -")
+                self.wrong(path, show(name), "a name of letters, digits, _ and -", "rename it")
                 continue
+            self.length(path, name, LONGEST_NAME)
             if item.get("class_type") == "":
-                self.wrong(path + ".class_type", "got an empty string; MAAS cannot clear it, leave the option out")
+                self.wrong(
+                    path + ".class_type", "an empty text", "a class", "leave the option out: MAAS cannot clear it"
+                )
             present = _present(item)
             if not present and item.get("vlans"):
-                self.wrong(path + ".vlans", "a fabric with state absent cannot list VLANs; remove one of the two")
+                self.wrong(
+                    path + ".vlans", "a list", "none, with state absent", "remove the list, or leave state absent out"
+                )
                 continue
             self.put(self.wanted.fabrics, name, Item(path, present, _given(item, ("description", "class_type"))))
             self.vlans(name, path, item.get("vlans"))
@@ -117,14 +127,17 @@ class _Reader:
             before = len(self.errors)
             self.number(path + ".vid", item["vid"], VID)
             self.number(path + ".mtu", item.get("mtu"), MTU)
-            if item.get("name") is not None and not VLAN_NAME.match(item["name"]):
+            fields = _given(item, VLAN_FIELDS)
+            if fields.get("name") and not VLAN_NAME.match(fields["name"]):
                 self.wrong(
                     path + ".name",
-                    "got {!r}; expected a letter or digit first, then letters, digits, spaces, _ and -".format(
-                        item["name"]
-                    ),
+                    show(fields["name"]),
+                    "a letter or digit first, then letters, digits, blanks, _ and -",
+                    "rename it",
                 )
-            fields = _given(item, VLAN_FIELDS)
+            self.length(path + ".name", fields.get("name"), LONGEST_NAME)
+            if "name" in fields:
+                fields["name"] = fields["name"] or None
             self.space(path, fields)
             self.racks(path, fields)
             present = _present(item)
@@ -132,10 +145,17 @@ class _Reader:
             if relay is not None:
                 fields["relay_vlan"] = relay or None
                 if relay and fields.get("dhcp_on"):
-                    self.wrong(path + ".relay_vlan", "a VLAN that serves DHCP cannot relay it; set one of the two")
+                    self.wrong(
+                        path + ".relay_vlan",
+                        "a relay, and dhcp_on: true",
+                        "one of the two",
+                        "a VLAN that serves DHCP cannot relay it: remove one",
+                    )
             self.orphans(path, fabric, item, present, fields)
             if not present and item.get("subnets"):
-                self.wrong(path + ".subnets", "a VLAN with state absent cannot list subnets; list them where they go")
+                self.wrong(
+                    path + ".subnets", "a list", "none, with state absent", "list them under the VLAN where they go"
+                )
                 continue
             if len(self.errors) == before:
                 self.put(self.wanted.vlans, (fabric, item["vid"]), Item(path, present, fields))
@@ -146,9 +166,11 @@ class _Reader:
         if not target:
             return
         if present:
-            self.wrong(path + ".orphans_to", "only of use with state absent; leave it out")
+            self.wrong(
+                path + ".orphans_to", "a VLAN", "nothing where the VLAN stays", "leave it out, or say state: absent"
+            )
         elif target == (fabric, item["vid"]):
-            self.wrong(path + ".orphans_to", "is the VLAN that is deleted; name another")
+            self.wrong(path + ".orphans_to", "the VLAN that is deleted", "another one", "name one that stays")
         fields["orphans_to"] = target
 
     def space(self, path: str, fields: dict) -> None:
@@ -157,7 +179,7 @@ class _Reader:
         name = fields["space"]
         fields["space"] = None if name in ("", UNDEFINED) else name
         if fields["space"] and not FABRIC_NAME.match(name):
-            self.wrong(path + ".space", f"got {name!r}; expected the name of a space, or an empty string for none")
+            self.wrong(path + ".space", show(name), "the name of a space, or an empty text for none", "rename it")
 
     def racks(self, path: str, fields: dict) -> None:
         """Empty clears; a secondary needs another rack before it."""
@@ -166,12 +188,19 @@ class _Reader:
                 fields[name] = fields[name] or None
         primary, secondary = fields.get("primary_rack"), fields.get("secondary_rack")
         if primary and primary == secondary:
-            self.wrong(path + ".secondary_rack", f"{secondary} is the primary rack too; name another or none")
+            self.wrong(
+                path + ".secondary_rack",
+                f"{secondary}, which is the primary rack too",
+                "another rack",
+                "name another one or none",
+            )
         if "primary_rack" in fields and not primary:
             if secondary:
-                self.wrong(path + ".secondary_rack", f"{secondary} cannot stand without a primary_rack; set both")
+                self.wrong(
+                    path + ".secondary_rack", f"{secondary} without a primary_rack", "both", "name the primary_rack too"
+                )
             if fields.get("dhcp_on"):
-                self.wrong(path + ".primary_rack", "is empty while dhcp_on is true; DHCP needs a rack")
+                self.wrong(path + ".primary_rack", "none, and dhcp_on: true", "a rack", "DHCP needs a rack: name one")
 
     def subnets(self, vlan: tuple, parent: str, items: Optional[list]) -> None:
         if items is None:
@@ -182,25 +211,27 @@ class _Reader:
             try:
                 cidr = canonical(item["cidr"])
             except ValueError:
-                self.wrong(path, "is not a subnet; expected NETWORK/PREFIX like 10.0.2.0/24")
+                self.wrong(path, show(item["cidr"]), "a subnet, NETWORK/PREFIX", "write it like 10.0.2.0/24")
                 continue
             network = ipaddress.ip_network(cidr)
             if network.prefixlen == 0 or "/" not in item["cidr"]:
-                self.wrong(path, "has no prefix length from 1 on; expected NETWORK/PREFIX like 10.0.2.0/24")
+                self.wrong(path, show(item["cidr"]), "a prefix length of 1 or more", "write it like 10.0.2.0/24")
                 continue
             present = _present(item)
             fields = _given(item, SUBNET_FIELDS)
             fields["vlan"] = vlan
             self.number(path + ".rdns_mode", item.get("rdns_mode"), RDNS)
-            if item.get("name") is not None and not SUBNET_NAME.match(item["name"]):
-                self.wrong(
-                    path + ".name", "got {!r}; expected letters, digits, spaces and . : / _ -".format(item["name"])
-                )
+            if fields.get("name") is not None and not SUBNET_NAME.match(fields["name"]):
+                self.wrong(path + ".name", show(fields["name"]), "letters, digits, blanks and . : / _ -", "rename it")
+            self.length(path + ".name", fields.get("name"), LONGEST_TEXT)
             self.gateway(path, network, item, fields)
             self.dns(path, item, fields)
             if not present and (item.get("ranges") or item.get("static_routes")):
                 self.wrong(
-                    path, "a subnet with state absent cannot list ranges or static_routes; remove one of the two"
+                    path,
+                    "ranges or static_routes",
+                    "none, with state absent",
+                    "remove the lists, or leave state absent out",
                 )
                 continue
             self.put(self.wanted.subnets, cidr, Item(path, present, fields))
@@ -219,7 +250,7 @@ class _Reader:
             return
         # An IPv6 router announces itself by its link-local address; MAAS takes that too.
         if gateway not in network and not (network.version == 6 and gateway.is_link_local):
-            self.wrong(path + ".gateway_ip", f"{gateway} is outside {network}")
+            self.wrong(path + ".gateway_ip", str(gateway), f"an address inside {network}", "choose one of the subnet's")
         fields["gateway_ip"] = str(gateway)
 
     def dns(self, path: str, item: dict, fields: dict) -> None:
@@ -241,30 +272,44 @@ class _Reader:
                 continue
             if end < start:
                 # MAAS answers this with a 500.
-                self.wrong(path, "the end comes before the start; swap them")
+                self.wrong(path, "an end before the start", "the start first", "swap them")
                 continue
             kind = item.get("type")
             if _present(item) and not self.fits(path, network, start, end, kind):
                 continue
             key = (cidr, int(start), int(end))
-            self.put(self.wanted.ranges, key, Item(path, _present(item), _given(item, ("type", "comment"))))
+            fields = _given(item, ("type", "comment"))
+            self.length(path + ".comment", fields.get("comment"), LONGEST_TEXT)
+            self.put(self.wanted.ranges, key, Item(path, _present(item), fields))
 
     def fits(self, path: str, network: Any, start: Any, end: Any, kind: Optional[str]) -> bool:
         """The rules of one range by itself; those that need the gateway or other ranges are the planner's."""
         before = len(self.errors)
         if kind is None:
-            self.wrong(path + ".type", "is missing; expected dynamic or reserved")
+            self.wrong(path + ".type", "nothing", "dynamic or reserved", "add it")
         if start not in network or end not in network:
-            self.wrong(path, f"is outside its subnet {network}")
-        elif start == network.network_address:
-            self.wrong(path, f"starts with the network address {start}; start one later")
-        elif network.version == 4 and end == network.broadcast_address:
-            self.wrong(path, f"ends with the broadcast address {end}; end one earlier")
-        elif network.version == 6 and kind == "dynamic":
-            if int(end) - int(start) + 1 < SMALLEST_V6_POOL:
-                self.wrong(path, f"has fewer than {SMALLEST_V6_POOL} addresses, the least MAAS takes for IPv6")
-            elif network.prefixlen == 64 and int(start) - int(network.network_address) <= 0xFFFFFFFF:
-                self.wrong(path, "MAAS keeps ::1 to ::ffff:ffff of a /64 for itself; start at ::1:0:0 or later")
+            self.wrong(
+                path, "a range outside", f"one inside its subnet {network}", "move it, or list it under its subnet"
+            )
+        # Two addresses have neither a network's nor a broadcast address (RFC 3021, RFC 6164).
+        elif network.num_addresses > 2 and start == network.network_address:
+            self.wrong(path, f"the network address {start}", "addresses of hosts", "start one later")
+        elif network.num_addresses > 2 and network.version == 4 and end == network.broadcast_address:
+            self.wrong(path, f"the broadcast address {end}", "addresses of hosts", "end one earlier")
+        elif network.version == 6 and kind == "dynamic" and int(end) - int(start) + 1 < SMALLEST_V6_POOL:
+            self.wrong(
+                path,
+                f"{int(end) - int(start) + 1} addresses",
+                f"at least {SMALLEST_V6_POOL}, the least MAAS takes for IPv6",
+                "end later",
+            )
+        elif network.prefixlen == 64 and int(start) - int(network.network_address) <= 0xFFFFFFFF:
+            self.wrong(
+                path,
+                f"{start}",
+                "::1:0:0 of the subnet or later",
+                "MAAS keeps ::1 to ::ffff:ffff of a /64 for itself: start later",
+            )
         return len(self.errors) == before
 
     def routes(self, network: Any, parent: str, items: Optional[list]) -> None:
@@ -277,41 +322,50 @@ class _Reader:
             try:
                 target = ipaddress.ip_network(item["destination"], strict=False)
             except ValueError:
-                self.wrong(path, "is not a subnet; expected the CIDR of one that MAAS knows")
+                self.wrong(
+                    path, show(item["destination"]), "the CIDR of a subnet that MAAS knows", "write it like 10.0.2.0/24"
+                )
                 continue
             gateway = self.address(path + ".gateway_ip", item["gateway_ip"], network.version)
             if gateway is None:
                 continue
             if _present(item):
                 if target == network:
-                    self.wrong(path, "is the subnet itself; a route leads elsewhere")
+                    self.wrong(path, "the subnet itself", "another subnet", "a route leads elsewhere: name where to")
                 if target.version != network.version:
-                    self.wrong(path, f"is IPv{target.version} and its source IPv{network.version}")
+                    self.wrong(
+                        path, f"IPv{target.version}", f"IPv{network.version} like its source", "name one of its family"
+                    )
                 if gateway not in network:
-                    self.wrong(path + ".gateway_ip", f"{gateway} is outside the source {network}")
-                if item.get("metric") is not None and item["metric"] < 0:
-                    self.wrong(path + ".metric", "got {}, expected 0 or more".format(item["metric"]))
+                    self.wrong(
+                        path + ".gateway_ip", str(gateway), f"an address inside the source {network}", "name one there"
+                    )
+                self.number(path + ".metric", item.get("metric"), METRIC)
             key = (source, str(target), str(gateway))
             self.put(self.wanted.routes, key, Item(path, _present(item), _given(item, ("metric",))))
 
     def put(self, where: dict, key: Any, item: Item) -> None:
         if key in where:
-            self.wrong(item.path, f"is the same as {where[key].path}; keep one")
+            self.wrong(item.path, f"the same as {where[key].path}", "each thing once", "keep one")
         else:
             where[key] = item
 
+    def length(self, path: str, text: Optional[str], most: int) -> None:
+        if text is not None and len(text) > most:
+            self.wrong(path, f"{len(text)} characters", f"at most {most}, which MAAS takes", "shorten it")
+
     def number(self, path: str, value: Optional[int], bounds: tuple) -> None:
         if value is not None and not bounds[0] <= value <= bounds[1]:
-            self.wrong(path, f"{value} is outside {bounds[0]}-{bounds[1]}")
+            self.wrong(path, str(value), f"a number from {bounds[0]} to {bounds[1]}", "choose one in that range")
 
     def address(self, path: str, text: str, version: Optional[int] = None) -> Any:
         try:
             found = ipaddress.ip_address(text)
         except ValueError:
-            self.wrong(path, f"{text!r} is not an IP address")
+            self.wrong(path, show(text), "an IP address", "write it like 10.0.2.1")
             return None
         if version and found.version != version:
-            self.wrong(path, f"{text} is IPv{found.version}, its subnet IPv{version}")
+            self.wrong(path, text, f"an IPv{version} address, as its subnet is", "name one of that family")
             return None
         return found
 
@@ -321,7 +375,7 @@ class _Reader:
             return None
         if value.get("vid") is None:
             if value.get("fabric"):
-                self.wrong(path, "names a fabric and no vid; give both, or {} to clear")
+                self.wrong(path, "a fabric without a vid", "both", "add the vid, or write {} to clear")
             return ()
         self.number(path + ".vid", value["vid"], VID)
         return (value.get("fabric") or fabric, value["vid"])
@@ -332,4 +386,11 @@ def _present(item: dict) -> bool:
 
 
 def _given(item: dict, names: tuple) -> dict:
-    return {name: item[name] for name in names if item.get(name) is not None}
+    """The options that were given; texts without the blanks at their ends, which MAAS cuts off (a YAML block ends in one)."""
+    found = {name: item[name] for name in names if item.get(name) is not None}
+    return {name: value.strip() if isinstance(value, str) else value for name, value in found.items()}
+
+
+def show(value: object) -> str:
+    """A value of the input as an error names it."""
+    return f'"{printable(value, 60)}"'

@@ -32,6 +32,23 @@ def earlier(region: Region, rng: random.Random) -> None:
     for _number in range(rng.randrange(60)):
         method, path, data = rng.choice(_ACTIONS)(region, rng)
         region.handle(method, path, {name: str(value) for name, value in data.items()})
+    for number in range(rng.randrange(4)):
+        _use(region, rng, number)
+
+
+def _use(region: Region, rng: random.Random, number: int) -> None:
+    """A machine with an address of a subnet, or a tagged interface; or an address that is reserved."""
+    if not region.subnets:
+        return
+    subnet = region.subnets[_some(region.subnets, rng)]
+    address = _at(subnet["cidr"], rng.randrange(3, 100))
+    if rng.random() < 0.3:
+        region.reserved.append({"ip": address})
+        return
+    region.add_node(f"used{number}", f"machine{number}", 0, {})
+    tagged = rng.random() < 0.3
+    name = f"eth0.{region.vlans[subnet['vlan']]['vid']}" if tagged else "eth0"
+    region.plug(f"used{number}", subnet["vlan"], ((subnet["id"], address),), name, "vlan" if tagged else "physical")
 
 
 def _some(things: dict, rng: random.Random) -> int:
@@ -58,7 +75,8 @@ def _new_range(region: Region, rng: random.Random) -> tuple:
     low, high = sorted(rng.sample(range(1, 13), 2))
     cidr = region.subnets[number]["cidr"]
     kind = rng.choice(("dynamic", "dynamic", "reserved"))
-    return "POST", "ipranges/", {"type": kind, "subnet": number, **_slots(cidr, low, high)}
+    comment = {"comment": "by hand"} if rng.random() < 0.4 else {}
+    return "POST", "ipranges/", {"type": kind, "subnet": number, **comment, **_slots(cidr, low, high)}
 
 
 def _dhcp(region: Region, rng: random.Random) -> tuple:
@@ -147,7 +165,7 @@ def target(rng: random.Random) -> dict:
     rng.shuffle(free)
     routable = free[:]
     spaces = rng.sample(SPACES, rng.randrange(1, 4))
-    tree: dict = {"purge": [name for name in PURGES if rng.random() < 0.25]}
+    tree: dict = {"purge": [name for name in PURGES if rng.random() < 0.25], "delete_in_use": rng.random() < 0.3}
     # A VLAN may name any of the spaces that the tree has; one that goes is none of them.
     tree["spaces"] = [_maybe({"name": name}, rng, description=("", "ours")) for name in spaces]
     gone = [name for name in SPACES if name not in spaces and rng.random() < 0.15]
@@ -225,12 +243,19 @@ def _subnet(cidr: str, rng: random.Random) -> dict:
         managed=(True, False),
         active_discovery=(True, False),
     )
-    if rng.random() < 0.75:
+    if subnet.get("managed") is False and rng.random() < 0.6:
+        # Pools of a subnet that MAAS does not manage lie inside of reserved ranges.
+        low, inner, outer, high = sorted(rng.sample(range(1, 14), 4))
+        subnet["ranges"] = [
+            {"type": "reserved", **_slots(cidr, low, high)},
+            {"type": "dynamic", **_slots(cidr, inner, outer)},
+        ]
+    elif rng.random() < 0.75:
         cuts = sorted(rng.sample(range(1, 14), rng.choice((0, 2, 2, 4))))
         subnet["ranges"] = []
         for low, high in zip(cuts[::2], cuts[1::2]):
             item = {"type": rng.choice(("dynamic", "dynamic", "reserved")), **_slots(cidr, low, high)}
-            subnet["ranges"].append(_maybe(item, rng, comment=("", "pool")))
+            subnet["ranges"].append(_maybe(item, rng, comment=("", "pool", "  of a block\n")))
     return subnet
 
 

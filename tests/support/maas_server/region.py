@@ -90,6 +90,8 @@ class Region:
         self.spaces: dict = {}
         self.routes: dict = {}
         self.nodes: dict = {}
+        self.reserved: list = []
+        self.snippets: list = []
         self._next = {"fabric": 0, "vlan": 5001, "subnet": 1, "range": 1, "space": 1, "route": 1, "interface": 1}
         self.add_fabric(None)
         for number, name in enumerate(racks, 1):
@@ -132,14 +134,15 @@ class Region:
             "interfaces": {},
         }
 
-    def plug(self, system_id: str, vlan: int, links: tuple = ()) -> int:
-        """Gives a node an interface on a VLAN; ``links``: (subnet id, address) pairs."""
+    def plug(self, system_id: str, vlan: int, links: tuple = (), name: str = "", kind: str = "physical") -> int:
+        """Gives a node an interface on a VLAN; ``links``: (subnet id, address) pairs; ``kind``: ``vlan`` for a tagged one."""
         number = self._take("interface")
         macs = {1: "52:54:00:b1:6d:8a", 2: "52:54:00:23:96:3b"}
         mac = macs.get(number, f"52:54:00:{number >> 16 & 255:02x}:{number >> 8 & 255:02x}:{number & 255:02x}")
         self.nodes[system_id]["interfaces"][number] = {
             "id": number,
-            "name": f"eth{vlan}",
+            "name": name or f"eth{vlan}",
+            "type": kind,
             "vlan": vlan,
             "mac_address": mac,
             "links": list(links),
@@ -171,6 +174,7 @@ class Region:
 
     def show_vlan(self, vlan: dict) -> dict:
         name = vlan["name"] if vlan["name"] is not None else str(vlan["vid"])
+        name = name or None
         relay = self.vlans.get(vlan["relay_vlan"])
         return {
             "vid": vlan["vid"],
@@ -289,6 +293,7 @@ class Region:
             "vlan": self.show_vlan(self.vlans[item["vlan"]]) if item["vlan"] is not None else None,
             "id": item["id"],
             "name": item["name"],
+            "type": item["type"],
             "mac_address": item["mac_address"],
             "links": links,
             "system_id": node["system_id"],
@@ -476,10 +481,12 @@ class Region:
         result = {name: value for name, value in vlan.items() if name != "id"}
         result["vid"] = self._vid(data, vlan, errors)
         result["mtu"] = self._mtu(data, vlan, errors)
-        if data.get("name"):
-            result["name"] = data["name"]
-            if not re.fullmatch(r"\w[ \w-]*", data["name"]):  # unrecorded
+        if "name" in data:
+            # An empty name clears it; it reads null then.
+            result["name"] = data["name"].strip()
+            if result["name"] and not re.fullmatch(r"\w[ \w-]*", result["name"]):  # unrecorded
                 errors["name"] = ["Enter a valid value."]
+            _length(result["name"], 256, "name", errors)
         if "space" in data:
             result["space"] = self._space_choice(data["space"], errors)
         if data.get("fabric"):
@@ -587,8 +594,12 @@ class Region:
                 subnet["vlan"] = default["id"]
         for node in self.nodes.values():
             for item in node["interfaces"].values():
-                if item["vlan"] == vlan["id"]:
+                if item["vlan"] == vlan["id"] and item["type"] != "vlan":
                     item["vlan"] = default["id"]
+            # Tagged interfaces go, with their addresses.
+            node["interfaces"] = {
+                number: item for number, item in node["interfaces"].items() if item["vlan"] != vlan["id"]
+            }
         self._drop_vlan(vlan["id"])
 
     def _drop_vlan(self, number: int) -> None:
@@ -604,8 +615,10 @@ class Region:
 
     def post_spaces(self, data: dict) -> dict:
         self._check_space(data, None)
-        space = {"id": self._take("space"), "name": data["name"], "description": data.get("description", "")}
-        self.spaces[space["id"]] = space
+        number = self._take("space")
+        name = data.get("name") or f"space-{number}"
+        space = {"id": number, "name": name, "description": data.get("description", "").strip()}
+        self.spaces[number] = space
         return self.show_space(space)
 
     def get_space(self, _data: dict, ident: str) -> dict:
@@ -614,7 +627,7 @@ class Region:
     def put_space(self, data: dict, ident: str) -> dict:
         space = self._space(ident)
         self._check_space(data, space)
-        space.update({name: data[name] for name in ("name", "description") if name in data})
+        space.update({name: data[name].strip() for name in ("name", "description") if name in data})
         return self.show_space(space)
 
     def delete_space(self, _data: dict, ident: str) -> None:
@@ -632,9 +645,11 @@ class Region:
 
     def _check_space(self, data: dict, space: Optional[dict]) -> None:
         name = data.get("name")
-        if not name:  # unrecorded
-            raise Invalid({"name": [REQUIRED]})
-        if re.fullmatch(r"space-\d+", name):
+        if not name:
+            return  # a PUT needs none, and a POST without one gets space-N
+        if name == "undefined" or not re.fullmatch(r"[\w-]+", name):  # the text is unrecorded
+            raise Invalid({"name": ["Enter a valid value."]})
+        if re.fullmatch(r"space-\d+", name) and not (space and space["name"] == name):
             raise Invalid({"name": ["Reserved space name."]})
         if any(other["name"] == name and other is not space for other in self.spaces.values()):  # unrecorded
             raise Invalid({"name": ["Space with this Name already exists."]})
@@ -664,8 +679,29 @@ class Region:
         self.subnets[subnet["id"]] = subnet
         return self.show_subnet(subnet, written=True)
 
-    def get_subnet(self, _data: dict, ident: str) -> dict:
+    def get_subnet(self, data: dict, ident: str) -> Any:
+        if data.get("op") == "ip_addresses":
+            return self._mixed(self.in_use(self._subnet(ident)["id"]))
         return self.show_subnet(self._subnet(ident))
+
+    def in_use(self, number: int) -> list:
+        """The addresses of a subnet that something has (the form is the API's own description; not recorded)."""
+        network = ipaddress.ip_network(self.subnets[number]["cidr"])
+        links = [
+            address
+            for node in self.nodes.values()
+            for item in node["interfaces"].values()
+            for subnet, address in item["links"]
+            if subnet == number and address
+        ]
+        reserved = [item["ip"] for item in self.reserved if ipaddress.ip_address(item["ip"]) in network]
+        return [{"ip": text, "alloc_type": 1} for text in links] + [{"ip": text, "alloc_type": 5} for text in reserved]
+
+    def get_reservedips(self, _data: dict) -> list:
+        return self._mixed(list(self.reserved))
+
+    def get_snippets(self, _data: dict) -> list:
+        return self._mixed(list(self.snippets))
 
     def put_subnet(self, data: dict, ident: str) -> dict:
         subnet = self._subnet(ident)
@@ -682,7 +718,13 @@ class Region:
                 "(Delete the dynamic range or disable DHCP first.)",
             )
         number = subnet["id"]
+        network = ipaddress.ip_network(subnet["cidr"])
         del self.subnets[number]
+        for node in self.nodes.values():
+            for item in node["interfaces"].values():
+                item["links"] = [link for link in item["links"] if link[0] != number]
+        self.reserved = [item for item in self.reserved if ipaddress.ip_address(item["ip"]) not in network]
+        self.snippets = [item for item in self.snippets if (item["subnet"] or {}).get("id") != number]
         self.ranges = {key: item for key, item in self.ranges.items() if item["subnet"] != number}
         self.routes = {
             key: route for key, route in self.routes.items() if number not in (route["source"], route["destination"])
@@ -703,9 +745,10 @@ class Region:
         errors: dict = {}
         result = dict(subnet)
         result["cidr"] = self._cidr(data, subnet, errors)
-        result["name"] = data.get("name") or subnet["name"] or data.get("cidr", "")
+        result["name"] = data.get("name", "").strip() or subnet["name"] or data.get("cidr", "")
+        _length(result["name"], 255, "name", errors)
         if "description" in data:
-            result["description"] = data["description"]
+            result["description"] = data["description"].strip()
         # `fabric` and `vid` are ignored on PUT; only the VLAN's id moves a subnet.
         if data.get("vlan"):
             result["vlan"] = int(data["vlan"]) if data["vlan"].isdigit() else -1
@@ -790,7 +833,12 @@ class Region:
     def _range_form(self, data: dict, item: dict) -> dict:
         result = dict(item)
         result["type"] = data.get("type", item["type"])
-        result["comment"] = data.get("comment", item["comment"])
+        # An empty comment is taken for none: the old one stays.
+        result["comment"] = data.get("comment", "").strip() or item["comment"]
+        errors: dict = {}
+        _length(result["comment"], 255, "comment", errors)
+        if errors:
+            raise Invalid(errors)
         try:
             for name in ("start", "end"):
                 if name + "_ip" in data:
@@ -832,12 +880,25 @@ class Region:
         if outside:  # unrecorded
             word = "Start" if outside[0] == "start_ip" else "End"
             raise Invalid({outside[0]: [f"{word} IP address must be within subnet: {network}."]})
-        if start == network.network_address:  # unrecorded
+        if network.num_addresses > 2 and start == network.network_address:  # unrecorded
             raise Invalid({"start_ip": ["Reserved network address cannot be included in IP range."]})
-        if network.version == 4 and end == network.broadcast_address:  # unrecorded
+        if network.num_addresses > 2 and network.version == 4 and end == network.broadcast_address:  # unrecorded
             raise Invalid({"end_ip": ["Broadcast address cannot be included in IP range."]})
         if network.version == 6 and item["type"] == "dynamic" and int(end) - int(start) + 1 < 256:
             _both("IPv6 dynamic range must be at least 256 addresses in size.")
+        if (
+            item["type"] == "dynamic"
+            and not self.subnets[item["subnet"]]["managed"]
+            and not any(
+                other["subnet"] == item["subnet"]
+                and other["type"] == "reserved"
+                and other is not old
+                and other["start"] <= start
+                and end <= other["end"]
+                for other in self.ranges.values()
+            )
+        ):
+            _both("There is no room for any dynamic ranges on this subnet.")
         taken = self._taken(item, old, network)
         if any(low <= int(end) and int(start) <= high for low, high in taken):
             kind = "IP address or range" if item["type"] == "dynamic" else "range"
@@ -846,10 +907,13 @@ class Region:
     def _taken(self, item: dict, old: dict, network: Any) -> list:
         """(first, last) of what the range may not touch."""
         subnet = self.subnets[item["subnet"]]
+        # Where MAAS does not manage the subnet, pools lie inside of reserved ranges.
         taken = [
             (int(other["start"]), int(other["end"]))
             for other in self.ranges.values()
-            if other["subnet"] == item["subnet"] and other is not old
+            if other["subnet"] == item["subnet"]
+            and other is not old
+            and (subnet["managed"] or other["type"] == item["type"])
         ]
         base = int(network.network_address)
         if network.version == 6 and network.prefixlen == 64:
@@ -861,6 +925,7 @@ class Region:
             numbers = [
                 int(ipaddress.ip_address(text)) for text in fixed if text and (":" in text) == (network.version == 6)
             ]
+            numbers += [int(ipaddress.ip_address(shown["ip"])) for shown in self.in_use(item["subnet"])]
             taken += [(number, number) for number in numbers]
         return taken
 
@@ -925,6 +990,11 @@ def _boolean(text: str) -> bool:
     return bool(text) and text.lower() != "false"
 
 
+def _length(text: str, most: int, name: str, errors: dict) -> None:
+    if len(text) > most:  # the text is Django's own
+        errors[name] = [f"Ensure this value has at most {most} characters (it has {len(text)})."]
+
+
 def _both(message: str) -> None:
     raise Invalid({"start_ip": [message], "end_ip": [message]})
 
@@ -949,5 +1019,7 @@ _ROUTES = tuple(
         (r"rackcontrollers/", "racks"),
         (r"machines/", "machines"),
         (r"nodes/", "nodes"),
+        (r"reservedips/", "reservedips"),
+        (r"dhcp-snippets/", "snippets"),
     )
 )

@@ -86,7 +86,7 @@ EARLIER = {
         }
     ],
 }
-REQUESTS, READS = 22, 7
+REQUESTS, READS = 23, 8
 
 RECOVERED = {
     "timeout, not done": Fault("timeout"),

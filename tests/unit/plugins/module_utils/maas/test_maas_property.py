@@ -133,7 +133,7 @@ class Live:
             keys.add(key)
             assert self.ranges[key]["type"] == item["type"]
             if "comment" in item:
-                assert self.ranges[key]["comment"] == item["comment"]
+                assert self.ranges[key]["comment"] == item["comment"].strip()
         if "ranges" in purge and "ranges" in wanted:
             assert {key for key in self.ranges if key[0] == subnet["id"]} == keys
         keys = set()
