@@ -8,8 +8,10 @@ The confirmation is one command over the new connection. Whatever fails here, th
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import time
+from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
@@ -62,8 +64,9 @@ class ActionModule(ActionBase):
     _supports_check_mode = True
     _supports_diff = True
 
-    def run(self, tmp=None, task_vars=None):
-        result = super().run(tmp, task_vars)
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The module's answer, with what became of the confirmation."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
         arguments = dict(self._task.args)
         transport = self._connection.transport.rpartition(".")[2]
         inside = transport in INSIDE
@@ -75,9 +78,14 @@ class ActionModule(ActionBase):
         except AnsibleConnectionFailure as error:
             raise AnsibleConnectionFailure(
                 "The connection broke while the ruleset was applied; if the new rules did that, the host rolls them "
-                "back by itself within the timeout of the confirmation: %s" % error
+                f"back by itself within the timeout of the confirmation: {error}"
             ) from error
         result.update(answer)
+        misread = misread_numbers(arguments)
+        if misread:
+            # The module can only guess at the same.
+            guesses = tuple(f"{text.partition(':')[0]}: got the number" for text in misread)
+            result["warnings"] = [text for text in result.get("warnings", []) if not text.startswith(guesses)] + misread
         pending = result.pop("pending", None)
         if result.get("failed"):
             return result
@@ -87,20 +95,20 @@ class ActionModule(ActionBase):
         self._confirm(result, pending, began + pending["timeout"] + GRACE)
         return result
 
-    def _why_not(self, result, inside, transport):
+    def _why_not(self, result: dict[str, Any], inside: bool, transport: str) -> str:
         if self._task.check_mode:
             return "check mode"
         if not result.get("changed"):
             return "nothing to confirm"
         if inside:
-            return "not needed: a connection of the kind %s cannot be cut" % transport
+            return f"not needed: a connection of the kind {transport} cannot be cut"
         timeout = (self._task.args.get("confirm") or {}).get("timeout", 1)
         return "switched off" if str(timeout) == "0" else "nothing to confirm"
 
-    def _confirm(self, result, pending, end):
-        """Try until the host has kept the change, or says that it has not, or nobody can wait any longer."""
-        command = "%s keep %s" % (self._program(pending), pending["token"])
-        failures = []
+    def _confirm(self, result: dict[str, Any], pending: dict[str, Any], end: float) -> None:
+        """Try until the host has kept the change, or says that it has not, or it is too late for either."""
+        command = f"{self._program(pending)} keep {pending['token']}"
+        failures: list[str] = []
         while True:
             try:
                 answer = self._over_a_new_connection(command)
@@ -115,43 +123,88 @@ class ActionModule(ActionBase):
                 failures.append(str(error).strip() or "no answer")
             if time.monotonic() > end:
                 raise AnsibleConnectionFailure(
-                    "The host does not answer over a new connection, and not after its rollback was due either: %s"
-                    % failures[-1]
+                    "The host does not answer over a new connection, and not after its rollback was due either: "
+                    f"{failures[-1]}"
                 )
             time.sleep(PAUSE)
 
     @staticmethod
-    def _program(pending):
-        return "%s -I %s" % (shlex.quote(pending["python"] or "python3"), shlex.quote(pending["program"]))
+    def _program(pending: dict[str, Any]) -> str:
+        return f"{shlex.quote(pending['python'] or 'python3')} -I {shlex.quote(pending['program'])}"
 
-    def _over_a_new_connection(self, command):
+    def _over_a_new_connection(self, command: str) -> dict[str, Any]:
         """Run the host's own program; what it prints. The old connection goes first, a shared one too."""
         try:
             self._connection.reset()
         except AttributeError as error:
             raise AnsibleActionFail(
-                "connection %s: cannot be opened anew, which the confirmation needs; the change is rolled back by the "
-                "host. Set confirm: {timeout: 0} to do without" % self._connection.transport
+                f"connection {self._connection.transport}: cannot be opened anew, which the confirmation needs; the change "
+                "is rolled back by the host. Set confirm: {timeout: 0} to do without"
             ) from error
         done = self._low_level_execute_command(command)
         lines = [line for line in (done.get("stdout") or "").splitlines() if line.startswith("{")]
         if not lines:
-            raise ValueError("%s: %s" % (command, (done.get("stderr") or done.get("stdout") or "no output").strip()))
-        return json.loads(lines[-1])
+            raise ValueError(f"{command}: {(done.get('stderr') or done.get('stdout') or 'no output').strip()}")
+        answer: dict[str, Any] = json.loads(lines[-1])
+        return answer
 
     @staticmethod
-    def _fail(result, answer, pending, failures):
+    def _fail(result: dict[str, Any], answer: dict[str, Any], pending: dict[str, Any], failures: list[str]) -> None:
         why = answer.get("error") or answer.get("why") or "no reason is known"
         if failures:
-            why = "no new connection came through within %d s (%s)" % (pending["timeout"], failures[0])
+            why = f"no new connection came through within {pending['timeout']} s ({failures[0]})"
         result.update(
             failed=True,
             changed=False,
             confirmation="rolled back",
-            msg="The new ruleset was not confirmed: %s. The old one is back, in the kernel and in the files." % why,
+            msg=f"The new ruleset was not confirmed: {why}. The old one is back, in the kernel and in the files.",
         )
         if answer["state"] != "back":
             result["msg"] = (
-                "The new ruleset was not confirmed: %s. The host knows nothing of the change any more (%s): it was "
-                "restarted, or the change was settled by hand. Run the task again." % (why, answer["state"])
+                f"The new ruleset was not confirmed: {why}. The host knows nothing of the change any more "
+                f"({answer['state']}): it was restarted, or the change was settled by hand. Run the task again."
             )
+
+
+#: A number of YAML 1.1 that is not written as it reads: sixties, octal, hexadecimal, binary, with underscores.
+_WRITTEN = re.compile(r"""[^\s,\]}#"']+""")
+
+
+def misread_numbers(arguments: dict[str, Any]) -> list[str]:
+    """Ports that are numbers to YAML but were written otherwise: 22:23 without quotes is 1343, 022 is 18. Where
+    ansible-core remembers the place of each value (2.19 and later) the text there is looked at."""
+    docker = arguments.get("docker")
+    lists = {
+        "rules": arguments.get("rules"),
+        "docker.published": docker.get("published") if isinstance(docker, dict) else None,
+    }
+    warnings = []
+    for name, items in lists.items():
+        for index, item in enumerate(items if isinstance(items, list) else ()):
+            for key in ("to_port", "from_port", "port") if isinstance(item, dict) else ():
+                value = item.get(key)
+                written = _as_written(value) if isinstance(value, int) and not isinstance(value, bool) else ""
+                if written and written != str(value):
+                    warnings.append(
+                        f"{name}[{index}].{key}: YAML reads {written} without quotes as the number {value}; write "
+                        f'"{written}" or "{value}", whichever is meant'
+                    )
+    return warnings
+
+
+def _as_written(value: int) -> str:
+    """The text that a number was written as, or nothing where that is not known."""
+    try:
+        from ansible._internal._datatag._tags import Origin
+    except ImportError:
+        return ""
+    origin = Origin.get_tag(value)
+    if origin is None or not origin.path or not origin.line_num or not origin.col_num:
+        return ""
+    try:
+        with open(origin.path, encoding="utf-8") as stream:
+            line = stream.read().split("\n")[origin.line_num - 1]
+    except (OSError, UnicodeDecodeError, IndexError):
+        return ""
+    found = _WRITTEN.match(line, origin.col_num - 1)
+    return found.group() if found and found.group()[0].isdigit() else ""

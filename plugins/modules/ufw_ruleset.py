@@ -14,7 +14,7 @@ description:
   - Makes the rules, default policies and log level of a host's UFW what the task says, IPv4 and IPv6, in one call.
   - >-
     Compares three things: what is wanted, UFW's files, and the rules in the kernel. A rule that was added to or removed
-    from the kernel by hand, an edited file, or an update that UFW itself lost is found, shown and mended.
+    from the kernel by hand, an edited file, or an update that UFW itself lost is found, shown and repaired.
   - >-
     Never opens the firewall while it works: the kernel gets one C(iptables-restore) transaction a family, tested first,
     which names only the chains that differ; C(ufw reload), which lets everything through for more than a second, is
@@ -87,8 +87,10 @@ options:
     choices: [enabled, disabled]
     default: enabled
   default:
-    description: The policies for packets that no rule matches. One that is absent is left alone.
-    type: dict
+    description:
+      - The policies for packets that no rule matches. One that is absent is left alone.
+      - A single word is the policy of incoming packets.
+    type: raw
     suboptions:
       incoming:
         description: For packets to this host.
@@ -103,9 +105,11 @@ options:
         type: str
         choices: [allow, deny, reject]
   logging:
-    description: UFW's log level; see C(man ufw). Left alone if absent.
+    description:
+      - UFW's log level; see C(man ufw). Left alone if absent.
+      - V(on) is V(low) where it is off, and leaves any other level as it is, as C(ufw logging on) does.
     type: str
-    choices: ['off', low, medium, high, full]
+    choices: ['off', 'on', low, medium, high, full]
   ipv6:
     description:
       - Whether UFW filters IPv6 (C(IPV6) in C(/etc/default/ufw)). Left alone if absent.
@@ -117,9 +121,32 @@ options:
         V(false) makes sure of the rules that are listed, and leaves other ones alone. A rule of the same match with
         another action is replaced where it stands. The listed rules are put into the listed order among each other; a
         new one goes right before the next listed one that is there already, or to the end.
-      - V(true) makes the ruleset exactly the list, in its order.
+      - V(true) makes the ruleset exactly the list, in its order; what O(keep) names stays where it is.
     type: bool
     default: false
+  keep:
+    description:
+      - Whose rules stay, because another program looks after them.
+    type: raw
+    suboptions:
+      comments:
+        description:
+          - Patterns (C(*), C(?), C([...])) of comments. A UFW rule that has one is left alone by O(purge).
+          - The default is what fail2ban's action C(ufw) writes.
+        type: list
+        elements: str
+        default: [by Fail2Ban*]
+      chains:
+        description:
+          - >-
+            Patterns of chains and sets. A rule in the kernel that jumps to such a chain, or asks such a set, stays at the
+            head of a chain that is UFW's or O(docker)'s otherwise.
+          - >-
+            C(ufw reload) and a boot load the files, which do not have such rules: the program that made them has to put
+            them back then, as fail2ban and CrowdSec's bouncer do when they start.
+        type: list
+        elements: str
+        default: [f2b-*, fail2ban-*, crowdsec*, CROWDSEC*]
   rules:
     description:
       - >-
@@ -128,7 +155,7 @@ options:
         Every mistake in the list is reported at once, with the rule's index, before anything is touched. Two rules of
         the same match are a mistake.
     type: list
-    elements: dict
+    elements: raw
     suboptions:
       rule:
         description: What becomes of the packets. V(limit) allows, but denies a source with 6 new connections in 30 s.
@@ -175,7 +202,7 @@ options:
         aliases: [from, src]
       from_port:
         description: The source port, as in O(rules[].to_port).
-        type: str
+        type: raw
       from_app:
         description: An application profile whose ports are the source ports.
         type: str
@@ -186,21 +213,38 @@ options:
         aliases: [to, dest]
       to_port:
         description:
-          - The destination port, such as V(22), V(80,443) or V(8000:8100). A list or a range needs a protocol.
-        type: str
+          - >-
+            The destination port, such as V(22), V(80,443) or V(8000:8100), or a YAML list. A list or a range needs a
+            protocol.
+          - A service name is looked up in C(/etc/services) of the host, and may bring its protocol, as with C(ufw).
+          - Quote a range. YAML reads V(22:23) without quotes as the number 1343.
+        type: raw
         aliases: [port]
       app:
-        description: An application profile of C(/etc/ufw/applications.d) whose ports are the destination ports.
+        description:
+          - An application profile of C(/etc/ufw/applications.d) whose ports are the destination ports.
+          - >-
+            Together with O(rules[].proto) and O(rules[].to_port), that one of its ports alone; the profile itself is not
+            looked up then. M(bulkhead.tiers.ufw_ruleset_info) exports so what is not a whole profile.
         type: str
         aliases: [name]
       log:
-        description: Log V(new) connections that the rule matches, or V(all) packets.
+        description: Log V(new) connections that the rule matches, or V(all) packets. V(true) is V(new).
         type: str
         choices: ['off', new, all]
         default: 'off'
       comment:
-        description: One line of text, shown by C(ufw status).
+        description: Text, shown by C(ufw status).
         type: str
+      position:
+        description:
+          - V(first) puts the rule before all rules that are not listed. Several such rules keep the order of the list.
+        type: str
+        choices: [first]
+      delete:
+        description: V(true) removes the rule of this match and action, and leaves all others alone.
+        type: bool
+        default: false
   docker:
     description:
       - Which sources may reach which published port of Docker. Left alone if absent.
@@ -216,7 +260,7 @@ options:
       - >-
         For IPv6 the table C(security) says the same again: Engine 20.10 has no C(DOCKER-USER) there. Its chain C(FORWARD) is
         taken over too; rules of others in it are an error.
-    type: dict
+    type: raw
     suboptions:
       state:
         description: V(present) has the list decide. V(absent) removes every trace of it; published ports are open again.
@@ -278,7 +322,7 @@ options:
               - >-
                 The port as published on the host, such as V(8080), V(80,443) or V(8000:8100), whatever the container's
                 own port is. All published ports if absent.
-            type: str
+            type: raw
             aliases: [to_port]
           comment:
             description: One line of text, kept in the rules file.
@@ -315,6 +359,12 @@ EXAMPLES = r"""
   bulkhead.tiers.ufw_ruleset:
     rules:
       - {rule: allow, app: OpenSSH}
+
+- name: Remove one rule, put another one before all that are there
+  bulkhead.tiers.ufw_ruleset:
+    rules:
+      - {rule: allow, to_port: 8080, proto: tcp, delete: true}
+      - {rule: deny, from_ip: 203.0.113.0/24, position: first}
 
 - name: A web server's container for everybody, a database's for the applications; no other published port
   bulkhead.tiers.ufw_ruleset:
@@ -362,7 +412,7 @@ settings:
   sample: {incoming: deny, logging: low, state: enabled}
 drift:
   description:
-    - How the kernel and the files differed from each other before the run. All of it is mended.
+    - How the kernel and the files differed from each other before the run. The run repairs all of it.
     - Empty while UFW is off, because then nothing of it is in the kernel.
   type: list
   elements: str
@@ -446,8 +496,15 @@ flushed:
   description: How many established connections O(flush_established) cuts.
   type: int
   returned: success
-shadowed:
-  description: Rules of the input that can never match, because an earlier one takes all of their packets.
+dead:
+  description:
+    - Rules that decide about no packet, because what stands before them takes all of theirs, with what that is.
+    - V(null) where nothing changes, because it is examined with a change; M(bulkhead.tiers.ufw_ruleset_info) always does.
+  type: list
+  elements: str
+  returned: success
+conflicting:
+  description: Pairs of rules with different answers for the same packets, so that their order matters. V(null) as RV(dead).
   type: list
   elements: str
   returned: success
@@ -455,63 +512,20 @@ shadowed:
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.task import run_ruleset
 
-_ADDRESS = {"type": "str", "default": "any"}
-_POLICY = {"type": "str", "choices": ["allow", "deny", "reject"]}
-_RULE = {
-    "rule": {"type": "str", "choices": ["allow", "deny", "reject", "limit"], "required": True},
-    "direction": {"type": "str", "choices": ["in", "out"], "default": "in"},
-    "route": {"type": "bool", "default": False},
-    "interface": {"type": "str", "aliases": ["if"]},
-    "interface_in": {"type": "str", "aliases": ["if_in"]},
-    "interface_out": {"type": "str", "aliases": ["if_out"]},
-    "proto": {
-        "type": "str",
-        "choices": ["any", "tcp", "udp", "ipv6", "esp", "ah", "igmp", "gre", "vrrp"],
-        "default": "any",
-        "aliases": ["protocol"],
-    },
-    "from_ip": {**_ADDRESS, "aliases": ["from", "src"]},
-    "from_port": {"type": "str"},
-    "from_app": {"type": "str"},
-    "to_ip": {**_ADDRESS, "aliases": ["to", "dest"]},
-    "to_port": {"type": "str", "aliases": ["port"]},
-    "app": {"type": "str", "aliases": ["name"]},
-    "log": {"type": "str", "choices": ["off", "new", "all"], "default": "off"},
-    "comment": {"type": "str"},
-}
-
-_PUBLISHED = {
-    "rule": {"type": "str", "choices": ["allow", "deny"], "default": "allow"},
-    "routed": {"type": "bool", "default": False},
-    "proto": {
-        "type": "str",
-        "choices": ["any", "tcp", "udp", "sctp", "esp", "ah", "gre", "vrrp", "igmp", "ipv6"],
-        "default": "any",
-    },
-    "from_ip": {**_ADDRESS, "aliases": ["from", "src"]},
-    "to_ip": {**_ADDRESS, "aliases": ["to", "dest"]},
-    "port": {"type": "str", "aliases": ["to_port"]},
-    "comment": {"type": "str"},
-}
-_DOCKER = {
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-    "bridges": {"type": "list", "elements": "str", "default": ["docker0", "docker_gwbridge", "br-+"]},
-    "interfaces": {"type": "list", "elements": "str", "default": []},
-    "published": {"type": "list", "elements": "dict", "options": _PUBLISHED, "default": []},
-}
-
 
 def main() -> None:
     """Entry point of the module."""
     run_ruleset(
         {
             "state": {"type": "str", "choices": ["enabled", "disabled"], "default": "enabled"},
-            "default": {"type": "dict", "options": {"incoming": _POLICY, "outgoing": _POLICY, "routed": _POLICY}},
-            "logging": {"type": "str", "choices": ["off", "low", "medium", "high", "full"]},
+            "default": {"type": "raw"},
+            "logging": {"type": "str", "choices": ["off", "on", "low", "medium", "high", "full"]},
             "ipv6": {"type": "bool"},
             "purge": {"type": "bool", "default": False},
-            "rules": {"type": "list", "elements": "dict", "options": _RULE},
-            "docker": {"type": "dict", "options": _DOCKER},
+            # Checked by module_utils/ufw/parse.py, which names every mistake by its index and converts nothing silently.
+            "rules": {"type": "list", "elements": "raw"},
+            "keep": {"type": "raw"},
+            "docker": {"type": "raw"},
             "confirm": {"type": "dict", "options": {"timeout": {"type": "int", "default": 30}}, "apply_defaults": True},
             "accept_lockout": {"type": "bool", "default": False},
             "flush_established": {"type": "bool", "default": False},

@@ -131,6 +131,22 @@ docker:
   type: dict
   returned: success
   sample: {state: present, bridges: [docker0], published: [{rule: allow, proto: tcp, from_ip: 10.0.3.0/24, port: "5432"}]}
+dead:
+  description:
+    - Rules that decide about no packet, because what stands before them in the kernel takes all of theirs, with what that is.
+  type: list
+  elements: str
+  returned: success
+conflicting:
+  description: Pairs of rules with different answers for the same packets, so that their order matters.
+  type: list
+  elements: str
+  returned: success
+unlisted:
+  description: What RV(dead) and RV(conflicting) leave out, and why.
+  type: list
+  elements: str
+  returned: success
 foreign:
   description:
     - Rules in the kernel's built-in chains that are not UFW's and stand before UFW's, so that they decide first.
@@ -152,7 +168,10 @@ def main() -> None:
     """Entry point of the module."""
     module = AnsibleModule(argument_spec={}, supports_check_mode=True)
     try:
-        module.exit_json(changed=False, **inform(Host()))
+        result = inform(Host())
+        for note in result.pop("notes"):
+            module.warn(note)
+        module.exit_json(changed=False, **result)
     except RulesetError as error:
         module.fail_json(msg=str(error))
 

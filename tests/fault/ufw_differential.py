@@ -233,7 +233,7 @@ def random_list(rng: random.Random, most: int, profiles: dict[str, str]) -> list
         candidate = random_rule(rng, names)
         try:
             parse.parse_rules([*rules, candidate], True, lambda: profiles)
-        except parse.InputErrors as error:
+        except parse.Refused as error:
             if len(error.errors) != 1 or not ("same rule" in str(error) or "contradicts" in str(error)):
                 raise
             continue

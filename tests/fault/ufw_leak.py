@@ -48,11 +48,11 @@ from typing import Callable, NamedTuple
 from hosts import RELEASES, Host, fleet, run
 from ufw_differential import random_rule
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets import program as engine
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import parse as parse_save
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.packet import packet
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.unfold import unfold
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import InputErrors
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.parse import parse_rules
 
 LINK = "leak0"  # the host's side of the link
@@ -160,7 +160,7 @@ def ruleset(rng: random.Random) -> tuple[str, dict]:
     for rule in rules:
         # The same match twice is a mistake to the module. What denies is never left out: an earlier rule with the same
         # match that does not let us in denies as well.
-        with suppress(InputErrors):
+        with suppress(Refused):
             parse_rules([*known, rule], True, dict)
             known.append(rule)
     policies = ("allow", "deny", "reject")

@@ -27,10 +27,10 @@ from typing import Any, NamedTuple
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.drift import Repair, repair
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import FRAMEWORK, filter_section
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import Kernel
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.render import KernelPlan
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import Kernel, jump_target
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.render import KEEP_NONE, Keep, KernelPlan
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import ANYWHERE, is_anywhere
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import State, merge_families
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import State, merge_families, one_of
 
 USER_CHAIN = "DOCKER-USER"
 # Holds the list. It also marks DOCKER-USER as ours: without it the chain is somebody else's and left alone.
@@ -72,7 +72,7 @@ class Published(NamedTuple):
     routed: bool = False
 
     @property
-    def match(self) -> tuple:
+    def match(self) -> tuple[Any, ...]:
         """What it matches, whatever becomes of it."""
         return (*self[1:5], self.routed)
 
@@ -88,9 +88,10 @@ class Block(NamedTuple):
 
 
 class DockerWish(NamedTuple):
-    """What the task asks for: the block of each family, None for no block."""
+    """What the task asks for: the block of each family, None for no block; and what is to be said about it."""
 
     blocks: dict[int, Block | None]
+    warnings: tuple[str, ...] = ()
 
 
 # -- the block -------------------------------------------------------------------------------------------------------
@@ -158,7 +159,9 @@ def read_block(text: str, family: int) -> Block | None:
     blocks = split(text)[1]
     if not blocks:
         return None
-    bridges, interfaces, published = [], [], []
+    bridges: list[str] = []
+    interfaces: list[str] = []
+    published: list[Published] = []
     comment = ""
     for line in blocks[-1].partition("\nCOMMIT\n")[0].splitlines():  # the security table says the same again
         translated, routed, bridge = (form.match(line) for form in (_TRANSLATED, _ROUTED, _BRIDGE))
@@ -264,13 +267,13 @@ def add_chains(
         plan.edits.extend(_jump_edits(kernel) if family == 4 else [])
     elif OWN_CHAIN in kernel.chains:
         plan.gone.append(OWN_CHAIN)
-        if any(_target(rule) == USER_CHAIN for rules in kernel.chains.values() for rule in rules):
+        if any(jump_target(rule) == USER_CHAIN for rules in kernel.chains.values() for rule in rules):
             plan.exact[USER_CHAIN] = ["-j RETURN"]  # as Docker leaves it
         elif USER_CHAIN in kernel.chains:
             plan.gone.append(USER_CHAIN)
 
 
-def with_last_word(fix: Repair, text: str, kernel: Kernel) -> Repair:
+def with_last_word(fix: Repair, text: str, kernel: Kernel, keep: Keep = KEEP_NONE) -> Repair:
     """A family's repair together with that of its security table, as the block in this rules file wants it."""
     declared, rules = filter_section("".join(split(text)[1]), LAST_TABLE)
     security = kernel.security or Kernel({LAST_CHAIN: "ACCEPT"}, {LAST_CHAIN: []})
@@ -279,37 +282,34 @@ def with_last_word(fix: Repair, text: str, kernel: Kernel) -> Repair:
         for chain, specification in rules:
             if chain in chains:
                 chains[chain].append(specification)
-        plan = KernelPlan({LAST_CHAIN: "ACCEPT"}, chains, {}, {}, {}, [], [])
+        plan = KernelPlan({LAST_CHAIN: "ACCEPT"}, chains, {}, {}, {}, [], [], keep)
     elif OWN_CHAIN in security.chains:
         plan = KernelPlan({}, {LAST_CHAIN: []}, {}, {}, {}, [OWN_CHAIN], [])
     else:
         return fix
     more = repair(plan, security, table=LAST_TABLE)
     drift = [f"table {LAST_TABLE}: {line}" for line in more.drift]
-    return Repair(fix.payload + more.payload, fix.undo + more.undo, fix.drift + drift)
+    return fix.then(more._replace(drift=drift))
 
 
-def _target(rule: str) -> str:
-    return rule.partition("-j ")[2].partition(" ")[0]
-
-
-def _jump_edits(kernel: Kernel) -> list[tuple[str, str]]:
-    """(what is wrong, command): FORWARD must reach DOCKER-USER before any other chain of Docker. Docker sees to that
+def _jump_edits(kernel: Kernel) -> list[tuple[str, tuple[str, str, str]]]:
+    """(what is wrong, edit): FORWARD must reach DOCKER-USER before any other chain of Docker. Docker sees to that
     when it starts; 28.0.0 with a Swarm did not, and a hand may have."""
-    targets = [_target(rule) for rule in kernel.chains["FORWARD"]]
+    targets = [jump_target(rule) for rule in kernel.chains["FORWARD"]]
     others = [place for place, name in enumerate(targets) if name.startswith("DOCKER") and name != USER_CHAIN]
+    jump = f"-j {USER_CHAIN}"
     if not others:
         return []  # Docker is not there, or makes no rules
     if USER_CHAIN not in targets:
-        return [(f"FORWARD does not jump to {USER_CHAIN}", f"-I FORWARD -j {USER_CHAIN}")]
+        return [(f"FORWARD does not jump to {USER_CHAIN}", ("-I", "FORWARD", jump))]
     if targets.index(USER_CHAIN) < others[0]:
         return []
     text = f"FORWARD jumps to {targets[others[0]]} before {USER_CHAIN}"
-    return [(text, f"-D FORWARD -j {USER_CHAIN}"), ("", f"-I FORWARD -j {USER_CHAIN}")]
+    return [(text, ("-D", "FORWARD", jump)), ("", ("-I", "FORWARD", jump))]
 
 
-def strangers(state: State, wish: DockerWish | None) -> list[str]:
-    """Rules in DOCKER-USER that make room for ours: the chain is taken over as a whole."""
+def strangers(state: State, wish: DockerWish | None, keep: Keep) -> list[str]:
+    """Rules in DOCKER-USER that make room for ours: the chain is taken over, but for those that are to stay."""
     if wish is None or wish.blocks[4] is None:
         return []
     return [
@@ -317,7 +317,7 @@ def strangers(state: State, wish: DockerWish | None) -> list[str]:
         for family, kernel in state.kernel.items()
         if OWN_CHAIN not in kernel.chains
         for rule in kernel.chains.get(USER_CHAIN, ())
-        if rule != "-j RETURN"
+        if rule != "-j RETURN" and not keep.rules([rule])
     ]
 
 
@@ -334,8 +334,8 @@ def describe_blocks(texts: dict[str, str], use_ipv6: bool) -> list[str]:
         lines.append(f"docker: published ports by the list, {families}, {text}")
     four, six = (list(block.published) if block else [] for block in (blocks[4], blocks.get(6)))
     for entry, other in merge_families(four, six, _twins(six)):
-        both = bool(entry and other) or not use_ipv6 or not _is_general(entry or other)
-        lines.append(describe_published(entry or other, "" if both else "v4" if entry else "v6"))
+        both = bool(entry and other) or not use_ipv6 or not _is_general(one_of(entry, other))
+        lines.append(describe_published(one_of(entry, other), "" if both else "v4" if entry else "v6"))
     return lines
 
 
@@ -386,7 +386,7 @@ def export_docker(state: State) -> dict[str, Any]:
     if four.interfaces:
         answer["interfaces"] = list(four.interfaces)
     answer["published"] = [
-        _export(entry or other, state.filters_ipv6 and not (entry and other))
+        _export(one_of(entry, other), state.filters_ipv6 and not (entry and other))
         for entry, other in merge_families(list(four.published), rules, _twins(rules))
     ]
     return answer

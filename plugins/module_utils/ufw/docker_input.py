@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake, Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.docker_block import (
     ACTIONS,
     LAST_CHAIN,
@@ -22,16 +23,16 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.docker_block im
     Published,
     split,
 )
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import InputErrors, RulesetError
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import FRAMEWORK, Host, filter_section
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import Kernel, read_security
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.parse import (
-    RuleFields,
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.fields import (
+    Fields,
     parse_address,
     parse_comment,
     parse_families,
     parse_ports,
 )
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import FRAMEWORK, Host, filter_section
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import Kernel, read_security
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import ANYWHERE, valid_interface
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import State
 
@@ -43,7 +44,7 @@ _PROTOCOLS = ("any", "tcp", "udp", "sctp", "esp", "ah", "gre", "vrrp", "igmp", "
 _BRIDGE_NAME = re.compile(r"br-[0-9a-f]{12}\Z")
 
 
-class _Fields(RuleFields):
+class _Fields(Fields):
     """The options of one item of the list."""
 
     options = _ITEM_OPTIONS
@@ -52,96 +53,116 @@ class _Fields(RuleFields):
     example = "{from_ip: 10.0.1.0/24, proto: tcp, port: 8080}"
 
 
+class _Option(Fields):
+    """The option ``docker`` itself."""
+
+    options = _OPTIONS
+    subject = "docker"
+    example = "{state: present, published: []}"
+
+
 def parse_docker(raw: Any, use_ipv6: bool, present: Iterable[str] = ()) -> DockerWish:
-    """Check the option ``docker``; InputErrors lists every mistake with its key path. ``use_ipv6`` is whether ufw
+    """Check the option ``docker``; Refused holds every mistake with its key path. ``use_ipv6`` is whether ufw
     filters IPv6 on this host, ``present`` the interfaces that it has."""
-    errors: list[str] = []
-    if not isinstance(raw, dict):
-        raise InputErrors([f"docker: got {raw!r}; expected a mapping such as {{state: present, published: []}}"])
-    for key in raw:
-        if key not in _OPTIONS:
-            errors.append("docker.{}: is not an option of docker; expected one of {}".format(key, ", ".join(_OPTIONS)))
-    state = raw.get("state") or "present"
-    if state not in ("present", "absent"):
-        errors.append(f"docker.state: got {state!r}; expected present or absent")
-    bridges = _parse_interfaces(raw, "bridges", BRIDGES, errors)
-    interfaces = _parse_interfaces(raw, "interfaces", (), errors)
+    mistakes: list[Mistake] = []
+    fields = _Option("docker", mistakes, [])
+    if not fields.load(raw):
+        raise Refused(mistakes)
+    state = fields.choice("state", ("present", "absent"), "present")
+    bridges = _parse_interfaces(fields, "bridges", BRIDGES)
+    interfaces = _parse_interfaces(fields, "interfaces", ())
     if not bridges:
-        errors.append("docker.bridges: is empty; without Docker's bridges nothing can be told from the outside")
-    published = _parse_published(raw.get("published"), use_ipv6, errors)
+        fields.fail(
+            "bridges", "an empty list", "Docker's bridges, to tell what comes from outside", "leave bridges away"
+        )
+    published = _parse_published(fields, use_ipv6)
     if state == "absent" and raw.get("published"):
-        errors.append("docker.published: is set together with state: absent, which removes all of it; keep one of them")
+        fields.fail(
+            "published", "a list together with state: absent, which removes all of it", "one", "keep one of them"
+        )
     if state == "present":
-        errors += _lookalikes(bridges, interfaces, present)
-    if errors:
-        raise InputErrors(errors)
+        _look_alikes(fields, bridges, interfaces, present)
+    if mistakes:
+        raise Refused(mistakes)
     if state == "absent":
-        return DockerWish({4: None, 6: None})
-    return DockerWish({family: Block(bridges, interfaces, tuple(published[family]), family) for family in (4, 6)})
+        return DockerWish({4: None, 6: None}, tuple(fields.warnings))
+    blocks: dict[int, Block | None] = {
+        family: Block(bridges, interfaces, tuple(published[family]), family) for family in (4, 6)
+    }
+    return DockerWish(blocks, tuple(fields.warnings))
 
 
-def check_docker(raw: Any) -> list[str]:
+def check_docker(raw: Any) -> list[Mistake]:
     """What is wrong with the option on any host."""
     try:
         parse_docker(raw, True)
-    except InputErrors as error:
-        return error.errors
+    except Refused as error:
+        return list(error.mistakes)
     return []
 
 
-def _parse_interfaces(raw: dict[str, Any], key: str, default: Sequence[str], errors: list[str]) -> tuple[str, ...]:
-    names = raw.get(key)
+def _parse_interfaces(fields: Fields, key: str, default: Sequence[str]) -> tuple[str, ...]:
+    names = fields.values.get(key)
     if names is None:
         return tuple(default)
     if not isinstance(names, (list, tuple)):
-        errors.append(f"docker.{key}: got {names!r}; expected a list of interfaces such as [docker0]")
+        fields.fail(key, repr(names), "a list of interfaces such as [docker0]", "write a list")
         return tuple(default)
     for index, name in enumerate(names):
         if not isinstance(name, str) or not valid_interface(name) or name == "+":
-            errors.append(
-                f"docker.{key}[{index}]: got {name!r}; expected the name of a network interface, at most 15 characters; "
-                "a trailing + stands for any ending"
+            fields.fail(
+                f"{key}[{index}]",
+                repr(name),
+                "the name of a network interface, at most 15 characters; a trailing + stands for any ending",
+                "write the name that `ip link` shows",
             )
     return tuple(dict.fromkeys(str(name) for name in names)) or (() if key == "bridges" else tuple(default))
 
 
-def _lookalikes(bridges: Sequence[str], interfaces: Sequence[str], present: Iterable[str]) -> list[str]:
+def _look_alikes(fields: Fields, bridges: Sequence[str], interfaces: Sequence[str], present: Iterable[str]) -> None:
     """Interfaces of the host that a pattern takes for Docker's though Docker does not name its bridges so: what comes
-    in by one would be trusted, so that somebody has to say what it is."""
-    return [
-        f"docker.bridges: {pattern} also takes {name}, which does not have the name of a bridge that Docker made; "
-        f"list {name} in docker.interfaces if others come in by it, or in docker.bridges if it is a Docker network's"
-        for name in sorted(present)
-        for pattern in bridges
-        if pattern.endswith("+")
-        and name.startswith(pattern[:-1])
-        and not _BRIDGE_NAME.match(name)
-        and name not in bridges
-        and name not in interfaces
-    ]
+    in by one would be trusted, so that the input has to say what it is."""
+    for name in sorted(present):
+        for pattern in bridges:
+            if (
+                pattern.endswith("+")
+                and name.startswith(pattern[:-1])
+                and not _BRIDGE_NAME.match(name)
+                and name not in bridges
+                and name not in interfaces
+            ):
+                fields.fail(
+                    "bridges",
+                    f"{pattern}, which also takes {name}",
+                    "interfaces that have the name of a bridge that Docker made",
+                    f"list {name} in docker.interfaces if others come in by it, or in docker.bridges if it is a Docker "
+                    "network's",
+                )
 
 
-def _parse_published(raw: Any, use_ipv6: bool, errors: list[str]) -> dict[int, list[Published]]:
+def _parse_published(option: Fields, use_ipv6: bool) -> dict[int, list[Published]]:
     published: dict[int, list[Published]] = {4: [], 6: []}
-    seen: dict[tuple[tuple, ...], str] = {}
+    seen: dict[tuple[tuple[Any, ...], ...], str] = {}
+    raw = option.values.get("published")
     if raw is not None and not isinstance(raw, (list, tuple)):
-        errors.append(f"docker.published: got {raw!r}; expected a list such as [{_Fields.example}]")
+        option.fail("published", repr(raw), "a list of published ports", f"write [{_Fields.example}]")
         raw = None
     for index, item in enumerate(raw or ()):
-        fields = _Fields(f"docker.published[{index}]", errors)
+        fields = _Fields(f"docker.published[{index}]", option.mistakes, option.warnings)
         entries = _parse_item(fields, item, use_ipv6)
         matches = {family: tuple(entry.match for entry in rules) for family, rules in entries.items()}
         for where in sorted({seen[match] for match in matches.values() if match in seen}):
-            fields.fail("", f"matches the same packets as {where}, of which the first one decides; keep one of them")
+            got = f"a match of the same packets as {where}, of which the first one decides"
+            fields.fail("", got, "one of them", "keep one of them")
         for family, rules in entries.items():
             published[family] += rules
             seen.setdefault(matches[family], fields.where)
     return published
 
 
-def _parse_item(fields: RuleFields, raw: Any, use_ipv6: bool) -> dict[int, list[Published]]:
+def _parse_item(fields: Fields, raw: Any, use_ipv6: bool) -> dict[int, list[Published]]:
     """The lines that one item stands for, by family: one for each protocol and port."""
-    before = len(fields.errors)
+    before = len(fields.mistakes)
     if not fields.load(raw):
         return {}
     action = fields.choice("rule", tuple(ACTIONS), "allow")
@@ -150,10 +171,11 @@ def _parse_item(fields: RuleFields, raw: Any, use_ipv6: bool) -> dict[int, list[
     src, src_family = parse_address(fields, "from_ip")
     dst, dst_family = parse_address(fields, "to_ip")
     # Ports of SCTP are written like those of TCP.
-    ports = parse_ports(fields, "port", "tcp" if proto == "sctp" else proto)
+    ports, kind = parse_ports(fields, "port", "tcp" if proto == "sctp" else proto)
+    proto = proto if proto == "sctp" else kind
     families = parse_families(fields, proto, src_family, dst_family, use_ipv6)
-    comment = parse_comment(fields)
-    if len(fields.errors) > before:
+    comment = parse_comment(fields, one_line=True)
+    if len(fields.mistakes) > before:
         return {}
     protocols = ("tcp", "udp") if proto == "any" and ports != "any" else (proto,)
     return {

@@ -1,7 +1,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What a change lets through and what it stops, as sets of packets; and the flows that it should cut.
 
-The filter table before is what the kernel has; the one after is worked out from the payload, so that check mode says
+The filter table before is what the kernel has; the one after is worked out from the edits, so that check mode says
 the same as a run. The packet engine is imported only where there is a change.
 """
 
@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.vocabulary import BUILTIN
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.drift import Repair
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.drift import Repair, applied
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import Kernel, parse_save
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import Kernel
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.lockout import save_text
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.render import hook_chains
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import PREFIX
@@ -42,37 +42,6 @@ class Effect(NamedTuple):
 
 
 NO_EFFECT = Effect({kind: [] for kind in KINDS}, [], [])
-
-
-def after_payload(kernel: Kernel, payload: str) -> Kernel:
-    """The tables after iptables-restore -n of a payload of ours."""
-    first, _mark, second = payload.partition("*security\n")
-    security = _replay(kernel.security or parse_save(""), second) if second else kernel.security
-    return _replay(kernel, first)._replace(security=security)
-
-
-def _replay(kernel: Kernel, payload: str) -> Kernel:
-    policies, chains = dict(kernel.policies), {name: list(rules) for name, rules in kernel.chains.items()}
-    for line in payload.splitlines():
-        how, _space, rest = line.partition(" ")
-        name, _space, rule = rest.partition(" ")
-        if line.startswith(":"):
-            name = how[1:]
-            if rest.startswith("-"):
-                chains[name] = []
-            else:
-                policies[name] = rest.split()[0]
-        elif how == "-A":
-            chains[name].append(rule)
-        elif how == "-I":
-            chains[name].insert(0, rule)
-        elif how == "-D":
-            chains[name].remove(rule)
-        elif how == "-F":
-            chains[name] = []
-        elif how == "-X":
-            del chains[name]
-    return Kernel(policies, chains)
 
 
 def _as_one(kernel: Kernel) -> Kernel:
@@ -106,7 +75,7 @@ def candidates(kernels: Mapping[int, Kernel], repairs: Mapping[int, Repair], swi
     if switch == "disable":
         return {family: switched_off(kernel, family) for family, kernel in kernels.items()}
     return {
-        family: after_payload(kernel, repairs[family].payload) if family in repairs else kernel
+        family: applied(kernel, repairs[family].sections) if family in repairs else kernel
         for family, kernel in kernels.items()
     }
 
@@ -132,20 +101,22 @@ def effect_of(before: Mapping[int, Kernel], after: Mapping[int, Kernel]) -> Effe
     return Effect(lists, unlisted, stopped)
 
 
-def _reached(kernel: Kernel, hook: str) -> tuple:
-    """Everything that decides about a hook's packets: the policy, and the chains in the order of their first jump."""
+def _reached(kernel: Kernel, hook: str) -> tuple[str, list[tuple[str, list[str]]]]:
+    """Everything that may decide about a hook's packets: the policy, and the chains that its rules name. A word of a rule
+    that only looks like a chain's name adds a chain, and no rule can hide the one that it jumps to."""
     order, place = [hook], 0
     while place < len(order):
         for rule in kernel.chains[order[place]]:
-            found = _JUMP.search(rule)
-            if found and found.group(1) in kernel.chains and found.group(1) not in order:
-                order.append(found.group(1))
+            for word in rule.split():
+                if word in kernel.chains and word not in order:
+                    order.append(word)
         place += 1
     return kernel.policies[hook], [(name, kernel.chains[name]) for name in order]
 
 
 def _difference(before: Kernel, after: Kernel, family: int, hook: str, unlisted: list[str]) -> list[tuple[str, Any]]:
     from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.difference import difference
+    from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import RulesetError as Unreadable
     from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import parse
     from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.program import (
         EVERY,
@@ -155,12 +126,16 @@ def _difference(before: Kernel, after: Kernel, family: int, hook: str, unlisted:
     )
 
     texts = [save_text(before), save_text(after)]
-    rulesets = [parse(text, family) for text in texts]
+    try:
+        old, new = (parse(text, family) for text in texts)
+    except Unreadable as error:
+        unlisted.append(f"IPv{family} {hook}: {error}")
+        return []
     both = hook == "FORWARD" and any(_TRANSLATED.search(text) for text in texts)
-    found = []
+    found: list[tuple[str, Any]] = []
     for translated in (False, True) if both else (False,):
         try:
-            result = difference(*rulesets, Question(hook, "NEW", EVERY, translated), Budget(SEGMENTS, SECONDS))
+            result = difference(old, new, Question(hook, "NEW", EVERY, translated), Budget(SEGMENTS, SECONDS))
         except TooComplex as error:
             unlisted.append(f"IPv{family} {hook}: {error}")
             continue

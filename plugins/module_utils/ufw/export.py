@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.vocabulary import BUILTIN
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import docker_block
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.apps import profiles_of
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import SAVE, canonical
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.parse import Profiles, parse_rules
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.pending import waiting
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.plan import (
     file_drift,
@@ -27,7 +30,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import (
     iptables_lines,
     is_anywhere,
 )
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import State, merge_families, read_state
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import State, merge_families, one_of, read_state
 
 _LOG_NAMES = {"": "off", "log": "new", "log-all": "all"}
 _COUNTED = re.compile(r"\[(\d+):(\d+)\] -A (\S+) (.+)")
@@ -46,20 +49,33 @@ def inform(host: Host) -> dict[str, Any]:
     if state.active:
         drift += kernel_drift(kernel_repairs(state, state.settings, state.rules))
     settings = state.settings
-    items = _items(state.rules[4], state.rules[6] if state.filters_ipv6 else [], state.filters_ipv6)
+    six = state.rules[6] if state.filters_ipv6 else []
+    items = export_rules(state.rules[4], six, state.filters_ipv6, profiles_of(host))
     return {
         "active": state.active,
         "enabled": state.enabled,
         "default": {"incoming": settings.incoming, "outgoing": settings.outgoing, "routed": settings.routed},
         "logging": settings.logging,
         "ipv6": settings.ipv6,
-        "rules": [item for item, _rules in items],
-        "counters": [_count(rules, counted) for _item, rules in items],
+        "rules": [exported.item for exported in items],
+        "counters": [_count(exported.rules, counted) for exported in items],
         "drift": drift,
         "pending": pending,
         "docker": docker_block.export_docker(state),
         "foreign": foreign_rules(state) if state.active else [],
+        "notes": list(state.notes),
+        **_review(state),
     }
+
+
+def _review(state: State) -> dict[str, Any]:
+    """What ufw's rules do to each other in the kernel as it is; nothing where they are not there as they stand."""
+    from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.review import review
+
+    if not state.active:
+        return {"dead": [], "conflicting": [], "unlisted": []}
+    found = review(state.rules, state.kernel)
+    return {"dead": found.dead, "conflicting": found.conflicting, "unlisted": found.unlisted}
 
 
 def foreign_rules(state: State) -> list[str]:
@@ -74,43 +90,82 @@ def foreign_rules(state: State) -> list[str]:
     return lines
 
 
-def export_rules(v4: list[Rule], v6: list[Rule], use_ipv6: bool) -> list[dict[str, Any]]:
-    """Rules as the module's input: applied with purge they give the same rules."""
-    return [item for item, _rules in _items(v4, v6, use_ipv6)]
+class Exported(NamedTuple):
+    """One item of the module's input, and the rules of each family that it stands for."""
+
+    item: dict[str, Any]
+    rules: list[tuple[int, Rule]]
 
 
-def _items(v4: list[Rule], v6: list[Rule], use_ipv6: bool) -> list[tuple[dict[str, Any], list[tuple[int, Rule]]]]:
-    """The items of the input, and the rules of each family that each of them stands for."""
-    items: list[tuple[dict[str, Any], list[tuple[int, Rule]]]] = []
-    last: tuple | None = None
-    for four, six in merge_families(v4, v6, twins(v6)):
-        rule = four or six
-        single = use_ipv6 and not (four and six) and has_both_families(rule)
-        # A profile's ports are one rule of the input: the tuples after the first one go without saying.
+def export_rules(v4: list[Rule], v6: list[Rule], use_ipv6: bool, profiles: Profiles) -> list[Exported]:
+    """Rules as the module's input: applied with purge they give the same rules in the same order. ``profiles`` reads
+    the application profiles (called only where a rule names one)."""
+    exported: list[Exported] = []
+    for pairs in _runs(merge_families(v4, v6, twins(v6))):
+        rules = [one_of(*pair) for pair in pairs]
+        single = use_ipv6 and None in pairs[0] and has_both_families(rules[0])
+        if not rules[0].app_match or _is_whole(rules, profiles):
+            exported.append(Exported(_export(rules[0], single, False), _members(pairs)))
+        else:
+            # Parts of a profile, in an order of their own, or of a profile that is another one now.
+            exported += [Exported(_export(one_of(*pair), single, True), _members([pair])) for pair in pairs]
+    return exported
+
+
+Pair = tuple[Optional[Rule], Optional[Rule]]
+
+
+def _runs(pairs: list[Pair]) -> list[list[Pair]]:
+    """Rules one by one, but those of one profile that stand beside each other together."""
+    runs: list[list[Pair]] = []
+    last: Optional[tuple[Any, ...]] = None
+    for four, six in pairs:
+        rule = one_of(four, six)
         group = rule.app_match and (rule.app_match, rule.action, rule.log, rule.comment, bool(four), bool(six))
-        if group is None or group != last:
-            items.append((_export(rule, single), []))
-        items[-1][1].extend((family, one) for family, one in ((4, four), (6, six)) if one)
+        if group and group == last:
+            runs[-1].append((four, six))
+        else:
+            runs.append([(four, six)])
         last = group
-    return items
+    return runs
 
 
-def _export(rule: Rule, single: bool) -> dict[str, Any]:
+def _members(pairs: list[Pair]) -> list[tuple[int, Rule]]:
+    return [(family, rule) for pair in pairs for family, rule in zip((4, 6), pair) if rule]
+
+
+def _is_whole(rules: list[Rule], profiles: Profiles) -> bool:
+    """Whether the module makes just these rules of the names of their profiles."""
+    item = _export(rules[0]._replace(comment=""), False, False)
+    try:
+        wanted = parse_rules([item], True, profiles)
+    except Refused:
+        return False
+    found = wanted.v4 or wanted.v6
+    return [(rule.proto, rule.dport, rule.sport) for rule in rules] == [
+        (rule.proto, rule.dport, rule.sport) for rule in found
+    ]
+
+
+def _export(rule: Rule, single: bool, part: bool) -> dict[str, Any]:
+    """A rule as an item of the input. ``single`` is whether it stands for one family though it names no address,
+    ``part`` whether it is one port of its profile alone."""
     item: dict[str, Any] = {"rule": rule.action}
     if rule.route:
         item["route"] = True
     elif rule.direction == "out":
         item["direction"] = "out"
+    profiled = bool(rule.dapp or rule.sapp)
     values = {
         "interface_in": rule.interface_in,
         "interface_out": rule.interface_out,
-        "proto": "" if rule.proto == "any" or rule.dapp or rule.sapp else rule.proto,
+        "proto": rule.proto if part or (rule.proto != "any" and not profiled) else "",
         # Written out, anywhere is of one family; left away it is both.
         "from_ip": "" if is_anywhere(rule.src) and not single else rule.src,
-        "from_port": "" if rule.sport == "any" or rule.sapp else rule.sport,
+        "from_port": "" if rule.sport == "any" or (rule.sapp and not part) else rule.sport,
         "from_app": rule.sapp,
         "to_ip": "" if is_anywhere(rule.dst) else rule.dst,
-        "to_port": "" if rule.dport == "any" or rule.dapp else rule.dport,
+        "to_port": "" if rule.dport == "any" or (rule.dapp and not part) else rule.dport,
         "app": rule.dapp,
         "log": "" if not rule.log else _LOG_NAMES[rule.log],
         "comment": rule.comment,
@@ -137,16 +192,19 @@ def read_counters(host: Host, family: int) -> Counters:
 
 def _count(rules: list[tuple[int, Rule]], counted: dict[int, Counters]) -> dict[str, Any]:
     """What the rules of one item decided, both families together; None where the kernel lacks a part of them."""
-    found: list[Optional[tuple[int, int]]] = []
+    found: list[tuple[int, int]] = []
+    whole = True
     for family, rule in rules:
         counters = counted.get(family, {})
-        lines = [line for line in iptables_lines(rule, family) if _decides(*line)]
-        found += [next(iter(counters.get((chain, canonical(line)), ())), None) for chain, line in lines]
-    whole = None not in found
+        for chain, line in iptables_lines(rule, family):
+            if _decides(chain, line):
+                lines = counters.get((chain, canonical(line)), [])
+                found += lines[:1]
+                whole = whole and bool(lines)
     return {
         "rule": describe(rules[0][1]),
-        "packets": sum(each[0] for each in found) if whole else None,
-        "bytes": sum(each[1] for each in found) if whole else None,
+        "packets": sum(packets for packets, _octets in found) if whole else None,
+        "bytes": sum(octets for _packets, octets in found) if whole else None,
     }
 
 

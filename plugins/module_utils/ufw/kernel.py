@@ -161,6 +161,11 @@ def parse_save(text: str) -> Kernel:
     return Kernel(policies, chains)
 
 
+def jump_target(rule: str) -> str:
+    """The target of a rule of a chain that is ufw's or ours alone, empty where it has none."""
+    return rule.partition("-j ")[2].partition(" ")[0]
+
+
 def canonical(specification: str) -> tuple[str, ...]:
     """A rule as a sorted tuple of its options, the same for what was written and for what iptables-save prints."""
     if '"' in specification or "'" in specification:

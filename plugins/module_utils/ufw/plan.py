@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import docker_block
@@ -12,6 +13,8 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import R
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import CONF, DEFAULTS, RULES, edit_settings
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.parse import WantedRules
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.render import (
+    KEEP_NONE,
+    Keep,
     KernelPlan,
     Settings,
     kernel_plan,
@@ -24,6 +27,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import (
     POLICY_WORDS,
     State,
     merge_families,
+    one_of,
 )
 
 _POLICY_VALUES = {ours: f'"{theirs.upper()}"' for theirs, ours in POLICY_WORDS.items()}
@@ -39,6 +43,7 @@ class Wish(NamedTuple):
     rules: WantedRules | None
     purge: bool
     docker: docker_block.DockerWish | None = None
+    keep: Keep = KEEP_NONE
 
 
 class Plan(NamedTuple):
@@ -81,12 +86,12 @@ def make_plan(state: State, wish: Wish) -> Plan:
     files = _file_changes(state, wish, settings, rules)
     target = docker_block.with_files(state, files)
     switch = _switch(state, wish)
-    repairs, drift = _repairs(state, target, settings, rules) if wish.enabled else (_releases(state), [])
+    repairs, drift = _repairs(state, target, settings, rules, wish.keep) if wish.enabled else (_releases(state), [])
     if switch:
         drift = []  # nothing of it is meant to be in the kernel yet
     drift = state.malformed + file_drift(state) + docker_block.file_drift(state, wish.docker) + drift
     before = _lines(state.rules, state.filters_ipv6) + docker_block.describe_blocks(state.texts, state.filters_ipv6)
-    before += docker_block.strangers(state, wish.docker)
+    before += docker_block.strangers(state, wish.docker, wish.keep)
     use_ipv6 = settings.ipv6 and state.has_ipv6
     after = _lines(rules, use_ipv6) + docker_block.describe_blocks(target.texts, use_ipv6)
     return Plan(
@@ -111,7 +116,9 @@ def make_plan(state: State, wish: Wish) -> Plan:
 def wanted_settings(current: Settings, wish: Wish) -> Settings:
     """The settings with the wish laid over them."""
     changes: dict[str, Any] = dict(wish.policies)
-    if wish.logging is not None:
+    if wish.logging == "on":  # as `ufw logging on`: the level that is set, low where it is off
+        changes["logging"] = "low" if current.logging == "off" else current.logging
+    elif wish.logging is not None:
         changes["logging"] = wish.logging
     if wish.ipv6 is not None:
         changes["ipv6"] = wish.ipv6
@@ -123,21 +130,45 @@ def wanted_rules(state: State, wish: Wish, use_ipv6: bool) -> dict[int, list[Rul
     if wish.rules is None:
         return state.rules
     listed = {4: wish.rules.v4, 6: wish.rules.v6}
-    if wish.purge:
-        wanted = listed
-    else:
-        wanted = {family: merge(state.rules[family], listed[family]) for family in (4, 6)}
+    wanted = {}
+    for family in (4, 6):
+        current = _without(state.rules[family], wish.rules.gone[family])
+        if wish.purge:
+            current = _staying(current, listed[family], wish.keep)
+        wanted[family] = merge(current, listed[family], wish.rules.profiles, wish.rules.first[family])
     if not use_ipv6:
         wanted = {4: wanted[4], 6: state.rules[6]}
     return wanted
 
 
-def merge(current: list[Rule], listed: list[Rule]) -> list[Rule]:
+def _without(rules: list[Rule], gone: list[Rule]) -> list[Rule]:
+    """Rules without those to be removed: of the same match and action, as `ufw delete` takes them."""
+    marks = {(rule.match, rule.action) for rule in gone}
+    return [rule for rule in rules if (rule.match, rule.action) not in marks] if marks else rules
+
+
+def _staying(rules: list[Rule], listed: list[Rule], keep: Keep) -> list[Rule]:
+    """What of the current rules a purge leaves: those that are listed, and those of other programs."""
+    wanted = {rule.match for rule in listed}
+    return [rule for rule in rules if rule.match in wanted or keep.comment(rule.comment)]
+
+
+def merge(
+    current: list[Rule],
+    listed: list[Rule],
+    profiles: Collection[tuple[Any, ...]] = (),
+    first: Sequence[Rule] = (),
+) -> list[Rule]:
     """Listed rules into current ones. A rule of the same match is replaced where it stands; the listed rules' order is
     kept by filling the places of those that are there in the listed order; a new rule goes right before the next listed
-    one that is there, or to the end. The tuples of a listed profile that has other ports now are replaced too."""
-    wanted = {rule.match for rule in listed} | {rule.app_match for rule in listed if rule.app_match}
-    ours = [rule.match in wanted or rule.app_match in wanted for rule in current]
+    one that is there, or to the end. The tuples of ``profiles`` (Rule.app_match) that have other ports now are replaced
+    too. ``first`` are those of the listed rules that go before everything else."""
+    if first:
+        moved = {rule.match for rule in first}
+        rest = [rule for rule in current if rule.match not in moved]
+        return [*first, *merge(rest, [rule for rule in listed if rule not in first], profiles)]
+    wanted = {rule.match for rule in listed}
+    ours = [rule.match in wanted or rule.app_match in profiles for rule in current]
     known = {rule.match for rule, is_ours in zip(current, ours) if is_ours}
     queue = iter(listed)
     merged: list[Rule] = []
@@ -186,33 +217,37 @@ def _file_changes(state: State, wish: Wish, settings: Settings, rules: dict[int,
         if wish.enabled or rules[family] != state.rules[family]:
             texts[RULES[family]] = rules_file(rules[family], settings, family)
     texts.update(docker_block.file_changes(state, wish.docker, settings.ipv6 and state.has_ipv6))
-    return {path: text for path, text in texts.items() if text != state.texts[path]}
+    found = {**state.texts, **{RULES[family]: state.rules_text(family) for family in (4, 6)}}
+    return {path: text for path, text in texts.items() if text != found[path]}
 
 
 def _repairs(
-    state: State, target: State, settings: Settings, rules: dict[int, list[Rule]]
+    state: State, target: State, settings: Settings, rules: dict[int, list[Rule]], keep: Keep
 ) -> tuple[dict[int, Repair], list[str]]:
     """The payloads that make the kernel as wanted, and how the kernel differs from ufw's files as they are now.
     ``target`` is the state with after.rules as it will be."""
-    wanted = kernel_repairs(target, settings, rules)
+    wanted = kernel_repairs(target, settings, rules, keep)
     unchanged = settings == state.settings and rules == state.rules and target.framework == state.framework
-    current = wanted if unchanged else kernel_repairs(state, state.settings, state.rules)
+    current = wanted if unchanged else kernel_repairs(state, state.settings, state.rules, keep)
     return wanted, kernel_drift(current)
 
 
-def kernel_repairs(state: State, settings: Settings, rules: dict[int, list[Rule]]) -> dict[int, Repair]:
-    """For each family whose kernel differs from these rules and settings, what mends it."""
+def kernel_repairs(
+    state: State, settings: Settings, rules: dict[int, list[Rule]], keep: Keep = KEEP_NONE
+) -> dict[int, Repair]:
+    """For each family whose kernel differs from these rules and settings, what makes it so."""
     repairs = {}
     for family, kernel in state.kernel.items():
         if family == 6 and not settings.ipv6:
             plan = kernel_plan_without_ipv6(kernel.chains)
         else:
             plan = kernel_plan(rules[family], settings, family, state.framework[family])
+        plan = plan._replace(keep=keep)
         filters = family == 4 or settings.ipv6
         docker_block.add_chains(plan, state.framework[family] if filters else [], kernel, family)
         fix = repair(plan, kernel, check_framework=not state.hooks_executable)
-        fix = docker_block.with_last_word(fix, state.texts[docker_block.AFTER[family]] if filters else "", kernel)
-        if fix.payload:
+        fix = docker_block.with_last_word(fix, state.texts[docker_block.AFTER[family]] if filters else "", kernel, keep)
+        if fix.sections:
             repairs[family] = fix
     return repairs
 
@@ -224,7 +259,7 @@ def _releases(state: State) -> dict[int, Repair]:
         plan = KernelPlan({}, {}, {}, {}, {}, [], [])
         docker_block.add_chains(plan, [], kernel, family)
         fix = docker_block.with_last_word(repair(plan, kernel), "", kernel)
-        if fix.payload:
+        if fix.sections:
             releases[family] = fix
     return releases
 
@@ -250,10 +285,10 @@ def _lines(rules: dict[int, list[Rule]], use_ipv6: bool) -> list[str]:
     if use_ipv6:
         pairs = merge_families(rules[4], rules[6], twins(rules[6]))
     else:
-        pairs = [(rule, rule) for rule in rules[4]]
+        pairs = [(one, one) for one in rules[4]]
     lines: list[str] = []
     for v4, v6 in pairs:
-        rule = v4 or v6
+        rule = one_of(v4, v6)
         line = describe(rule, "" if v4 and v6 else _family_note(v4, v6))
         # The tuples of one profile read the same: they are one rule to the operator.
         if not (rule.app_match and lines and lines[-1] == line):
@@ -267,8 +302,7 @@ def twins(v6: list[Rule]) -> dict[Rule, Rule]:
 
 
 def _family_note(v4: Rule | None, v6: Rule | None) -> str:
-    rule = v4 or v6
-    if not has_both_families(rule):
+    if not has_both_families(one_of(v4, v6)):
         return ""
     return "v4" if v4 else "v6"
 
@@ -293,14 +327,14 @@ def _is_reordered(old: dict[int, list[Rule]], new: dict[int, list[Rule]]) -> boo
 
 
 def file_drift(state: State) -> list[str]:
-    """Files whose iptables lines are not those of their own rules: somebody edited them, and a boot would load that."""
+    """Files whose iptables lines are not those of their own rules: they were edited, and a boot would load that."""
     return [
         f"{RULES[family]}: the iptables lines are not those of its rules and settings"
         for family in (4, 6)
         if state.enabled
         and state.level_set
         and (family == 4 or state.filters_ipv6)
-        and rules_file(state.rules[family], state.settings, family) != state.texts[RULES[family]]
+        and rules_file(state.rules[family], state.settings, family) != state.rules_text(family)
     ]
 
 

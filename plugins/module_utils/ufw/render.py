@@ -6,6 +6,8 @@ Both follow ufw 0.36.2: the file is what its own command writes, the chains are 
 
 from __future__ import annotations
 
+import fnmatch
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -112,13 +114,39 @@ def rules_file(rules: Iterable[Rule], settings: Settings, family: int) -> str:
 # -- the kernel ------------------------------------------------------------------------------------------------------
 
 
+class Keep(NamedTuple):
+    """Whose rules stay: patterns (fnmatch) of the comments of ufw rules, and of the chains and sets that rules of the
+    kernel lead to."""
+
+    comments: tuple[str, ...] = ()
+    chains: tuple[str, ...] = ()
+
+    def comment(self, comment: str) -> bool:
+        """Whether a ufw rule of this comment is another program's."""
+        return any(fnmatch.fnmatchcase(comment, pattern) for pattern in self.comments)
+
+    def rules(self, rules: Iterable[str]) -> list[str]:
+        """Those rules of a chain that are another program's."""
+        return [rule for rule in rules if self._is_theirs(rule)] if self.chains else []
+
+    def _is_theirs(self, rule: str) -> bool:
+        names = _LEADS_TO.findall(rule)
+        return any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in self.chains)
+
+
+KEEP_NONE = Keep()
+#: The chain that a rule jumps to, and the sets that it asks.
+_LEADS_TO = re.compile(r"(?:^| )(?:-[jg]|--match-set) (\S+)")
+
+
 class KernelPlan(NamedTuple):
     """The filter table that ufw wants for one family.
 
     ``exact`` are the chains that are ufw's alone; ``framework`` those that before.rules and after.rules fill, where an
     operator may have written what cannot be compared word for word; ``hooks`` the jumps that each built-in chain must
     have in this order, among the rules of others; ``first`` rules that a built-in chain must have somewhere.
-    ``gone`` are chains that must not be there; ``edits`` are (what is wrong, command of iptables-restore) pairs.
+    ``gone`` are chains that must not be there; ``edits`` are (what is wrong, (how, chain, rule)) pairs; ``keep`` says
+    which rules of other programs stay where they are in ufw's chains.
     """
 
     policies: dict[str, str]
@@ -127,7 +155,8 @@ class KernelPlan(NamedTuple):
     hooks: Chains
     first: Chains
     gone: list[str]
-    edits: list[tuple[str, str]]
+    edits: list[tuple[str, tuple[str, str, str]]]
+    keep: Keep = KEEP_NONE
 
 
 def kernel_plan(

@@ -13,7 +13,9 @@ import binascii
 import functools
 import re
 import socket
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
 
 ACTIONS = ("allow", "deny", "reject", "limit")
 PROTOCOLS = ("any", "tcp", "udp", "ipv6", "esp", "ah", "igmp", "gre", "vrrp")
@@ -56,7 +58,7 @@ class Rule(NamedTuple):
     comment: str = ""
 
     @property
-    def match(self) -> tuple:
+    def match(self) -> tuple[Any, ...]:
         """What the rule matches. ufw holds two rules with the same match for one rule with another action."""
         return self[1:10] + self[11:13]
 
@@ -68,7 +70,7 @@ class Rule(NamedTuple):
         return "output" if self.direction == "out" else "input"
 
     @property
-    def app_match(self) -> tuple | None:
+    def app_match(self) -> tuple[Any, ...] | None:
         """What the tuples of one application rule have in common: a profile with several ports has several tuples."""
         if not self.dapp and not self.sapp:
             return None
@@ -174,9 +176,47 @@ def parse_tuple(line: str) -> Rule:
 
 
 def _parse_ports(ports: str) -> str:
-    if ports != "any" and not all(end.isdigit() for port in ports.split(",") for end in port.split(":")):
-        raise MalformedTuple(f"port is {ports}, expected any or numbers")
-    return ports
+    if ports == "any":
+        return ports
+    return ",".join(":".join(_parse_port(end) for end in port.split(":")) for port in ports.split(","))
+
+
+def _parse_port(text: str) -> str:
+    """A port as the kernel has it: ufw stores what was typed, and iptables reads a zero in front as octal."""
+    if not (text.isascii() and text.isdigit()):
+        raise MalformedTuple(f"port is {text}, expected any or numbers")
+    if text[0] != "0" and int(text) <= 65535:
+        return text
+    if set(text) & set("89") or not 0 < int(text, 8) <= 65535 or text[0] != "0":
+        raise MalformedTuple(f"port is {text}, which is no port 1-65535 to iptables")
+    return str(int(text, 8))
+
+
+_PORT_OPTIONS = re.compile(r"(--[ds]ports? )([0-9,:]+)")
+_ZERO_IN_FRONT = re.compile(r"(?<![0-9])0[0-7]+")
+
+
+def in_force(text: str) -> tuple[str, dict[str, str]]:
+    """A rules file with its ports as the kernel reads them, and which were written with a zero in front."""
+    read: dict[str, str] = {}
+
+    def decimal(found: re.Match[str]) -> str:
+        read[found.group()] = str(int(found.group(), 8))
+        return read[found.group()]
+
+    if not re.search(r"--[ds]ports? (?:[0-9,:]*[,:])?0[0-7]", text):
+        return text, read
+    lines = text.split("\n")
+    for place, line in enumerate(lines):
+        if is_tuple(line):
+            words = line.split(" ")
+            for index in (5, 7):
+                if index < len(words):
+                    words[index] = sort_ports(_ZERO_IN_FRONT.sub(decimal, words[index]))
+            lines[place] = " ".join(words)
+        elif line.startswith("-A "):
+            lines[place] = _PORT_OPTIONS.sub(lambda one: one[1] + sort_ports(_ZERO_IN_FRONT.sub(decimal, one[2])), line)
+    return "\n".join(lines), read
 
 
 def _check_address(text: str) -> None:
@@ -299,7 +339,7 @@ def describe(rule: Rule, note: str = "") -> str:
     if note:
         words.append(f" ({note})")
     if rule.comment:
-        words.append("  # " + rule.comment)
+        words.append("  # " + printable(rule.comment))
     return "".join(words)
 
 

@@ -3,40 +3,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.apps import read_profiles
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake, Refused
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.apps import profiles_of
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.docker_block import DockerWish
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import InputErrors
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import PROFILES, Host
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.parse import WantedRules, parse_rules
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.parse import WantedRules, check_rules, parse_rules
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.pending import clear_the_way
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.plan import Plan, Wish, make_plan, wanted_settings
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.settings import (
+    parse_default,
+    parse_keep,
+    parse_timeout,
+)
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import State, read_state
 
 Params = dict[str, Any]
-# Less than a new SSH connection may take is no chance at all; more than an hour is no rollback.
-SHORTEST, LONGEST = 5, 3600
-_NO_CHANGE: Params = {"opened": [], "closed": [], "unclear": [], "unlisted": [], "flushed": 0}
+_NO_CHANGE: Params = {
+    "opened": [],
+    "closed": [],
+    "unclear": [],
+    "unlisted": [],
+    "flushed": 0,
+    "dead": None,
+    "conflicting": None,
+}
+
+
+class Request(NamedTuple):
+    """The task's options, checked as far as they say the same on every host; ``seconds`` is the time that a change may
+    wait for its confirmation."""
+
+    wish: Wish
+    seconds: int
 
 
 def converge(host: Host, params: Params, check_mode: bool) -> dict[str, Any]:
     """Make the host as the parameters say (the module's, see its documentation); the module's return values, and
-    ``pending`` where the change waits for its confirmation. RulesetError where that cannot be done: then nothing was
-    changed, or everything was brought back."""
-    if params["purge"] and params["rules"] is None:
-        raise InputErrors(["purge: is true without rules; list the rules to keep, or write rules: [] to remove all"])
-    seconds = _timeout(params)
+    ``pending`` where the change waits for its confirmation. Refused where the input has mistakes; RulesetError where
+    the change cannot be made: then nothing was changed, or everything was brought back."""
+    request = read_request(params)
     done = _NO_CHANGE
     with host.lock():
         warnings = clear_the_way(host, check_mode)
-        state, plan, wanted = _plan(host, params, warnings)
+        state, plan, rules = _plan(host, params, request.wish, warnings)
         if plan.changed:
             from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.change import change, switch_off
 
-            done, more = change(host, state, plan, params, seconds, check_mode)
+            done, more = change(host, state, plan, params, request.seconds, check_mode)
             warnings += more
+            done = {**done, **_review(state, plan, rules, warnings)}
+            done["unlisted"] = [*done["unlisted"], *done.pop("unexamined")]
     if plan.switch == "disable" and not check_mode:
         switch_off(host, state, plan)
     return {
@@ -46,9 +64,8 @@ def converge(host: Host, params: Params, check_mode: bool) -> dict[str, Any]:
         "reordered": plan.reordered,
         "settings": plan.settings,
         "drift": plan.drift,
-        "shadowed": wanted.shadowed if wanted else [],
         **done,
-        "warnings": warnings + (wanted.warnings if wanted else []),
+        "warnings": warnings,
         "diff": {
             "before": plan.before,
             "after": plan.after,
@@ -58,58 +75,83 @@ def converge(host: Host, params: Params, check_mode: bool) -> dict[str, Any]:
     }
 
 
-def _timeout(params: Params) -> int:
-    """Seconds until a change is rolled back that nobody confirms; 0 where it is not to wait."""
-    seconds = (params.get("confirm") or {}).get("timeout") or 0
-    if seconds and not SHORTEST <= seconds <= LONGEST:
-        raise InputErrors(
-            [f"confirm.timeout: got {seconds}; expected {SHORTEST}-{LONGEST} seconds, or 0 for no confirmation"]
+def _review(state: State, plan: Plan, listed: WantedRules | None, warnings: list[str]) -> Params:
+    """What the rules do to each other in the ruleset as it will be; a warning for each of the listed ones that an earlier
+    one with another answer leaves nothing."""
+    from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.effect import candidates
+    from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.review import review
+
+    if plan.switch == "disable" or not plan.repairs:
+        return {"dead": [], "conflicting": [], "unexamined": []}
+    found = review(plan.rules, candidates(state.kernel, plan.repairs, plan.switch))
+    asked = {*listed.v4, *listed.v6} if listed else set()
+    warnings += dict.fromkeys(text for rule, text in found.lost.items() if rule in asked)
+    return {"dead": found.dead, "conflicting": found.conflicting, "unexamined": found.unlisted}
+
+
+def read_request(params: Params) -> Request:
+    """The options that need no host; Refused holds every mistake of all of them."""
+    mistakes: list[Mistake] = []
+    policies = parse_default(params.get("default"), mistakes)
+    keep = parse_keep(params.get("keep"), mistakes)
+    seconds = parse_timeout(params.get("confirm"), mistakes)
+    if params["purge"] and params["rules"] is None:
+        mistakes.append(
+            Mistake("purge", "true without rules", "rules", "list the rules to keep, or write rules: [] to remove all")
         )
-    return seconds
+    if mistakes:
+        raise Refused([*mistakes, *check_input(params)])
+    wish = Wish(
+        params["state"] == "enabled",
+        policies,
+        params["logging"],
+        params["ipv6"],
+        None,
+        params["purge"],
+        keep=keep,
+    )
+    return Request(wish, seconds)
 
 
-def _plan(host: Host, params: Params, warnings: list[str]) -> tuple[State, Plan, WantedRules | None]:
+def check_input(params: Params) -> list[Mistake]:
+    """What is wrong with the lists on any host."""
+    mistakes = check_rules(params["rules"]) if params.get("rules") is not None else []
+    if params.get("docker") is not None:
+        from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.docker_input import check_docker
+
+        mistakes += check_docker(params["docker"])
+    return mistakes
+
+
+def _plan(host: Host, params: Params, wish: Wish, warnings: list[str]) -> tuple[State, Plan, WantedRules | None]:
     state = read_state(host)
-    policies = {name: value for name, value in (params["default"] or {}).items() if value is not None}
-    wish = Wish(params["state"] == "enabled", policies, params["logging"], params["ipv6"], None, params["purge"])
     use_ipv6 = wanted_settings(state.settings, wish).ipv6 and state.has_ipv6
     rules, published = _parse(host, params, use_ipv6)
+    warnings += [*state.notes, *(rules.warnings if rules else [])]
     if published:
         from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.docker_input import check_host
 
-        warnings += check_host(host, state, published, use_ipv6)
+        warnings += [*published.warnings, *check_host(host, state, published, use_ipv6)]
     wish = wish._replace(rules=rules, docker=published)
     return state, make_plan(state, wish), rules
 
 
 def _parse(host: Host, params: Params, use_ipv6: bool) -> tuple[WantedRules | None, DockerWish | None]:
-    """The parts of the input that are more than words; InputErrors holds the mistakes of both."""
+    """The parts of the input that are more than words; Refused holds the mistakes of both."""
     rules, published = None, None
-    errors: list[str] = []
+    mistakes: list[Mistake] = []
     try:
         if params["rules"] is not None:
-            rules = parse_rules(params["rules"], use_ipv6, _profiles(host))
-    except InputErrors as error:
-        errors += error.errors
+            rules = parse_rules(params["rules"], use_ipv6, profiles_of(host))
+    except Refused as error:
+        mistakes += error.mistakes
     try:
         if params.get("docker") is not None:
             from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.docker_input import parse_docker
 
             published = parse_docker(params["docker"], use_ipv6, host.interfaces())
-    except InputErrors as error:
-        errors += error.errors
-    if errors:
-        raise InputErrors(errors)
+    except Refused as error:
+        mistakes += error.mistakes
+    if mistakes:
+        raise Refused(mistakes)
     return rules, published
-
-
-def _profiles(host: Host) -> Callable[[], dict[str, str]]:
-    """The application profiles, read the first time that a rule names one."""
-    cache: list[dict[str, str]] = []
-
-    def load() -> dict[str, str]:
-        if not cache:
-            cache.append(read_profiles(host.path(PROFILES)))
-        return cache[0]
-
-    return load

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import (
@@ -17,7 +18,13 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import (
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import Kernel, start_reading
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.render import Settings
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import MalformedTuple, Rule, is_tuple, parse_tuple
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import (
+    MalformedTuple,
+    Rule,
+    in_force,
+    is_tuple,
+    parse_tuple,
+)
 
 # Setting of /etc/default/ufw -> our name of it.
 POLICIES = {"incoming": "DEFAULT_INPUT_POLICY", "outgoing": "DEFAULT_OUTPUT_POLICY", "routed": "DEFAULT_FORWARD_POLICY"}
@@ -31,7 +38,8 @@ Sections = list[tuple[list[str], list[tuple[str, str]]]]
 class State(NamedTuple):
     """``texts`` are the files' contents by path; ``rules`` and ``malformed`` (lines that ufw skips) are by family;
     ``kernel`` holds the families that are filtered here; ``enabled`` is what ufw.conf says, ``loaded`` what is so.
-    ``level_set`` is whether ufw.conf has a valid log level at all; ``has_ipv6`` whether the kernel knows IPv6."""
+    ``level_set`` is whether ufw.conf has a valid log level at all; ``has_ipv6`` whether the kernel knows IPv6.
+    ``notes`` is what is to be said about the files though it is no difference."""
 
     texts: dict[str, str]
     rules: dict[int, list[Rule]]
@@ -43,6 +51,7 @@ class State(NamedTuple):
     kernel: dict[int, Kernel]
     framework: dict[int, Sections]
     hooks_executable: bool
+    notes: tuple[str, ...] = ()
 
     @property
     def loaded(self) -> bool:
@@ -56,6 +65,10 @@ class State(NamedTuple):
     @property
     def filters_ipv6(self) -> bool:
         return self.settings.ipv6 and self.has_ipv6
+
+    def rules_text(self, family: int) -> str:
+        """user.rules or user6.rules with its ports as the kernel reads them."""
+        return in_force(self.texts[RULES[family]])[0]
 
 
 def read_state(host: Host, need_kernel: bool = True) -> State:
@@ -83,6 +96,12 @@ def read_state(host: Host, need_kernel: bool = True) -> State:
         texts.update((name, host.read(name)) for name in FRAMEWORK[family])
         framework[family] = [filter_section(texts[name]) for name in FRAMEWORK[family]]
     enabled = conf.get("ENABLED") == "yes"
+    notes = [
+        f"{RULES[family]}: ufw stored the port {text} as it was typed, with a zero in front, which makes it an octal "
+        f"number to the kernel: port {number} is in force"
+        for family in (4, 6)
+        for text, number in in_force(texts[RULES[family]])[1].items()
+    ]
     return State(
         texts,
         rules,
@@ -94,6 +113,7 @@ def read_state(host: Host, need_kernel: bool = True) -> State:
         kernel(),
         framework,
         any(host.executable(name) for name in ("/etc/ufw/before.init", "/etc/ufw/after.init")),
+        tuple(notes),
     )
 
 
@@ -107,7 +127,7 @@ def _settings(defaults: dict[str, str], conf: dict[str, str]) -> tuple[Settings,
                 "ufw itself does not start with this: restore the line"
             )
         policies[name] = POLICY_WORDS[word]
-    level = conf.get("LOGLEVEL")
+    level = conf.get("LOGLEVEL", "")
     valid = level in LEVELS
     # ufw takes low where the level is missing or not one of its own.
     return Settings(
@@ -123,7 +143,7 @@ def read_rules(path: str, text: str) -> tuple[list[Rule], list[str]]:
     """The rules of a rules file, and what is wrong with the lines that are none."""
     rules: list[Rule] = []
     malformed: list[str] = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if is_tuple(line):
             try:
                 rules.append(parse_tuple(line))
@@ -132,14 +152,19 @@ def read_rules(path: str, text: str) -> tuple[list[Rule], list[str]]:
     return rules, malformed
 
 
-def merge_families(v4: list[Rule], v6: list[Rule], twins: dict[Rule, Rule]) -> list[tuple[Rule | None, Rule | None]]:
+Item = TypeVar("Item")
+
+
+def merge_families(
+    v4: Sequence[Item], v6: Sequence[Item], twins: Mapping[Item, Item]
+) -> list[tuple[Item | None, Item | None]]:
     """Both families' rules as one list of pairs (v4, v6); a rule that stands in one family alone has None beside it.
 
     ``twins`` maps each v6 rule that can have a twin to the v4 rule it would be. The order of each family is kept: where
     the families order their common rules differently, some of them stay single.
     """
     place = {twins[rule]: index for index, rule in enumerate(v6) if rule in twins}
-    merged: list[tuple[Rule | None, Rule | None]] = []
+    merged: list[tuple[Item | None, Item | None]] = []
     done = 0
     for rule in v4:
         at = place.get(rule, -1)
@@ -150,3 +175,10 @@ def merge_families(v4: list[Rule], v6: list[Rule], twins: dict[Rule, Rule]) -> l
         else:
             merged.append((rule, None))
     return merged + [(None, other) for other in v6[done:]]
+
+
+def one_of(v4: Item | None, v6: Item | None) -> Item:
+    """The rule of a pair of merge_families, by which it is told: that of IPv4 where there is one."""
+    found = v6 if v4 is None else v4
+    assert found is not None
+    return found

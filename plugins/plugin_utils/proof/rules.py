@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import NamedTuple, Optional
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.docker_block import Published, describe_published
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.docker_input import parse_docker
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import InputErrors
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.parse import parse_rules
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import Rule, describe
 
@@ -90,7 +90,7 @@ def read_firewall(active, default, rules, docker=None):
     for item in rules:
         try:
             known += parse_rules([item], False, dict).v4
-        except InputErrors:
+        except Refused:
             if item.get("app") or item.get("from_app"):
                 not_read.append("%s app %s" % (item.get("rule"), item.get("app") or item.get("from_app")))
     matching = frozenset((rule.match, rule.action) for rule in known)
@@ -104,7 +104,7 @@ def _published(docker):
     entries = [item for item in docker.get("published", ()) if ":" not in "%(from_ip)s%(to_ip)s" % _ends(item)]
     try:
         block = parse_docker(dict(docker, published=entries), False).blocks[4]
-    except InputErrors:
+    except Refused:
         return None
     return block.published
 

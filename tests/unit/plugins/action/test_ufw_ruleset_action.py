@@ -6,8 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
+from ansible.parsing.dataloader import DataLoader
 
 from ansible_collections.bulkhead.tiers.plugins.action import ufw_ruleset
+from ansible_collections.bulkhead.tiers.plugins.action.ufw_ruleset import misread_numbers
 
 PENDING = {"token": "abcd", "timeout": 30, "program": "/run/bulkhead/ufw/guard.py", "python": "/usr/bin/python3"}
 CHANGED = {"changed": True, "pending": PENDING}
@@ -162,3 +164,28 @@ def test_a_failed_module_is_returned_as_it_is(run):
 def test_a_connection_that_cannot_be_opened_anew_is_an_error(run):
     with pytest.raises(AnsibleActionFail, match="cannot be opened anew"):
         run(CHANGED, answer("kept"), reset=False)
+
+
+def test_a_number_that_is_not_written_as_it_reads_is_told_with_its_text(tmp_path):
+    path = tmp_path / "rules.yml"
+    path.write_text(
+        "rules:\n"
+        "  - {rule: allow, to_port: 22:23}\n"
+        "  - {rule: allow, to_port: 2380, from_port: 1:20}\n"
+        "  - rule: allow\n"
+        "    port: 022  # octal\n"
+        '  - {rule: allow, to_port: "022"}\n'
+        "docker: {published: [{port: 80}, {port: 53:54}, {port: 0x16}]}\n"
+    )
+    warnings = misread_numbers(DataLoader().load_from_file(str(path)))
+    assert [text.partition(" without")[0] for text in warnings] == [
+        "rules[0].to_port: YAML reads 22:23",
+        "rules[1].from_port: YAML reads 1:20",
+        "rules[2].port: YAML reads 022",
+        "docker.published[1].port: YAML reads 53:54",
+        "docker.published[2].port: YAML reads 0x16",
+    ]
+
+
+def test_numbers_whose_text_is_not_known_are_left_to_the_module():
+    assert misread_numbers({"rules": [{"to_port": 1343}, 7], "docker": "x"}) == []

@@ -6,13 +6,14 @@ import sys
 
 import pytest
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import effect
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.effect import after_payload
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import effect, ruleset
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.drift import Edit, Section, applied
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import Guard
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import parse_save
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.plan import make_plan
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.ruleset import converge
-from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import FakeHost
+from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import FakeHost, FakeTable
 
 SSH = {"rule": "allow", "proto": "tcp", "to_port": "22"}
 WEB = {"rule": "allow", "proto": "tcp", "from_ip": "10.0.1.0/24", "to_port": "80"}
@@ -119,42 +120,69 @@ def test_the_engine_is_not_imported_where_nothing_changes():
     script = (
         "import sys\n"
         "from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import task\n"
-        "print([name for name in sys.modules if '.packets.' in name and not name.endswith('.vocabulary')])"
+        "print([name for name in sys.modules if '.packets.' in name and not name.endswith('.vocabulary') or '.review' in name])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 
-def test_the_candidate_is_what_the_kernel_has_afterwards(host):
+@pytest.fixture(name="plans")
+def fixture_plans(monkeypatch):
+    """The plans that runs make."""
+    plans = []
+
+    def remember(state, wish):
+        plans.append(make_plan(state, wish))
+        return plans[-1]
+
+    monkeypatch.setattr(ruleset, "make_plan", remember)
+    return plans
+
+
+def test_the_candidate_is_what_the_kernel_has_afterwards(host, plans):
     before = parse_save(host.tables[4].save())
-    run, payloads = host.run, []
-
-    def watch(argv, stdin=""):
-        if argv[0] == "iptables-restore" and "--test" not in argv:
-            payloads.append(stdin)
-        return run(argv, stdin)
-
-    host.run = watch
     converge(host, params([WEB], default={"incoming": "reject", "outgoing": None, "routed": "allow"}), False)
-    assert after_payload(before, payloads[0]) == parse_save(host.tables[4].save())
+    assert applied(before, plans[-1].repairs[4].sections) == parse_save(host.tables[4].save())
 
 
-def test_the_candidate_without_ipv6_is_what_the_kernel_has_afterwards(host):
+def test_every_edit_is_rendered_as_it_is_applied():
+    """The text that iptables-restore gets and the candidate that is proven are the same edits."""
+    section = Section(
+        "filter",
+        {"INPUT": "DROP"},
+        [Edit("-I", "OUTPUT", "-o lo -j ACCEPT"), Edit("-D", "FORWARD", "-j x"), Edit("-A", "FORWARD", "-j y")],
+        {"x": ["-j DROP"], "INPUT": ["-j x"]},
+        ["gone"],
+    )
+    table = FakeTable(
+        "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:x - [0:0]\n:y - [0:0]\n:gone - [0:0]\n"
+        "-A INPUT -j y\n-A FORWARD -j x\n-A OUTPUT -j y\nCOMMIT\n"
+    )
+    before = parse_save(table.save())
+    table.restore(section.render())
+    assert section.applied(before) == parse_save(table.save())
+
+
+def test_the_candidate_without_ipv6_is_what_the_kernel_has_afterwards(host, plans):
     host.tables[6].step("-A INPUT -j LOG")
     before = parse_save(host.tables[6].save())
-    run, payloads = host.run, []
-
-    def watch(argv, stdin=""):
-        if argv[0] == "ip6tables-restore" and "--test" not in argv:
-            payloads.append(stdin)
-        return run(argv, stdin)
-
-    host.run = watch
     result = converge(host, params([SSH], ipv6=False), False)
     after = parse_save(host.tables[6].save())
     assert after.chains["INPUT"][0] == "-i lo -j ACCEPT"
-    assert after_payload(before, payloads[0]) == after
+    assert applied(before, plans[-1].repairs[6].sections) == after
     assert result["closed"]
+
+
+def test_a_comment_that_looks_like_a_jump_hides_no_change(host):
+    """The first -j of a line may stand in a comment."""
+    host.tables[4].step(":mine - [0:0]")
+    host.tables[4].step("-A mine -j DROP")
+    before = parse_save(host.tables[4].save())
+    jump = '-m comment --comment "was -j LOG" -j mine'
+    after = before._replace(chains={**before.chains, "INPUT": [jump, *before.chains["INPUT"]]})
+    deeper = after._replace(chains={**after.chains, "mine": ["-j ACCEPT"]})
+    assert effect.effect_of({4: before}, {4: after}).lists["closed"]
+    assert effect.effect_of({4: after}, {4: deeper}).lists["opened"]
 
 
 # -- flows -------------------------------------------------------------------------------------------------------------

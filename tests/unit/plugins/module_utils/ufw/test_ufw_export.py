@@ -4,8 +4,12 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import pending as waiting_program
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.export import inform
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import RULES
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.render import rules_file
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.ruleset import converge
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import read_rules, read_state
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import FakeHost
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.test_ufw_ruleset_run import params
 
@@ -101,3 +105,126 @@ def test_a_change_that_waits_is_shown_with_the_way_out(host, monkeypatch):
     }
     monkeypatch.setattr(waiting_program, "now", lambda: now + 99)
     assert inform(host)["pending"]["seconds"] == 0
+
+
+# -- export -> apply is the identity -----------------------------------------------------------------------------------
+
+ANY4, ANY6 = "0.0.0.0/0", "::/0"
+
+
+def tuples(host, family, *lines):
+    """Have user.rules hold these tuples, as ufw would have written them."""
+    rules, malformed = read_rules("", "".join(f"### tuple ### {line}\n" for line in lines))
+    assert not malformed
+    name = RULES[family]
+    state = read_state(host, need_kernel=False)
+    host.file(name).write_text(rules_file(rules, state.settings, family))
+    host.tables[family].restore(rules_file(rules, state.settings, family))
+
+
+def both(line):
+    return line.replace("ANY", ANY4), line.replace("ANY", ANY6)
+
+
+KTORRENT = ["allow tcp 6881 ANY any ANY KTorrent - in", "allow udp 4444 ANY any ANY KTorrent - in"]
+SEQUENCES = {
+    "a profile in its order": (KTORRENT, KTORRENT),
+    "a profile in another order in IPv6": (KTORRENT, KTORRENT[::-1]),
+    "a profile in another order": (KTORRENT[::-1], KTORRENT[::-1]),
+    "a profile between IPv4-only rules": (
+        ["deny any any ANY any 10.0.0.1 in", KTORRENT[0], "deny any any ANY any 10.0.0.2 in", KTORRENT[1]],
+        KTORRENT,
+    ),
+    "a profile around IPv4-only rules, turned round in IPv6": (
+        [KTORRENT[0], "deny any any ANY any 10.0.0.2 in", KTORRENT[1], "allow tcp 9 ANY any ANY in"],
+        ["allow tcp 9 ANY any ANY in", *KTORRENT[::-1]],
+    ),
+    "a part of a profile": (KTORRENT[:1], KTORRENT[1:]),
+    "a profile with two actions": ([KTORRENT[0], KTORRENT[1].replace("allow", "deny")], []),
+    "a profile that is another one now": (["allow tcp 7,9 ANY any ANY OpenSSH - in"], []),
+    "a profile that is gone": (["allow any 7 ANY any ANY No%20Such - in"], ["deny udp 7:8 ANY any ANY No%20Such - in"]),
+    "a profile as the source": (["allow tcp 80,90 ANY 22 ANY - OpenSSH in"], ["limit tcp any ANY 23 ANY - OpenSSH in"]),
+    "two profiles": (
+        ["allow tcp 22 ANY 6881 ANY OpenSSH KTorrent in", "allow udp 22 ANY 4444 ANY OpenSSH KTorrent in"],
+        [],
+    ),
+    "one profile at both ends": (["allow tcp 22 ANY 22 ANY OpenSSH OpenSSH in"], []),
+    "one family alone": (["allow any any ANY any ANY out"], ["deny any any ANY any ANY in_eth0"]),
+    "the families in another order": (
+        ["allow tcp 1 ANY any ANY in", "allow tcp 2 ANY any ANY in"],
+        ["allow tcp 2 ANY any ANY in", "allow tcp 1 ANY any ANY in"],
+    ),
+    "comments": (
+        [
+            f"allow tcp {port} ANY any ANY in comment={text.encode().hex()}"
+            for port, text in enumerate(
+                ("a\tb", "\x7f", " a ", "  ", "a\nb", "\x1b[31m", "\u2028", "\u202e", "a # b", "\r", "=", "-", "yes"), 1
+            )
+        ],
+        [],
+    ),
+    "routed and logged": (
+        ["route:allow_log tcp 80 ANY any ANY in_eth0!out_eth1", "reject_log-all any any ANY any ANY in"],
+        [],
+    ),
+    "every portless protocol": (
+        [f"deny {name} any ANY any ANY in" for name in ("ipv6", "esp", "ah", "igmp", "gre", "vrrp")],
+        [],
+    ),
+    "a mask with holes": (
+        ["allow any any 10.0.2.0/255.0.255.0 any ANY in"],
+        ["allow any any 2001:db8::1/64 any ANY in"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_what_is_exported_changes_nothing_when_it_is_applied(tmp_path, name):
+    host = FakeHost(tmp_path)
+    for family, anywhere, lines in zip((4, 6), (ANY4, ANY6), SEQUENCES[name]):
+        tuples(host, family, *(line.replace("ANY", anywhere) for line in lines))
+    before = host.snapshot()
+    exported = inform(host)
+    assert exported["drift"] == []
+    again = converge(host, params(rules=exported["rules"], purge=True, default=exported["default"]), False)
+    assert (again["changed"], again["diff"]["before"]) == (False, again["diff"]["after"])
+    assert host.snapshot() == before
+    converge(host, params(rules=[], purge=True), False)
+    converge(host, params(rules=exported["rules"], purge=True), False)
+    assert host.snapshot() == before, "the export alone makes the same files and the same kernel"
+
+
+# -- a zero in front ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stored", "in_force"),
+    [("022", "18"), ("0022", "18"), ("022,80", "18,80"), ("020:030", "16:24"), ("80,0100:0200", "64:128,80")],
+)
+def test_a_port_with_a_zero_in_front_is_what_the_kernel_makes_of_it(tmp_path, stored, in_force):
+    """ufw stores `022/tcp` as typed, and iptables reads 18."""
+    host = FakeHost(tmp_path)
+    tuples(host, 6)
+    tuples(host, 4, f"allow tcp {in_force} {ANY4} any {ANY4} in")
+    path = host.file(RULES[4])
+    text = (
+        path.read_text().replace(f"tcp {in_force} ", f"tcp {stored} ").replace(f"port {in_force} ", f"port {stored} ")
+    )
+    text = text.replace(f"ports {in_force} ", f"ports {stored} ")
+    assert stored in text
+    path.write_text(text)
+    exported = inform(host)
+    assert exported["drift"] == [] and exported["rules"][0]["to_port"] == in_force
+    assert any("with a zero in front" in note for note in exported["notes"])
+    result = converge(host, params(rules=exported["rules"], purge=True), False)
+    assert result["changed"] is False and path.read_text() == text
+    assert any("octal" in warning for warning in result["warnings"])
+
+
+@pytest.mark.parametrize("port", ["08", "070000000", "70000", "123456", "0", "٢٢"])
+def test_a_stored_port_that_iptables_does_not_load_is_an_error_that_names_the_line(tmp_path, port):
+    host = FakeHost(tmp_path)
+    path = host.file(RULES[4])
+    path.write_text(path.read_text() + f"### tuple ### allow tcp {port} 0.0.0.0/0 any 0.0.0.0/0 in\n")
+    with pytest.raises(RulesetError, match="user.rules line .*: port is .*no port 1-65535|expected any or numbers"):
+        converge(host, params(rules=[SSH]), False)

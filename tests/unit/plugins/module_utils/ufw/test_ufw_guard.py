@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import guard as guard_program
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import InputErrors, RulesetError
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.export import inform
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import INIT
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import (
@@ -164,7 +165,7 @@ def test_check_mode_arms_nothing(host):
 
 @pytest.mark.parametrize("seconds", [-1, 4, 3601])
 def test_a_timeout_that_is_none_is_refused(host, seconds):
-    with pytest.raises(InputErrors, match="confirm.timeout: got .*; expected 5-3600"):
+    with pytest.raises(Refused, match="confirm.timeout: got .*; expected 5-3600"):
         converge(host, params(timeout=seconds), False)
 
 

@@ -5,11 +5,16 @@ import random
 
 import pytest
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import InputErrors
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.apps import make_profile
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.parse import check_rules, parse_rules
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import describe
 
-PROFILES = {"OpenSSH": "22/tcp", "Bonjour": "5353/udp|5298", "WWW Full": "80,443/tcp", "www full": "8080/tcp"}
+PORTS = {"OpenSSH": "22/tcp", "Bonjour": "5353/udp|5298", "WWW Full": "80,443/tcp", "www full": "8080/tcp"}
+PROFILES = {
+    name: make_profile(name, {"title": "t", "description": "d", "ports": ports})
+    for name, ports in {**PORTS, "Twice": "53/tcp|53/tcp", "Bad": "70000/tcp"}.items()
+}
 
 
 def parse(*rules, ipv6=True):
@@ -17,7 +22,7 @@ def parse(*rules, ipv6=True):
 
 
 def errors_of(*rules, ipv6=True):
-    with pytest.raises(InputErrors) as caught:
+    with pytest.raises(Refused) as caught:
         parse(*rules, ipv6=ipv6)
     return caught.value.errors
 
@@ -29,9 +34,8 @@ MISTAKES = {
     "port zero": ({"to_port": "0"}, "to_port: got 0;"),
     "a negative port": ({"to_port": "-1"}, "to_port: got -1;"),
     "a port in words": (
-        {"to_port": "ssh"},
-        "to_port: got ssh; expected a port 1-65535, a list such as 80,443 or a "
-        "range such as 8000:8100; service names are not looked up",
+        {"to_port": "nosuchservice"},
+        "to_port: got nosuchservice, which is no service of /etc/services for tcp; expected a port 1-65535",
     ),
     "a port with its protocol": ({"to_port": "22/tcp"}, "write the protocol in proto"),
     "a range with a dash": ({"to_port": "1-5"}, "write a range with a colon"),
@@ -42,12 +46,12 @@ MISTAKES = {
     "digits of another script": ({"to_port": "٢٢"}, "to_port: got ٢٢;"),
     "too many ports": ({"to_port": ",".join(str(port) for port in range(1, 17))}, "expected at most 15 ports"),
     "too many ranges": ({"from_port": ",".join("%d:%d" % (n, n + 1) for n in range(1, 99, 3))}, "at most 15 ports"),
-    "a list of ports as YAML": ({"to_port": [80, 443]}, "to_port: got [80, 443]; expected text"),
+    "a list of what are no ports": ({"to_port": [80, True]}, "to_port: got [80, True]; expected a port 1-65535"),
     "a list without a protocol": ({"proto": "any", "to_port": "80,443"}, "without a protocol"),
     "a port of a protocol without ports": ({"proto": "esp"}, "to_port: got 22 with proto esp, which has no ports"),
     "an unknown protocol": ({"proto": "sctp"}, "proto: got 'sctp'; expected one of any, tcp"),
     "an unknown action": ({"rule": "permit"}, "rule: got 'permit'; expected one of allow, deny, reject, limit"),
-    "no action": ({"rule": None}, "rule: is missing; expected one of allow"),
+    "no action": ({"rule": None}, "rule: got nothing; expected one of allow"),
     "an unknown direction": ({"direction": "sideways"}, "direction: got 'sideways'; expected one of in, out"),
     "a bad flag": ({"route": "maybe"}, "route: got 'maybe'; expected true or false"),
     "an unknown log": ({"log": "loud"}, "log: got 'loud'; expected one of off, new, all"),
@@ -59,18 +63,28 @@ MISTAKES = {
     "an empty mask": ({"to_ip": "10.0.0.0/"}, "to_ip: got '10.0.0.0/';"),
     "an address with a port": ({"to_ip": "10.0.0.1:22"}, "to_ip: got '10.0.0.1:22';"),
     "an address as a number": ({"to_ip": True}, "to_ip: got True; expected text"),
-    "both families": ({"from_ip": "10.0.0.1", "to_ip": "2001:db8::1"}, "to_ip: is IPv6 but from_ip is IPv4"),
+    "both families": (
+        {"from_ip": "10.0.0.1", "to_ip": "2001:db8::1"},
+        "to_ip: got IPv6 where from_ip is IPv4; expected both ends of one family",
+    ),
     "IPv6 for a protocol without": ({"proto": "igmp", "to_port": None, "to_ip": "::1"}, "proto: got igmp with an IPv6"),
     "an alias of an interface": ({"interface": "eth0:1"}, "interface: got 'eth0:1'; expected the name of a network"),
     "an interface name too long": ({"interface_in": "a" * 16}, "interface_in: got 'aaaaaaaaaaaaaaaa';"),
     "the other interface": ({"interface_out": "eth0"}, "interface_out: got 'eth0' for a rule of direction in"),
-    "two names for one interface": ({"interface": "eth0", "interface_in": "eth1"}, "interface: is the same as"),
+    "two names for one interface": ({"interface": "eth0", "interface_in": "eth1"}, "interface: got the same as"),
     "a direction of a routed rule": ({"route": True, "direction": "out"}, "direction: got out for a routed rule"),
-    "an unknown key": ({"prot": "tcp"}, "prot: is not an option of a rule; expected one of rule, direction"),
-    "two names of one option": ({"port": 23}, "port: is another name of to_port, which is set too"),
-    "a comment of two lines": ({"comment": "a\nb"}, "comment: got 'a\\nb'; expected one line of text"),
+    "an unknown key": (
+        {"prot": "tcp"},
+        "prot: got 'prot', which is not an option of a rule; expected one of rule, direction",
+    ),
+    "two names of one option": ({"port": 23}, "port: got another name of to_port, which is set too"),
+    "a comment that ufw's command refuses": ({"comment": "it's"}, "comment: got \"it's\"; expected text that ufw's"),
     "a comment that is a list": ({"comment": ["a"]}, "comment: got ['a']; expected text"),
-    "a profile and a port": ({"proto": "any", "app": "OpenSSH"}, "to_port: is set together with app"),
+    "a profile and a port": ({"proto": None, "app": "OpenSSH"}, "to_port: got set together with app"),
+    "a profile and only the protocol of its port": (
+        {"to_port": None, "app": "OpenSSH"},
+        "proto: got tcp together with an application",
+    ),
     "a profile and a protocol": ({"to_port": None, "app": "OpenSSH"}, "proto: got tcp together with an application"),
     "an unknown profile": ({"proto": "any", "to_port": None, "app": "Nope"}, "app: got 'Nope'; expected a profile of"),
     "a profile of two spellings": (
@@ -87,15 +101,17 @@ def test_a_mistake_gives_one_error_with_the_index_and_the_key_of_the_rule(name):
     assert len(errors) == 1, errors
     assert errors[0].startswith("rules[1].")
     assert message in errors[0]
+    assert "; expected " in errors[0] and errors[0].count("; ") >= 2, "path: got; expected; remedy"
 
 
 @pytest.mark.parametrize("bad", [7, "allow 22", None, ["allow"], True])
 def test_a_rule_that_is_no_mapping_is_named_by_its_index(bad):
-    assert errors_of(SSH, bad)[0].startswith("rules[1]: got %r; expected a mapping" % (bad,))
+    assert errors_of(SSH, bad)[0].startswith(f"rules[1]: got {bad!r}; expected a mapping")
 
 
 def test_rules_that_are_no_list_are_refused():
-    assert check_rules("allow 22") == ["rules: got 'allow 22'; expected a list of rules"]
+    (mistake,) = check_rules("allow 22")
+    assert str(mistake).startswith("rules: got 'allow 22'; expected a list of rules; write rules: [{")
 
 
 def test_all_mistakes_of_all_rules_are_reported_at_once():
@@ -209,7 +225,7 @@ def test_a_profile_becomes_a_rule_for_each_of_its_ports():
 
 
 def test_a_port_that_a_profile_names_twice_is_one_rule():
-    assert len(parse_rules([{"rule": "allow", "app": "Twice"}], True, lambda: {"Twice": "53/tcp|53/tcp"}).v4) == 1
+    assert len(parse({"rule": "allow", "app": "Twice"}).v4) == 1
 
 
 def test_one_profile_at_both_ends_gives_each_port_with_itself():
@@ -223,7 +239,7 @@ def test_one_profile_at_both_ends_gives_each_port_with_itself():
 def test_the_same_rule_twice_is_an_error_that_names_both():
     assert errors_of(SSH, {**SSH, "comment": "again"}) == [
         "rules[1]: got allow in proto tcp from any to any port 22  # again, the same rule as rules[0] "
-        "(allow in proto tcp from any to any port 22); remove one of them"
+        "(allow in proto tcp from any to any port 22); expected one; remove one of them"
     ]
 
 
@@ -238,60 +254,192 @@ def test_rules_of_different_families_are_no_conflict():
     parse({**SSH, "from_ip": "0.0.0.0/0"}, {**SSH, "from_ip": "::/0", "rule": "deny"})
 
 
-SHADOWS = [
-    ({"to_port": None}, {}),
-    ({"proto": "any"}, {}),
-    ({"proto": "any", "to_port": None}, {"proto": "esp", "to_port": None}),
-    ({"from_ip": "10.0.0.0/8"}, {"from_ip": "10.1.0.0/16"}),
-    ({"from_ip": "2001:db8::/32"}, {"from_ip": "2001:db8:1::5"}),
-    ({"to_port": "20:30"}, {}),
-    ({"to_port": "1,20:30,50:60"}, {"to_port": "22,55:57"}),
-    ({}, {"interface": "eth0"}),
-    ({"rule": "reject"}, {"from_port": "99"}),
-]
-
-
-@pytest.mark.parametrize(("first", "second"), SHADOWS)
-def test_a_rule_that_an_earlier_one_takes_all_packets_of_is_reported_with_both(first, second):
-    rules = parse({**SSH, **first}, {**SSH, **second, "rule": "deny"})
-    assert rules.shadowed
-    assert all(text.startswith("rules[1] (deny ") and "rules[0]" in text for text in rules.shadowed)
-    assert rules.warnings == rules.shadowed
-
-
-@pytest.mark.parametrize(("first", "second"), SHADOWS)
-def test_the_finer_rule_before_the_coarser_one_is_not_shadowed(first, second):
-    assert parse({**SSH, **second, "rule": "deny"}, {**SSH, **first}).shadowed == []
-
-
-@pytest.mark.parametrize(
-    ("first", "second"),
-    [
-        ({"proto": "any"}, {"proto": "any", "to_port": None}),
-        ({"proto": "any", "to_port": "22"}, {"proto": "esp", "to_port": None}),
-        ({"from_ip": "10.1.0.0/16"}, {"from_ip": "10.0.0.0/8"}),
-        ({"from_ip": "10.0.0.0/16"}, {"from_ip": "10.0.0.0/8"}),
-        ({"from_ip": "10.0.0.0/255.0.255.0"}, {"from_ip": "10.1.0.0/16"}),
-        ({"from_ip": "0.0.0.0/0"}, {"from_ip": "2001:db8::1"}),
-        ({"interface": "eth0"}, {}),
-        ({"direction": "out"}, {}),
-        ({"route": True}, {}),
-        ({"to_port": "20:21"}, {}),
-        ({"from_port": "5"}, {}),
-    ],
-)
-def test_a_rule_that_still_gets_packets_is_not_shadowed(first, second):
-    assert parse({**SSH, **first}, {**SSH, **second, "rule": "deny"}).shadowed == []
-
-
-def test_a_superfluous_rule_of_the_same_action_is_reported_but_is_no_warning():
-    rules = parse({**SSH, "to_port": None}, SSH)
-    assert len(rules.shadowed) == 1
-    assert rules.warnings == []
-
-
 def test_the_order_of_the_input_is_kept():
     ports = [9, 3, 7, 1]
     rules = parse(*({**SSH, "to_port": port} for port in ports)).v4
     assert [int(rule.dport) for rule in rules] == ports
     assert describe(parse(SSH).v4[0]) == describe(parse(SSH).v6[0])
+
+
+# -- nothing is normalised before it is checked ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "port",
+    [
+        "22 80",
+        "4 43",
+        "1 2",
+        "22\t80",
+        "8000: 8100",
+        "8000 :8100",
+        " 22 80",
+        "22\n",
+        "\u00a022",
+        "22\u2009",
+        "022",
+        "0022",
+        "80,0443",
+        "020:030",
+        "08",
+        "+22",
+        "2_2",
+        "٢٢",
+        "２２",
+        "22.0",
+        22.0,
+        "0x16",
+        "1e3",
+        ["22 80"],
+        ["022"],
+        [[22]],
+        [],
+        True,
+        "",
+        " ",
+    ],
+)
+@pytest.mark.parametrize("key", ["to_port", "from_port"])
+def test_a_port_that_has_to_be_changed_before_it_is_one_is_a_mistake(key, port):
+    (error,) = errors_of({"rule": "allow", "proto": "tcp", key: port})
+    assert error.startswith(f"rules[0].{key}: got ")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "10.0.0.0/024",
+        "10.0.0.0/ 24",
+        "10.0.0.0/+24",
+        "10.0.0.0/٢٤",
+        "10.0.0.0 /24",
+        "010.0.0.1",
+        "10.0.0.1 ",
+        "10.0.0.1\n",
+    ]
+    + ["10.0.0.0/255.255.255.000", "2001:db8::/064", "::1%lo", "1", "10.1", "0x0a000001", "", " ", "١٠.0.0.1"],
+)
+@pytest.mark.parametrize("key", ["from_ip", "to_ip"])
+def test_an_address_that_has_to_be_changed_before_it_is_one_is_a_mistake(key, address):
+    (error,) = errors_of({**SSH, key: address})
+    assert error.startswith(f"rules[0].{key}: got ")
+
+
+@pytest.mark.parametrize("name", ["interface", "interface_in", "app", "from_app", "proto", "rule", "direction", "log"])
+@pytest.mark.parametrize("value", ["", " "])
+def test_an_empty_text_does_not_silently_mean_any(name, value):
+    errors = errors_of({"rule": "deny", "proto": "tcp", name: value})
+    assert any(error.startswith(f"rules[0].{name}: got {value!r}; expected a value") for error in errors)
+
+
+def test_an_interface_with_blanks_around_it_is_a_mistake():
+    assert "interface: got ' eth0'" in errors_of({**SSH, "interface": " eth0"})[0]
+
+
+def test_the_octal_reading_of_a_port_is_named_in_the_remedy():
+    assert (
+        "write 22 without the zero in front, or 18 if you mean what the kernel makes of it"
+        in errors_of({**SSH, "to_port": "022"})[0]
+    )
+    assert errors_of({**SSH, "to_port": "089"})[0].endswith("write 89 without the zero in front")
+
+
+@pytest.mark.parametrize(("port", "written"), [(1343, "22:23"), (1221, "20:21"), (3239, "53:59"), (1559, "25:59")])
+def test_what_yaml_makes_of_a_range_without_quotes_is_a_warning(port, written):
+    (warning,) = parse({**SSH, "to_port": port}).warnings
+    assert warning.startswith(f"rules[0].to_port: got the number {port}") and f'write "{written}"' in warning
+
+
+@pytest.mark.parametrize("port", [22, 80, 443, 3306, 3389, 8080, 5432, 2380, 6443, "1343", [1343]])
+def test_an_ordinary_port_is_no_warning(port):
+    assert parse({**SSH, "to_port": port}).warnings == []
+
+
+# -- what people paste -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "stored"),
+    [
+        ({"to_port": "ssh"}, ("tcp", "22", "any")),
+        ({"to_port": "domain"}, ("any", "53", "any")),
+        ({"to_port": "domain", "proto": "udp"}, ("udp", "53", "any")),
+        ({"from_port": "ntp"}, ("udp", "any", "123")),
+        ({"to_port": "ssh", "from_port": "domain"}, ("tcp", "22", "53")),
+        ({"to_port": [443, "80"], "proto": "tcp"}, ("tcp", "80,443", "any")),
+        ({"to_port": ["http", "https"], "proto": "tcp"}, ("tcp", "80,443", "any")),
+        ({"to_port": ["8000:8100", 80], "proto": "udp"}, ("udp", "80,8000:8100", "any")),
+        ({"to_port": "80, 443", "proto": "tcp"}, ("tcp", "80,443", "any")),
+        ({"to_port": [22]}, ("any", "22", "any")),
+    ],
+)
+def test_service_names_and_lists_are_the_ports_that_ufw_makes_of_them(given, stored):
+    rule = parse({"rule": "allow", **given}).v4[0]
+    assert (rule.proto, rule.dport, rule.sport) == stored
+
+
+@pytest.mark.parametrize(
+    ("given", "answer"),
+    [
+        ({"to_port": "ssh", "proto": "udp"}, "no service of /etc/services for udp"),
+        ({"to_port": "http,https"}, "its protocol in proto"),
+        ({"to_port": "ntp", "from_port": "ssh"}, "no service of /etc/services for tcp"),
+        ({"to_port": "22/tcp"}, "write the protocol in proto: to_port: 22, proto: tcp"),
+        ({"to_port": "OpenSSH", "proto": "tcp"}, "name an application profile in app"),
+        ({"app": "ssh"}, "to_port: 22 instead of app"),
+        ({"app": "22"}, "to_port: 22 instead of app"),
+        ({"app": "Bad"}, "ufw skips this one"),
+        ({"insert": 1}, "write position: first"),
+        ({"insert_relative_to": "first-ipv4"}, "write position: first"),
+        ({"policy": "deny"}, "default: {incoming: deny}"),
+        ({"state": "absent"}, "write delete: true"),
+        ({"logging": "on"}, "logging: low beside rules"),
+        ({"position": 1}, "expected one of first"),
+        ({"interface_out": "eth0"}, "set direction: out if the rule is for packets that leave this host, route: true"),
+    ],
+)
+def test_what_cannot_be_taken_is_answered_with_the_line_that_does_it(given, answer):
+    (error,) = errors_of({"rule": "allow", **given})
+    assert answer in error
+
+
+def test_log_true_is_new():
+    for word in (True, "yes", "true", "on"):
+        assert parse({**SSH, "log": word}) == parse({**SSH, "log": "new"})
+    for word in (False, "no", "off"):
+        assert parse({**SSH, "log": word}) == parse(SSH)
+
+
+def test_a_rule_that_is_to_go_is_no_rule_that_is_wanted():
+    wanted = parse(SSH, {**SSH, "to_port": 23, "delete": True})
+    assert [rule.dport for rule in wanted.v4] == ["22"]
+    assert [rule.dport for rule in wanted.gone[6]] == ["23"]
+    assert "contradicts" in errors_of(SSH, {**SSH, "delete": True})[0]
+
+
+def test_an_interface_called_all_is_a_warning():
+    (warning,) = parse({"rule": "deny", "interface": "all"}).warnings
+    assert "the name of one interface" in warning and "leave the option away" in warning
+
+
+# -- profiles ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_profile_may_have_a_list_or_a_range_at_the_other_end():
+    """ufw takes it: the profile brings the protocol."""
+    for ports in ("80,90", "1000:2000"):
+        rule = parse({"rule": "allow", "app": "OpenSSH", "from_port": ports}).v4[0]
+        assert (rule.proto, rule.dport, rule.sport, rule.dapp) == ("tcp", "22", ports, "OpenSSH")
+        rule = parse({"rule": "allow", "from_app": "OpenSSH", "to_port": ports}).v4[0]
+        assert (rule.proto, rule.dport, rule.sport, rule.sapp) == ("tcp", ports, "22", "OpenSSH")
+
+
+def test_one_port_of_a_profile_is_a_rule_of_its_own_and_the_profile_is_not_asked():
+    rule = parse({"rule": "allow", "app": "Gone", "proto": "tcp", "to_port": "8,9"}).v4[0]
+    assert (rule.proto, rule.dport, rule.dapp) == ("tcp", "8,9", "Gone")
+    assert parse({"rule": "allow", "app": "Gone", "proto": "tcp", "to_port": 8}).profiles == frozenset()
+    assert parse({"rule": "allow", "app": "Bonjour"}).profiles
+    assert (
+        "expected the name of an application profile"
+        in errors_of({"rule": "allow", "app": "a/b", "proto": "tcp", "to_port": 8})[0]
+    )

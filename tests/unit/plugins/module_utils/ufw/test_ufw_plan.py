@@ -52,8 +52,21 @@ def test_a_rule_of_the_same_match_is_replaced_where_it_stands():
 
 def test_the_old_ports_of_a_listed_profile_are_replaced_by_its_new_ones():
     old = [rule("a", dapp="Web"), rule("b", dapp="Web"), rule("c")]
-    assert merge(old, [rule("d", dapp="Web")]) == [rule("d", dapp="Web"), rule("c")]
-    assert merge(old, [rule("a", dapp="Other")]) == [*old, rule("a", dapp="Other")]
+    new, other = rule("d", dapp="Web"), rule("a", dapp="Other")
+    assert merge(old, [new], {new.app_match}) == [new, rule("c")]
+    assert merge(old, [other], {other.app_match}) == [*old, other]
+
+
+def test_a_single_port_of_a_profile_leaves_the_profiles_other_ports_alone():
+    old = [rule("a", dapp="Web"), rule("b", dapp="Web")]
+    assert merge(old, [rule("b", "deny", dapp="Web")]) == [old[0], rule("b", "deny", dapp="Web")]
+
+
+def test_first_goes_before_what_is_not_listed_and_comes_from_wherever_it_is():
+    x, a, b, n = (rule(name) for name in "xabn")
+    assert merge([x, a, b], [b, n], (), [b]) == [b, x, a, n]
+    assert merge([x, a, b], [n, b], (), [n, b]) == [n, b, x, a]
+    assert merge([b, x, a, n], [b, n], (), [b]) == [b, x, a, n], "a second run must change nothing"
 
 
 def v6(one):
@@ -87,12 +100,14 @@ def test_both_families_are_shown_as_one_list_that_keeps_the_order_of_each(first,
 
 
 def test_the_export_writes_the_family_only_where_a_rule_without_an_address_is_in_one_alone():
-    exported = export_rules([rule("a"), rule("b")], [v6(rule("a")), v6(rule("c"))], True)
-    assert exported == [
+    def items(*args):
+        return [exported.item for exported in export_rules(*args, dict)]
+
+    assert items([rule("a"), rule("b")], [v6(rule("a")), v6(rule("c"))], True) == [
         {"rule": "allow", "proto": "tcp", "to_port": "97"},
         {"rule": "allow", "proto": "tcp", "from_ip": "0.0.0.0/0", "to_port": "98"},
         {"rule": "allow", "proto": "tcp", "from_ip": "::/0", "to_port": "99"},
     ]
-    assert export_rules([rule("a")], [], False) == [{"rule": "allow", "proto": "tcp", "to_port": "97"}]
+    assert items([rule("a")], [], False) == [{"rule": "allow", "proto": "tcp", "to_port": "97"}]
     igmp = rule("a")._replace(proto="igmp", dport="any")
-    assert export_rules([igmp], [], True) == [{"rule": "allow", "proto": "igmp"}]
+    assert items([igmp], [], True) == [{"rule": "allow", "proto": "igmp"}]

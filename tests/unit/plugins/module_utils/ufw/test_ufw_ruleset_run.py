@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import ruleset
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import InputErrors, RulesetError
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.export import inform
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import INIT
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import TREE
@@ -15,6 +16,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.ruleset import 
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import FakeHost
 
 SSH = {"rule": "allow", "proto": "tcp", "to_port": "22", "comment": "ssh"}
+WEB = {"rule": "allow", "proto": "tcp", "to_port": "80,443"}
 SITE = [SSH, {"rule": "deny", "from_ip": "10.77.0.0/16"}, {"rule": "reject", "to_port": "25", "direction": "out"}]
 
 
@@ -318,13 +320,13 @@ def test_a_full_disk_is_noticed_before_the_kernel_is_touched(host, monkeypatch):
 
 def test_bad_input_is_reported_before_anything_is_touched(host):
     before = host.snapshot()
-    with pytest.raises(InputErrors, match=r"rules\[1\].to_port: got 70000"):
+    with pytest.raises(Refused, match=r"rules\[1\].to_port: got 70000"):
         converge(host, params(purge=True, rules=[SSH, {**SSH, "to_port": 70000}]), False)
     assert host.snapshot() == before
 
 
 def test_purge_without_rules_is_refused(host):
-    with pytest.raises(InputErrors, match="purge: is true without rules"):
+    with pytest.raises(Refused, match="purge: got true without rules"):
         converge(host, params(purge=True), False)
 
 
@@ -452,7 +454,7 @@ def test_a_kernel_without_ipv6_is_not_asked_about_it(host):
     os.rmdir(host.path("/proc/sys/net/ipv6"))
     converge(host, params(purge=True, rules=[SSH]), False)
     assert not any(line.startswith("ip6tables") for line in host.ran)
-    with pytest.raises(InputErrors, match="does not filter IPv6"):
+    with pytest.raises(Refused, match="does not filter IPv6"):
         converge(host, params(rules=[{**SSH, "from_ip": "::1"}]), False)
 
 
@@ -479,8 +481,46 @@ def test_an_executable_init_hook_may_have_rules_of_its_own_in_the_framework_chai
 def test_a_rule_that_another_one_shadows_is_returned_and_warned_about(host):
     late = {"rule": "deny", "proto": "tcp", "to_port": "22", "from_ip": "10.0.0.1"}
     result = converge(host, params(rules=[SSH, late]), True)
-    assert result["shadowed"] == result["warnings"]
-    assert result["shadowed"][0].startswith("rules[1] (deny in proto tcp from 10.0.0.1")
+    (text,) = result["warnings"]
+    assert text in result["dead"]
+    assert text.startswith(
+        "`deny in proto tcp from 10.0.0.1 to any port 22` decides about no packet: `allow in proto tcp"
+    )
+    assert inform(host)["dead"] != result["dead"], "nothing was applied"
+    converge(host, params(rules=[SSH, late]), False)
+    assert inform(host)["dead"] == result["dead"]
+
+
+def test_a_dead_rule_with_the_same_answer_is_listed_and_is_no_warning(host):
+    late = {"rule": "allow", "proto": "tcp", "to_port": "22", "from_ip": "10.0.0.1"}
+    result = converge(host, params(rules=[SSH, late]), True)
+    assert any(text.startswith("`allow in proto tcp from 10.0.0.1 to any port 22`") for text in result["dead"])
+    assert result["warnings"] == []
+
+
+def test_several_rules_together_leave_a_later_one_nothing(host):
+    """No single one of them does: what an engine finds and a comparison of pairs does not."""
+    halves = [{**SSH, "from_ip": net} for net in ("10.0.0.0/9", "10.128.0.0/9")]
+    result = converge(host, params(purge=True, rules=[*halves, {**SSH, "rule": "deny", "from_ip": "10.0.0.0/8"}]), True)
+    (text,) = result["warnings"]
+    assert "10.0.0.0/9" in text and "10.128.0.0/9" in text
+
+
+def test_rules_whose_order_matters_are_listed(host):
+    first, second = {**SSH, "from_ip": "10.0.0.0/16"}, {"rule": "deny", "from_ip": "10.0.1.0/24"}
+    result = converge(host, params(purge=True, rules=[first, second]), True)
+    assert result["dead"] == []
+    (text,) = result["conflicting"]
+    assert text.startswith(
+        "`allow in proto tcp from 10.0.0.0/16 to any port 22  # ssh` decides before `deny in from 10.0.1.0/24"
+    )
+    assert converge(host, params(purge=True, rules=[first, SSH]), True)["conflicting"] == []
+
+
+def test_without_a_change_nothing_is_examined(host):
+    converge(host, params(rules=[SSH]), False)
+    result = converge(host, params(rules=[SSH]), False)
+    assert (result["changed"], result["dead"], result["conflicting"]) == (False, None, None)
 
 
 def test_everything_is_read_under_the_lock(host, monkeypatch):
@@ -490,3 +530,85 @@ def test_everything_is_read_under_the_lock(host, monkeypatch):
     monkeypatch.setattr(ruleset, "read_state", lambda *a: (order.append("read"), read(*a))[1])
     converge(host, params(), False)
     assert order == ["lock", "read"]
+
+
+# -- rules of other programs -------------------------------------------------------------------------------------------
+
+BAN = {"rule": "reject", "from_ip": "203.0.113.9", "comment": "by Fail2Ban after 5 attempts against sshd"}
+
+
+def test_fail2bans_bans_stay_where_they_stand_under_purge(host):
+    converge(host, params(purge=True, rules=[BAN, SSH]), False)
+    result = converge(host, params(purge=True, rules=[WEB, SSH]), False)
+    assert not any("203.0.113.9" in line for line in result["removed"])
+    assert [rule["from_ip"] for rule in inform(host)["rules"][:1]] == ["203.0.113.9"]
+    assert converge(host, params(purge=True, rules=[WEB, SSH]), False)["changed"] is False
+
+
+def test_what_is_kept_can_be_said(host):
+    mine = {"rule": "deny", "from_ip": "203.0.113.7", "comment": "honeypot 7"}
+    converge(host, params(purge=True, rules=[BAN, mine, SSH]), False)
+    result = converge(host, params(purge=True, rules=[SSH], keep={"comments": ["honeypot *"]}), False)
+    assert ["203.0.113.9" in line for line in result["removed"]] == [True]
+    result = converge(host, params(purge=True, rules=[SSH], keep={"comments": []}), False)
+    assert ["203.0.113.7" in line for line in result["removed"]] == [True]
+
+
+def test_jumps_of_known_programs_stay_in_ufws_chains_and_others_do_not(host):
+    table = host.tables[4]
+    for step in (":f2b-sshd - [0:0]", "-I ufw-user-input -j f2b-sshd", "-A ufw-user-input -p tcp --dport 9 -j ACCEPT"):
+        table.step(step)
+    converge(host, params(), False)
+    assert table.chains["ufw-user-input"][0] == "-j f2b-sshd"
+    assert "-p tcp --dport 9 -j ACCEPT" not in table.chains["ufw-user-input"]
+    assert converge(host, params(), False)["changed"] is False
+    converge(host, params(keep={"chains": []}), False)
+    assert "-j f2b-sshd" not in table.chains["ufw-user-input"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("keep", "all", "keep: got 'all'; expected a mapping"),
+        ("keep", {"comment": []}, "keep.comment: got 'comment', which is not an option of keep"),
+        ("keep", {"comments": "by *"}, "keep.comments: got 'by *'; expected a list of patterns"),
+        ("default", {"incoming": "drop"}, "default.incoming: got 'drop'; expected one of allow, deny, reject"),
+        ("default", "drop", "default.incoming: got 'drop'; expected one of allow, deny, reject"),
+        ("default", ["deny"], "default: got ['deny']; expected a mapping"),
+        ("default", {"in": "deny"}, "default.in: got 'in', which is not an option of default"),
+    ],
+)
+def test_mistakes_of_the_other_options_are_told_together_with_those_of_the_rules(host, option, value, message):
+    with pytest.raises(Refused) as caught:
+        converge(host, params(rules=[{**SSH, "to_port": 0}], **{option: value}), False)
+    assert caught.value.errors[0].startswith(message)
+    assert caught.value.errors[1].startswith("rules[0].to_port: got 0;")
+
+
+def test_a_default_of_one_word_is_that_of_incoming_packets(host):
+    assert converge(host, params(default="reject"), True)["settings"] == {"incoming": "reject"}
+
+
+def test_logging_on_is_low_where_it_is_off_and_leaves_any_other_level(host):
+    assert converge(host, params(logging="on"), True)["settings"] == {}
+    converge(host, params(logging="off"), False)
+    assert converge(host, params(logging="on"), True)["settings"] == {"logging": "low"}
+
+
+def test_one_rule_goes_and_all_others_stay(host):
+    converge(host, params(purge=True, rules=[SSH, WEB, {**SSH, "to_port": "23", "log": "new", "comment": "x"}]), False)
+    gone = {**SSH, "to_port": "23", "delete": True}
+    result = converge(host, params(rules=[gone]), False)
+    assert len(result["removed"]) == 1 and "port 23" in result["removed"][0] and result["added"] == []
+    assert converge(host, params(rules=[gone]), False)["changed"] is False
+    result = converge(host, params(rules=[{**SSH, "rule": "deny", "delete": True}]), False)
+    assert result["changed"] is False, "of another action"
+
+
+def test_a_rule_goes_before_all_that_are_not_listed(host):
+    converge(host, params(purge=True, rules=[SSH, WEB]), False)
+    deny = {"rule": "deny", "from_ip": "203.0.113.0/24", "position": "first"}
+    converge(host, params(rules=[deny]), False)
+    assert inform(host)["rules"][0] == {"rule": "deny", "from_ip": "203.0.113.0/24"}
+    assert converge(host, params(rules=[deny]), False)["changed"] is False
+    assert converge(host, params(rules=[WEB, deny]), False)["reordered"] is False
