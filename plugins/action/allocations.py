@@ -4,27 +4,33 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping
 from datetime import date
+from typing import Any, Optional
 
 import yaml
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.bulkhead.tiers.plugins.action.networks_report import NO_ENGINE, heard, unasked
+from ansible_collections.bulkhead.tiers.plugins.action.networks_report import heard, unasked
 from ansible_collections.bulkhead.tiers.plugins.action.site import ActionModule as SiteAction
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake, Refused
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.networks.pins import VARIABLE, NotEditable, add_pins
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.networks.answer import Silence
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.networks.pins import VARIABLE, add_pins
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.networks.survey import live_networks
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.pools import Live
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import count, write_whole
 
+#: Where the pins are, beside the inventory.
 PLACE = os.path.join("group_vars", "all", "allocations.yml")
 
 
 class ActionModule(SiteAction):
     """The site's new subnets in, one file of the inventory out; on the controller alone."""
 
-    def run(self, tmp=None, task_vars=None):
-        result = ActionBase.run(self, tmp, task_vars)
+    def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
+        task_vars = task_vars or {}
+        result: dict[str, Any] = ActionBase.run(self, tmp, task_vars)
         _dummy, options = self.validate_argument_spec(argument_spec={"path": {"type": "path"}, "live": {"type": "str"}})
         try:
             declared = self._declared(task_vars)
@@ -41,27 +47,23 @@ class ActionModule(SiteAction):
         result.update(changed=bool(pins), pinned=pins, path=path)
         left = unasked(task_vars) if pins and options["live"] else 0
         if left:
-            result["warnings"] = ["%s of the inventory not asked: what lives there is not known" % count(left, "host")]
+            result["warnings"] = [f"{count(left, 'host')} of the inventory not asked: what lives there is not known"]
         if pins:
             result["diff"] = {"before_header": path, "after_header": path, "before": before or "", "after": after}
         return result
 
 
-def _live(task_vars, name):
+def _live(task_vars: Mapping[str, Any], name: str) -> tuple[Live, ...]:
     """The live networks of the play's hosts; a host that could not be asked may have any."""
-    _hosts, infos, silent = heard(task_vars, name)
-    deaf = ["%s: %s" % item for item in silent.items() if item[1] != NO_ENGINE]
-    if deaf:
-        raise _refused(
-            "live networks",
-            "none of %s" % "; ".join(deaf),
-            "those of every host",
-            "fix it, or leave the host out with --limit",
-        )
-    return live_networks(infos)
+    answers, silent = heard(task_vars, name)
+    unknown = [f"{host}: {found.text}" for host, found in silent.items() if found.kind is not Silence.NO_ENGINE]
+    if unknown:
+        got = f"none of {'; '.join(unknown)}"
+        raise _refused("live networks", got, "those of every host", "fix it, or leave the host out with --limit")
+    return live_networks(answers)
 
 
-def _default_path(sources):
+def _default_path(sources: Optional[Iterable[str]]) -> str:
     """The file beside the first inventory source that is a directory or a file."""
     for source in sources or ():
         if os.path.exists(source):
@@ -70,11 +72,11 @@ def _default_path(sources):
     raise _refused("path", "nothing", "a file, or an inventory in the file system", "give path")
 
 
-def _refused(path, got, expected, remedy):
+def _refused(path: str, got: str, expected: str, remedy: str) -> Refused:
     return Refused([Mistake(path, got, expected, remedy)])
 
 
-def _edit(path, seen, pins):
+def _edit(path: str, seen: Mapping[str, str], pins: Mapping[str, str]) -> tuple[Optional[str], str]:
     """(text before or None, text after); makes sure that the file is the one that the inventory reads."""
     before = None
     if os.path.exists(path):
@@ -82,27 +84,23 @@ def _edit(path, seen, pins):
             before = file.read()
     held = _pins_of(path, before)
     if held != seen:
-        raise _refused(
-            path, _text(held), "%s, which the inventory has" % _text(seen), "move all pins into this one file"
-        )
-    try:
-        after = add_pins(before, pins)
-    except NotEditable as error:
-        raise _refused(path, "a form that cannot be extended", "one network a line", str(error)) from error
-    if _pins_of(path, after) != dict(held, **pins):
+        remedy = "move all pins into this one file"
+        raise _refused(path, _text(held), f"{_text(seen)}, which the inventory has", remedy)
+    after = add_pins(before, pins, path)
+    if _pins_of(path, after) != {**held, **pins}:
         raise _refused(path, "pins that cannot be extended safely", "one network a line", "write them one a line")
     return before, after
 
 
-def _pins_of(path, text):
+def _pins_of(path: str, text: Optional[str]) -> dict[str, str]:
     try:
         content = yaml.safe_load(text or "") or {}
     except yaml.YAMLError as error:
-        raise _refused(path, "no YAML (%s)" % " ".join(str(error).split()), "a YAML mapping", "correct it") from error
+        raise _refused(path, f"no YAML ({' '.join(str(error).split())})", "a YAML mapping", "correct it") from error
     if not isinstance(content, dict) or not isinstance(content.get(VARIABLE) or {}, dict):
-        raise _refused(path, "no mapping", "%s: {network: subnet}" % VARIABLE, "correct it")
+        raise _refused(path, "no mapping", f"{VARIABLE}: {{network: subnet}}", "correct it")
     return dict(content.get(VARIABLE) or {})
 
 
-def _text(pins):
-    return ", ".join("%s: %s" % item for item in sorted(pins.items())) or "no pin"
+def _text(pins: Mapping[str, str]) -> str:
+    return ", ".join(f"{name}: {pin}" for name, pin in sorted(pins.items())) or "no pin"

@@ -3,19 +3,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timezone
+from typing import Any, Optional
 
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.bulkhead.tiers.plugins.action.site import ActionModule as SiteAction
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils import declaration
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.networks.survey import (
-    report_json,
-    report_lines,
-    summary,
-    survey,
-)
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.networks.answer import Heard, hear
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.networks.report import report_json, report_lines, summary
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.networks.survey import survey
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import write_json
 
 ARGUMENTS = {
@@ -23,71 +22,55 @@ ARGUMENTS = {
     "report": {"type": "path", "default": "reports/networks.json"},
 }
 
-#: Why a host has nothing to say that was asked and is well.
-NO_ENGINE = "no Docker Engine runs here"
-
 
 class ActionModule(SiteAction):
     """Everything that was registered in, the report out; on the controller alone."""
 
-    def run(self, tmp=None, task_vars=None):
-        result = ActionBase.run(self, tmp, task_vars)
+    def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
+        task_vars = task_vars or {}
+        result: dict[str, Any] = ActionBase.run(self, tmp, task_vars)
         _dummy, options = self.validate_argument_spec(argument_spec=ARGUMENTS)
         try:
             declared = declaration.read(task_vars, self._templar)
             site = declared.site
         except Refused as error:
-            result.update(failed=True, msg="The site's declaration has problems.\n%s" % error)
+            result.update(failed=True, msg=f"The site's declaration has mistakes.\n{error}")
             return result
-        places = declared.places(task_vars.get("groups") or {})
-        hosts, infos, silent = heard(task_vars, options["live"])
-        fleet = survey(
-            site,
-            infos,
-            silent,
-            {name: _planned(declared, name, places) for name in hosts},
-            unasked(task_vars),
-        )
-        for line, color in report_lines(fleet):
-            self._display.display(line, color=color)
+        fleet = survey(site, heard(task_vars, options["live"]), _planned(declared, task_vars), unasked(task_vars))
+        for line, colour in report_lines(fleet):
+            self._display.display(line, color=colour)
         made = datetime.now(timezone.utc).isoformat(timespec="seconds")
         found = report_json(fleet, made)
         result.update(changed=False, failed=bool(fleet.conflicts), msg=summary(fleet), conflicts=found["conflicts"])
         if self._task.check_mode:
-            self._display.display("Check mode: the report %s was not written." % options["report"])
+            self._display.display(f"Check mode: the report {options['report']} was not written.")
             return result
         try:
             result["report"] = write_json(options["report"], found)
         except Refused as error:
-            result.update(failed=True, msg="%s\n%s" % (result["msg"], error))
+            result.update(failed=True, msg=f"{result['msg']}\n{error}")
             return result
-        self._display.display("Everything: %s" % result["report"])
+        self._display.display(f"Everything: {result['report']}")
         return result
 
 
-def _planned(declared, name, places):
-    """The names of the networks that the site has on a host, by the inventory."""
-    return [network["name"] for network in declared.plan(name, places[name])["networks"]] if name in places else []
+def _planned(declared: declaration.Declaration, task_vars: Mapping[str, Any]) -> dict[str, list[str]]:
+    """{host: the networks that the site has there, by the inventory}, of the play's hosts."""
+    places = declared.places(task_vars.get("groups") or {})
+    return {
+        host: [network["name"] for network in declared.plan(host, places[host])["networks"]]
+        for host in task_vars["ansible_play_hosts_all"]
+        if host in places
+    }
 
 
-def heard(task_vars, name):
-    """({host: variables}, {host: what swarm_network_info returned there}, {host: why there is nothing}) of the play's
-    hosts; name: the variable that its result was registered in."""
+def heard(task_vars: Mapping[str, Any], name: str) -> Heard:
+    """What the hosts of the play said of their networks; name: the variable that it was registered in."""
     # Taken raw: what hosts return is data, not templates.
     hosts = {host: task_vars["hostvars"].raw_get(host) for host in task_vars["ansible_play_hosts_all"]}
-    said = {host: variables.get(name) or {} for host, variables in hosts.items()}
-    infos = {host: info for host, info in said.items() if "networks" in info}
-    return hosts, infos, {host: _why_silent(info) for host, info in said.items() if host not in infos}
+    return hear({host: variables.get(name) or {} for host, variables in hosts.items()})
 
 
-def unasked(task_vars):
+def unasked(task_vars: Mapping[str, Any]) -> int:
     """How many hosts of the inventory are not in the play."""
     return len(set((task_vars.get("groups") or {}).get("all") or ()) - set(task_vars["ansible_play_hosts_all"]))
-
-
-def _why_silent(said):
-    if said.get("skipped"):
-        return NO_ENGINE
-    if said.get("failed") or said.get("unreachable"):
-        return " ".join(str(said.get("msg", "its engine could not be asked")).split())
-    return "it was not reached"

@@ -53,6 +53,8 @@ attributes:
     # For what runs on the controller and never connects to a host.
     CONTROLLER = r"""
 options: {}
+requirements:
+  - netaddr 0.8.0 or newer, in the Python that runs Ansible
 attributes:
   platform:
     support: full

@@ -13,6 +13,8 @@ description:
   - Answers from the declared site alone (C(bulkhead_tiers), C(bulkhead_addresses), C(bulkhead_services),
     C(bulkhead_flows) and the host's groups), without asking a host, so that C(--limit) changes nothing.
   - A configuration made from the answer sends nothing that a firewall of the site would drop.
+requirements:
+  - netaddr 0.8.0 or newer, in the Python that runs Ansible
 options:
   _terms:
     description: Names of C(bulkhead_addresses).

@@ -13,6 +13,8 @@ description:
     live firewalls, and judges the results on the controller.
   - The role P(bulkhead.tiers.prove#role) calls its steps in their order. It reads what the role's tasks registered on
     all hosts of the play, so it is of use there alone.
+requirements:
+  - netaddr 0.8.0 or newer, in the Python that runs Ansible
 extends_documentation_fragment:
   - bulkhead.tiers.attributes
   - bulkhead.tiers.attributes.info

@@ -17,9 +17,12 @@ from datetime import date
 import yaml
 
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.host import host_plan
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.networks.answer import hear
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.networks.survey import survey
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.allocator import allocate
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.policy import Policy
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net, allocate, overlaps, parse_net
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net, overlaps, parse_net
 
 LAB = pathlib.Path(__file__).parents[2] / "inventories/lab/group_vars/all"
 TODAY = date(2026, 1, 1)
@@ -70,6 +73,17 @@ def rows() -> list[tuple[str, float, Callable[[], object]]]:
     pool, taken = [parse_net("10.0.0.0/8")], [parse_net("10.0.0.0/24"), parse_net("10.3.7.0/25")]
     wanted = {f"n{index}": 24 + index % 5 for index in range(10000)}
 
+    surveyed = {
+        f"h{host}": {
+            "node": {"role": "worker"},
+            "networks": [
+                {"name": f"n{number}", "id": f"{host}.{number}", "subnets": [f"10.{host}.{number}.0/24"]}
+                for number in range(100)
+            ],
+        }
+        for host in range(10, 60)
+    }
+
     def judge() -> None:
         for index in range(20000):
             policy.flow_at(0x0A000100 + index % 256, 0x0A000200 + index % 199, "tcp", index % 500)
@@ -81,8 +95,9 @@ def rows() -> list[tuple[str, float, Callable[[], object]]]:
         ("a host of that site is compiled", 0.1, lambda: host_plan(great, "h1", ("t3",), False)),
         ("a router of that site is compiled", 1.0, lambda: host_plan(great, "r1", (), True)),
         ("20,000 packets are judged", 0.2, judge),
-        ("10,000 blocks are swept for overlaps", 0.2, lambda: overlaps(blocks, lambda inner, outer: False)),
+        ("10,000 blocks are swept for overlaps", 0.2, lambda: list(overlaps(blocks))),
         ("10,000 subnets are allocated", 0.1, lambda: allocate(pool, wanted, taken)),
+        ("5,000 networks of 50 hosts are surveyed", 2.0, lambda: survey(site, hear(surveyed), {})),
     ]
 
 

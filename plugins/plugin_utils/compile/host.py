@@ -1,7 +1,14 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Everything that a site means for one host, in the shapes that the modules and roles take."""
+"""Everything that a site means for one host, in the shapes that the modules and roles take.
+
+What hosts of the same tiers share (``shared_plan``: the rules, which take the time) and what the inventory name of a
+Swarm's manager adds are compiled apart, so that a run of many hosts compiles the first once for each set of tiers.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, Optional, TypedDict
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake, Refused
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.docker_user import host_docker
@@ -13,14 +20,56 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.networks im
 )
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.stacks import host_stacks, lint_arguments
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.ufw import DEFAULTS, host_rules
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Site
 
 
-def host_plan(site, hostname, tiers, gateway):
-    """{tiers, gateway, manager, rules, default, docker, vlans, networks, engine, swarm} of a host.
+class SharedPlan(TypedDict):
+    """The part of a host's plan that depends on its tiers alone."""
 
-    hostname: the inventory's; tiers: the names of the tiers that the host is in; gateway: whether it is a router. A
-    host that is neither in a tier nor a router gets the same keys with nothing in them. Raises Refused for a Swarm
-    manager that is not in the Swarm's tier: what it listens on would be open to nobody.
+    tiers: list[str]
+    gateway: bool
+    rules: list[dict[str, Any]]
+    default: dict[str, str]
+    docker: dict[str, Any]
+    vlans: list[dict[str, Any]]
+    engine: dict[str, Any]
+    stack_lint: dict[str, Any]
+
+
+class HostPlan(SharedPlan):
+    """The plan of one host. The keys here depend on its inventory name as well, for managers of the Swarm alone: what
+    lives once in a Swarm (overlays, stacks) is in the plan of the first of them."""
+
+    manager: bool
+    networks: list[dict[str, Any]]
+    swarm: dict[str, Any]
+    stacks: list[dict[str, Any]]
+
+
+def shared_plan(site: Site, tiers: Collection[str], gateway: bool) -> SharedPlan:
+    """What all hosts of these tiers have in common; a host that is neither in a tier nor a router has empty values."""
+    concerned = bool(tiers) or gateway
+    rules = host_rules(site, tiers, gateway) if concerned else ()
+    return {
+        "tiers": list(tiers),
+        "gateway": gateway,
+        "rules": [rule.to_dict() for rule in rules],
+        "default": dict(DEFAULTS) if concerned else {},
+        "docker": host_docker(site, tiers, rules) if concerned else {},
+        "vlans": maas_vlans(site) if concerned else [],
+        "engine": engine_settings(site) if concerned else {},
+        "stack_lint": lint_arguments(site) if concerned else {},
+    }
+
+
+def host_plan(
+    site: Site, hostname: str, tiers: Collection[str], gateway: bool, shared: Optional[SharedPlan] = None
+) -> HostPlan:
+    """The plan of a host.
+
+    hostname: the inventory's; tiers: the names of the tiers that the host is in; gateway: whether it is a router;
+    shared: the shared_plan of its tiers, where it is compiled already. Raises Refused for a Swarm manager that is not
+    in the Swarm's tier: no host could reach what it listens on.
     """
     manager = hostname in site.swarm.managers
     if manager and site.swarm.tier not in tiers:
@@ -28,24 +77,17 @@ def host_plan(site, hostname, tiers, gateway):
             [
                 Mistake(
                     "bulkhead_swarm.managers",
-                    "%s, a host of %s" % (hostname, ", ".join(tiers) or "no tier"),
-                    "a host of tier %s" % site.swarm.tier,
+                    f"{hostname}, a host of {', '.join(tiers) or 'no tier'}",
+                    f"a host of tier {site.swarm.tier}",
                     "put it into that group, or name another manager",
+                    "manager-elsewhere",
                 )
             ]
         )
-    concerned = bool(tiers) or gateway
     return {
-        "tiers": list(tiers),
-        "gateway": gateway,
+        **(shared or shared_plan(site, tiers, gateway)),
         "manager": manager,
-        "rules": host_rules(site, tiers, gateway) if concerned else [],
-        "default": dict(DEFAULTS) if concerned else {},
-        "docker": host_docker(site, tiers, gateway) if concerned else {},
-        "vlans": maas_vlans(site) if concerned else [],
         "networks": host_networks(site, tiers, hostname),
-        "engine": engine_settings(site) if concerned else {},
         "swarm": swarm_settings(site, tiers, hostname),
         "stacks": host_stacks(site, tiers, hostname),
-        "stack_lint": lint_arguments(site) if concerned else {},
     }

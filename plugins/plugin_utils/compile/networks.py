@@ -3,34 +3,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import Any
+
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Network, Site
+
 #: How large the subnets are that an engine cuts from its own pools, as Docker's documentation advises.
 _ENGINE_SIZES = {4: 24, 6: 64}
 
 
-def host_networks(site, tiers, hostname):
+def host_networks(site: Site, tiers: Collection[str], hostname: str) -> list[dict[str, Any]]:
     """The networks that a host must have, as swarm_network's `networks` items.
 
     Bridges live on the hosts of their tiers. An overlay is the whole Swarm's: one manager, the first, makes it.
     """
-    leads = bool(site.swarm.managers) and hostname == next(iter(site.swarm.managers))
-    return [
-        _item(network)
-        for network in site.networks.values()
-        if (leads if network.driver == "overlay" else set(network.tiers) & set(tiers))
-    ]
+    overlays = [network for network in site.networks.values() if network.driver == "overlay"]
+    mine = [*site.bridges_of(tiers), *(overlays if site.swarm.is_first(hostname) else [])]
+    return [_item(network) for network in site.networks.values() if network in mine]
 
 
-def _item(network):
-    item = {"name": network.name, "driver": network.driver, "subnet": str(network.subnet), "internal": network.internal}
+def _item(network: Network) -> dict[str, Any]:
+    item: dict[str, Any] = {
+        "name": network.name,
+        "driver": network.driver,
+        "subnet": str(network.subnet),
+        "internal": network.internal,
+    }
     if network.driver == "overlay":
         item.update(attachable=network.attachable, encrypted=network.encrypted)
     for key, said in (("enable_ipv4", network.ipv4), ("enable_ipv6", network.ipv6)):
         if said is not None:
             item[key] = said
-    for key in ("gateway", "ip_range"):
-        value = getattr(network, key)
-        if value:
-            item[key] = str(value)
+    item.update({key: str(net) for key, net in (("gateway", network.gateway), ("ip_range", network.ip_range)) if net})
     if network.mtu:
         item["mtu"] = network.mtu
     if network.options:
@@ -43,7 +47,7 @@ def _item(network):
     return item
 
 
-def engine_settings(site):
+def engine_settings(site: Site) -> dict[str, Any]:
     """What daemon.json says of addresses: {"default_address_pools": [{"base", "size"}]}, or {} if undeclared."""
     pools = site.pools.get("engine", ())
     if not pools:
@@ -55,11 +59,11 @@ def engine_settings(site):
     }
 
 
-def swarm_settings(site, tiers, hostname):
+def swarm_settings(site: Site, tiers: Collection[str], hostname: str) -> dict[str, Any]:
     """What a node needs to init or join: {manager, managers, tier, default_addr_pool, subnet_size}; {} for others."""
     if not site.swarm.tier or site.swarm.tier not in tiers:
         return {}
-    settings = {
+    settings: dict[str, Any] = {
         "manager": hostname in site.swarm.managers,
         "managers": {name: str(address) for name, address in site.swarm.managers.items()},
         "tier": site.swarm.tier,
@@ -67,5 +71,5 @@ def swarm_settings(site, tiers, hostname):
     pools = site.pools.get("swarm", ())
     if pools:
         settings["default_addr_pool"] = [str(net) for net in pools]
-        settings["subnet_size"] = max([24] + [net.prefix for net in pools])
+        settings["subnet_size"] = max(24, *(net.prefix for net in pools))
     return settings

@@ -3,10 +3,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.policy import destination_spans
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.ports import Ports
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net
 
 
-def host_reach(site, tiers, gateway, name, service):
+def host_reach(site: Site, tiers: Collection[str], gateway: bool, name: str, service: str) -> list[dict[str, Any]]:
     """[{address, proto, port}]: where a host may use a service of a named host; [] where it may not.
 
     site: a Site; tiers: the names of the tiers that the host is in; gateway: whether it is a router; name: a key of
@@ -23,7 +29,7 @@ def host_reach(site, tiers, gateway, name, service):
     ]
 
 
-def _sources(site, tiers, gateway, address):
+def _sources(site: Site, tiers: Collection[str], gateway: bool, address: Net) -> list[list[Net]]:
     """The blocks that a host's packets to an address may come from: lists of which each must be let in, one suffices."""
     choices = [[subnet] for name in tiers for subnet in site.tiers[name].subnets]
     if gateway:
@@ -37,20 +43,17 @@ def _sources(site, tiers, gateway, address):
     return [choice for choice in choices if choice and all(net.version == address.version for net in choice)]
 
 
-def _may(site, choices, address, ports):
+def _may(site: Site, choices: Iterable[Sequence[Net]], address: Net, ports: Ports) -> bool:
     return any(all(_allowed(site, source, address, ports) for source in choice) for choice in choices)
 
 
-def _allowed(site, source, address, ports):
+def _allowed(site: Site, source: Net, address: Net, ports: Ports) -> bool:
     """Whether one flow allows everything from a block to an address and some ports. No host of a tier is the internet."""
     return any(
         any(allowed.covers(ports) for allowed in flow.all_ports)
         and any(
             any(net.holds(source) for net in pair.source.nets)
-            and any(
-                span.first <= address.first and address.last <= span.last
-                for span in destination_spans(site, pair.destination)
-            )
+            and any(span.holds(address) for span in destination_spans(site, pair.destination))
             for pair in flow.pairs
         )
         for flow in site.flows

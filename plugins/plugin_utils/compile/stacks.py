@@ -3,10 +3,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from typing import Any
 
-def host_stacks(site, tiers, hostname):
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Network, Site, Stack
+
+
+def host_stacks(site: Site, tiers: Collection[str], hostname: str) -> list[dict[str, Any]]:
     """[{name, kind, files}] that a host deploys: its tiers' Compose stacks; on the first manager the Swarm's as well."""
-    leads = bool(site.swarm.managers) and hostname == next(iter(site.swarm.managers))
+    leads = site.swarm.is_first(hostname)
     return [
         _item(stack)
         for stack in site.stacks.values()
@@ -14,7 +19,7 @@ def host_stacks(site, tiers, hostname):
     ]
 
 
-def lint_arguments(site):
+def lint_arguments(site: Site) -> dict[str, Any]:
     """stack_lint's arguments {stacks, networks, reserved, require}; {} for a site without stacks.
 
     They are the whole site's on every host: a stack is judged together with all others, and a limited run like a
@@ -22,23 +27,23 @@ def lint_arguments(site):
     """
     if not site.stacks:
         return {}
-    reserved = {"tier %s" % tier.name: [str(net) for net in tier.subnets] for tier in site.tiers.values()}
-    reserved.update(("pool %s" % name, [str(net) for net in nets]) for name, nets in site.pools.items())
+    reserved = {f"tier {tier.name}": [str(net) for net in tier.subnets] for tier in site.tiers.values()}
+    reserved.update((f"pool {name}", [str(net) for net in nets]) for name, nets in site.pools.items())
     return {
         "stacks": [_item(stack) for stack in site.stacks.values()],
         "networks": {network.name: _network(network) for network in site.networks.values()},
         "reserved": reserved,
         "require": {
-            "%s/%s" % (stack.name, pattern): list(zones)
+            f"{stack.name}/{pattern}": list(zones)
             for stack in site.stacks.values()
             for pattern, zones in stack.demands.items()
         },
     }
 
 
-def _item(stack):
+def _item(stack: Stack) -> dict[str, Any]:
     return {"name": stack.name, "kind": stack.kind, "files": list(stack.files)}
 
 
-def _network(network):
+def _network(network: Network) -> dict[str, Any]:
     return {"zone": network.zone, "internal": network.internal, "subnet": str(network.subnet)}

@@ -4,6 +4,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
+from typing import Optional
+
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake, Refused
 
 VARIABLE = "bulkhead_allocations"
 HEADER = (
@@ -11,41 +15,37 @@ HEADER = (
     "# Subnets that were taken from a pool once, and stay where they are. playbooks/allocate.yml adds new ones; to give\n"
     "# one back, remove its line together with its network.\n"
 )
-_KEY = re.compile(r"%s[ ]*:(?P<rest>.*)\Z" % VARIABLE)
+_KEY = re.compile(rf"{VARIABLE}[ ]*:(?P<rest>.*)\Z")
 _EMPTY = re.compile(r"[ ]*(?:\{[ ]*\}|null|~)?[ ]*(?P<comment>#.*)?\Z")
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
 #: Words that YAML 1.1 reads as something else than text.
 _WORDS = frozenset(("y", "n", "yes", "no", "on", "off", "true", "false", "null"))
 
 
-class NotEditable(ValueError):
-    """A file that is not written the way that can be extended; the argument says what to do."""
-
-
-def add_pins(text, pins):
+def add_pins(text: Optional[str], pins: Mapping[str, str], path: str) -> str:
     """The text of a YAML file with new pins at the end of its ``bulkhead_allocations``; comments and order stay.
 
-    text: the file, None where there is none yet. pins: {network: CIDR}, none of which it has. Raises NotEditable.
+    text: the file, None where there is none yet. pins: {network: CIDR}, none of which it has. path: the file's, for the
+    Refused about one that is not written the way that can be extended.
     """
     if not pins:
         return text or ""
-    if text is None:
-        text = HEADER
-    lines = text.splitlines()
-    start = next((number for number, line in enumerate(lines) if _KEY.match(line)), None)
-    if start is None:
-        return _joined(lines + ["%s:" % VARIABLE] + _pin_lines(pins, "  "))
-    rest = _KEY.match(lines[start]).group("rest")
-    empty = _EMPTY.match(rest)
+    lines = (HEADER if text is None else text).splitlines()
+    found = next(((number, key) for number, key in enumerate(map(_KEY.match, lines)) if key), None)
+    if found is None:
+        return _joined([*lines, f"{VARIABLE}:", *_pin_lines(pins, "  ")])
+    start, key = found
+    empty = _EMPTY.match(key.group("rest"))
     if not empty:
-        raise NotEditable("write %s one network a line, without braces" % VARIABLE)
-    comment = "  %s" % empty.group("comment") if empty.group("comment") else ""
+        remedy = f"write {VARIABLE} one network a line, without braces"
+        raise Refused([Mistake(path, "a form that cannot be extended", "one network a line", remedy, "not-editable")])
+    comment = f"  {empty.group('comment')}" if empty.group("comment") else ""
     end, indent = _block(lines, start)
-    head = lines[:start] + ["%s:%s" % (VARIABLE, comment)] + lines[start + 1 : end]
-    return _joined(head + _pin_lines(pins, indent) + lines[end:])
+    head = [*lines[:start], f"{VARIABLE}:{comment}", *lines[start + 1 : end]]
+    return _joined([*head, *_pin_lines(pins, indent), *lines[end:]])
 
 
-def _block(lines, start):
+def _block(lines: Sequence[str], start: int) -> tuple[int, str]:
     """(where the entries below a key end, their indentation): behind the last line that is indented and no blank."""
     end, indent = start + 1, None
     for number in range(start + 1, len(lines)):
@@ -59,18 +59,18 @@ def _block(lines, start):
     return end, indent or "  "
 
 
-def _pin_lines(pins, indent):
-    return ["%s%s: %s" % (indent, _key(name), _value(pins[name])) for name in sorted(pins)]
+def _pin_lines(pins: Mapping[str, str], indent: str) -> list[str]:
+    return [f"{indent}{_key(name)}: {_value(pins[name])}" for name in sorted(pins)]
 
 
-def _key(name):
-    return name if _PLAIN.match(name) and name.lower() not in _WORDS else '"%s"' % name
+def _key(name: str) -> str:
+    return name if _PLAIN.match(name) and name.lower() not in _WORDS else f'"{name}"'
 
 
-def _value(cidr):
+def _value(cidr: str) -> str:
     # A colon would make a mapping of an IPv6 network for some readers.
-    return '"%s"' % cidr if ":" in cidr else cidr
+    return f'"{cidr}"' if ":" in cidr else cidr
 
 
-def _joined(lines):
+def _joined(lines: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"

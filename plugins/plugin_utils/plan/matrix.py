@@ -3,11 +3,36 @@
 
 from __future__ import annotations
 
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import ADDRESS, GATEWAY, INTERNET, NETWORK
+from typing import NamedTuple
+
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import (
+    ADDRESS,
+    GATEWAY,
+    INTERNET,
+    NETWORK,
+    Endpoint,
+    Flow,
+    Site,
+)
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.ports import ANY
 
 
-def places(site):
+class Entry(NamedTuple):
+    """A service that is open between two places.
+
+    only: the text of an end that is only a part of its place, such as "to maas"; empty where it is the whole.
+    """
+
+    service: str
+    only: str
+    flow: Flow
+
+
+#: {(from place, to place): its entries}
+Matrix = dict[tuple[str, str], list[Entry]]
+
+
+def places(site: Site) -> list[str]:
     """The rows and columns of the matrix: the tiers, the networks that a flow names addresses of, gateway, internet."""
     named = {
         place
@@ -16,45 +41,42 @@ def places(site):
         for end in pair
         for place in places_of(site, end)
     }
-    return list(site.tiers) + [name for name in site.networks if name in named] + [GATEWAY, INTERNET]
+    return [*site.tiers, *(name for name in site.networks if name in named), GATEWAY, INTERNET]
 
 
-def places_of(site, endpoint):
+def places_of(site: Site, endpoint: Endpoint) -> list[str]:
     """The places that an endpoint touches: its own name, or where its addresses lie."""
     if endpoint.kind not in (ADDRESS, NETWORK):
         return [endpoint.name]
-    found = {}
+    found: dict[str, bool] = {}
     for net in endpoint.nets:
         if net in site.legs:
             found[GATEWAY] = True
             continue
         homes = [tier.name for tier in site.tiers.values() if any(subnet.meets(net) for subnet in tier.subnets)]
         homes += [network.name for network in site.networks.values() if network.subnet and network.subnet.meets(net)]
-        found.update(dict.fromkeys(homes if site.is_own(net) else homes + [INTERNET]))
+        found.update(dict.fromkeys(homes if site.is_own(net) else [*homes, INTERNET], True))
     return list(found)
 
 
-def matrix(site):
-    """{(from place, to place): [(service, narrowing, flow)]}.
-
-    narrowing is the text of an end that is only a part of its place, such as "to maas"; empty where it is the whole.
-    """
-    cells = {}
+def matrix(site: Site) -> Matrix:
+    """What is open between each two places."""
+    cells: Matrix = {}
     for flow in site.flows:
         for source, destination in flow.pairs:
-            narrowing = " ".join(
-                "%s %s" % (word, end.name)
+            only = " ".join(
+                f"{word} {end.name}"
                 for word, end in (("from", source), ("to", destination))
                 if end.kind in (ADDRESS, NETWORK)
             )
             for start in places_of(site, source):
                 for end in places_of(site, destination):
                     cell = cells.setdefault((start, end), [])
-                    cell += [(service, narrowing, flow) for service in flow.services]
+                    cell += [Entry(service, only, flow) for service in flow.services]
     return cells
 
 
-def forbidden(site):
+def forbidden(site: Site) -> set[tuple[str, str]]:
     """The (from place, to place) that an invariant closes altogether."""
     return {
         (pair.source.name, pair.destination.name)

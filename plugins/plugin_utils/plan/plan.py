@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.networks import engine_settings
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.ufw import DEFAULTS, host_rules, rule_text
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.plan.matrix import forbidden, matrix, places
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import GATEWAY
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import point_text
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.ufw import DEFAULTS, Rule, host_rules
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.plan.matrix import Entry, Matrix, forbidden, matrix, places
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import GATEWAY, Flow, Network, Site, Stack, Tier
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net, point_text
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import count, table, wrap
 
 WIDTH = 100
@@ -18,15 +20,30 @@ _INTERNET = {True: "out", False: "never", None: "by flow"}
 _RESERVED_POOLS = {"engine": "what every engine takes for itself", "swarm": "what the Swarm takes for itself"}
 
 
-def plan_text(site, hosts_by_tier=None):
-    """The whole plan. hosts_by_tier: {group: [hosts]}, to say whom rules are for; only a note, never policy."""
+#: {group: the rules of its hosts}
+SiteRules = Mapping[str, Sequence[Rule]]
+
+
+def site_rules(site: Site) -> SiteRules:
+    """The rules of the gateways and of each tier's hosts: compile them once, for the text and for the data."""
+    return {GATEWAY: host_rules(site, (), True), **{name: host_rules(site, (name,), False) for name in site.tiers}}
+
+
+def plan_text(
+    site: Site, hosts_by_tier: Optional[Mapping[str, Sequence[str]]] = None, rules: Optional[SiteRules] = None
+) -> str:
+    """The whole plan.
+
+    hosts_by_tier: {group: [hosts]}, the inventory's, to say which hosts rules are for; only a note, never policy.
+    rules: the site_rules, where they are compiled already.
+    """
     parts = [_summary(site), _addresses(site), _networks(site), _stacks(site)]
     parts += [_matrix(site), _invariants(site), _warnings(site)]
-    parts += _rules(site, hosts_by_tier or {})
+    parts += _rules(site, hosts_by_tier or {}, rules or site_rules(site))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def plan_json(site):
+def plan_json(site: Site, rules: Optional[SiteRules] = None) -> dict[str, Any]:
     """The same as data: {tiers, pools, networks, stacks, flows, never, matrix, warnings, default, engine, rules}."""
     return {
         "tiers": {tier.name: _tier_json(tier) for tier in site.tiers.values()},
@@ -39,20 +56,18 @@ def plan_json(site):
             {
                 "from": start,
                 "to": end,
-                "services": [{"service": service, "only": only, "flow": flow.path} for service, only, flow in cell],
+                "services": [{"service": item.service, "only": item.only, "flow": item.flow.path} for item in cell],
             }
             for (start, end), cell in matrix(site).items()
         ],
         "warnings": list(site.warnings),
         "default": dict(DEFAULTS),
         "engine": engine_settings(site),
-        "rules": dict(
-            [(name, host_rules(site, [name], False)) for name in site.tiers], **{GATEWAY: host_rules(site, [], True)}
-        ),
+        "rules": {name: [rule.to_dict() for rule in found] for name, found in (rules or site_rules(site)).items()},
     }
 
 
-def _tier_json(tier):
+def _tier_json(tier: Tier) -> dict[str, Any]:
     span = tier.dhcp.span if tier.dhcp else None
     return {
         "vlan": tier.vlan,
@@ -68,7 +83,7 @@ def _tier_json(tier):
     }
 
 
-def _network_json(network):
+def _network_json(network: Network) -> dict[str, Any]:
     return {
         "driver": network.driver,
         "subnet": str(network.subnet),
@@ -79,7 +94,7 @@ def _network_json(network):
     }
 
 
-def _stack_json(stack):
+def _stack_json(stack: Stack) -> dict[str, Any]:
     return {
         "kind": stack.kind,
         "files": list(stack.files),
@@ -88,7 +103,7 @@ def _stack_json(stack):
     }
 
 
-def _flow_json(flow):
+def _flow_json(flow: Flow) -> dict[str, Any]:
     return {
         "path": flow.path,
         "from": list(flow.sources),
@@ -100,11 +115,11 @@ def _flow_json(flow):
     }
 
 
-def _heading(text, note=""):
-    return "%s%s" % (text, "  %s" % note if note else "")
+def _heading(text: str, note: str = "") -> str:
+    return f"{text}  {note}" if note else text
 
 
-def _summary(site):
+def _summary(site: Site) -> str:
     counts = [
         (len(site.tiers), "tier"),
         (len(site.services), "service"),
@@ -113,25 +128,24 @@ def _summary(site):
         (len(site.networks), "Docker network"),
         (len(site.stacks), "stack"),
     ]
-    return "SITE  %s" % ", ".join(count(number, noun) for number, noun in counts)
+    return f"SITE  {', '.join(count(number, noun) for number, noun in counts)}"
 
 
-def _table(headers, rows, right=()):
+def _table(headers: Sequence[str], rows: Sequence[Sequence[object]], right: Collection[int] = ()) -> str:
     return "\n".join(table(headers, rows, WIDTH, right))
 
 
-def _addresses(site):
-    rows = []
+def _addresses(site: Site) -> str:
+    rows: list[list[object]] = []
     for tier in site.tiers.values():
         for index, subnet in enumerate(tier.subnets):
-            rows.append(
-                _address_row(tier, subnet) if index == 0 else ["", ""] + _address_row(tier, subnet)[2:5] + [""] * 3
-            )
+            row = _address_row(tier, subnet)
+            rows.append(row if index == 0 else ["", "", *row[2:5], "", "", ""])
     headers = ["VLAN", "tier", "subnet", "gateway", "usable", "DHCP", "internet", "Mbit/s"]
-    return "%s\n%s" % (_heading("ADDRESS PLAN"), _table(headers, rows, right=(0, 4)))
+    return f"ADDRESS PLAN\n{_table(headers, rows, right=(0, 4))}"
 
 
-def _address_row(tier, subnet):
+def _address_row(tier: Tier, subnet: Net) -> list[object]:
     legs = [leg for leg in tier.gateways if subnet.holds(leg)]
     span = tier.dhcp.span if tier.dhcp else None
     rates = tier.bandwidth
@@ -143,59 +157,61 @@ def _address_row(tier, subnet):
         _usable(subnet, legs),
         _span_text(span) if span else "-",
         _INTERNET[tier.internet],
-        "%s/%s" % (rates.minimum or "-", rates.recommended or "-") if rates else "-",
+        f"{rates.minimum or '-'}/{rates.recommended or '-'}" if rates else "-",
     ]
 
 
-def _span_text(span):
+def _span_text(span: Net) -> str:
     """A range of addresses; what the last has in common with the first is left out."""
     first, last = point_text(span.first), point_text(span.last)
     shared = first.rpartition(".")[0]
-    return "%s-%s" % (first, last[len(shared) + 1 :] if shared and last.startswith("%s." % shared) else last)
+    return f"{first}-{last[len(shared) + 1 :] if shared and last.startswith(f'{shared}.') else last}"
 
 
-def _usable(subnet, legs):
+def _usable(subnet: Net, legs: Sequence[Net]) -> object:
     """How many hosts fit: without the gateways, and for IPv4 without the network's own and the broadcast address."""
     if subnet.version == 6:
-        return "2^%d" % (128 - subnet.prefix)
+        return f"2^{128 - subnet.prefix}"
     return subnet.size - len(legs) - (2 if subnet.prefix < 31 else 0)
 
 
-def _networks(site):
-    rows = []
+def _networks(site: Site) -> str:
+    rows: list[list[object]] = []
     for name, nets in site.pools.items():
         for net in nets:
-            inside = [network for network in site.networks.values() if network.subnet and net.holds(network.subnet)]
-            rows.append(["pool", name, net, _RESERVED_POOLS.get(name) or _fill_text(net, inside)])
+            subnets = [network.subnet for network in site.networks.values() if network.subnet]
+            rows.append(
+                ["pool", name, net, _RESERVED_POOLS.get(name) or _fill_text(net, list(filter(net.holds, subnets)))]
+            )
     for network in site.networks.values():
         rows.append([network.driver, network.name, network.subnet, _network_text(site, network)])
-    return "%s\n%s" % (_heading("POOLS AND NETWORKS"), _table(["kind", "name", "subnet", ""], rows)) if rows else ""
+    return f"POOLS AND NETWORKS\n{_table(['kind', 'name', 'subnet', ''], rows)}" if rows else ""
 
 
-def _fill_text(net, inside):
-    taken = sum(network.subnet.size for network in inside)
-    return "%s in it, %.1f %% taken" % (count(len(inside), "network"), 100.0 * taken / net.size)
+def _fill_text(net: Net, inside: Sequence[Net]) -> str:
+    taken = sum(subnet.size for subnet in inside)
+    return f"{count(len(inside), 'network')} in it, {100.0 * taken / net.size:.1f} % taken"
 
 
-def _network_text(site, network):
-    words = ["on %s" % ", ".join(network.tiers or list(site.swarm.managers)[:1])]
+def _network_text(site: Site, network: Network) -> str:
+    words = [f"on {', '.join(network.tiers) or site.swarm.first}"]
     words += [word for word in ("internal", "attachable", "encrypted") if getattr(network, word)]
-    words += ["zone %s" % network.zone] if network.zone else []
-    words += ["gateway %s" % network.gateway] if network.gateway else []
-    words += ["%d addresses" % len(network.addresses)] if network.addresses else []
+    words += [f"zone {network.zone}"] if network.zone else []
+    words += [f"gateway {network.gateway}"] if network.gateway else []
+    words += [count(len(network.addresses), "address", "addresses")] if network.addresses else []
     return ", ".join(words + ([] if network.settled else ["not pinned yet"]))
 
 
-def _stacks(site):
-    rows = []
+def _stacks(site: Site) -> str:
+    rows: list[list[object]] = []
     for stack in site.stacks.values():
-        words = ["on %s" % ", ".join(stack.tiers or list(site.swarm.managers)[:1])]
-        words += ["%s in zones %s" % (pattern, ", ".join(zones)) for pattern, zones in stack.demands.items()]
+        words = [f"on {', '.join(stack.tiers) or site.swarm.first}"]
+        words += [f"{pattern} in zones {', '.join(zones)}" for pattern, zones in stack.demands.items()]
         rows.append([stack.kind, stack.name, ", ".join(stack.files), "; ".join(words)])
-    return "%s\n%s" % (_heading("STACKS"), _table(["kind", "name", "file", ""], rows)) if rows else ""
+    return f"STACKS\n{_table(['kind', 'name', 'file', ''], rows)}" if rows else ""
 
 
-def _matrix(site):
+def _matrix(site: Site) -> str:
     names = places(site)
     cells = matrix(site)
     never = forbidden(site)
@@ -203,94 +219,96 @@ def _matrix(site):
     label = max(len(name) for name in names) + 2
     widths = _column_widths(names, cells, WIDTH - 2 - label)
     if widths is None:
-        return "%s\n%s" % (heading, _matrix_list(names, cells))
-    lines = ["  %s%s" % (" " * label, _row(names, widths))]
+        return f"{heading}\n{_matrix_list(names, cells)}"
+    lines = [f"  {' ' * label}{_row(names, widths)}"]
     for start in names:
-        columns = [_cell(cells.get((start, end)), (start, end) in never, width) for end, width in zip(names, widths)]
+        columns = [
+            _cell(cells.get((start, end), []), (start, end) in never, width)
+            for end, width in zip(names, widths, strict=True)
+        ]
         for row in range(max(map(len, columns))):
             texts = [column[row] if row < len(column) else "" for column in columns]
-            lines.append("  %s%s" % ((start if row == 0 else "").ljust(label), _row(texts, widths)))
+            lines.append(f"  {(start if row == 0 else '').ljust(label)}{_row(texts, widths)}")
         lines.append("")
-    return "%s\n%s" % (heading, "\n".join(line.rstrip() for line in lines[:-1]))
+    return "\n".join([heading, *(line.rstrip() for line in lines[:-1])])
 
 
-def _row(texts, widths):
-    return "  ".join(text.ljust(width) for text, width in zip(texts, widths))
+def _row(texts: Iterable[str], widths: Iterable[int]) -> str:
+    return "  ".join(text.ljust(width) for text, width in zip(texts, widths, strict=True))
 
 
-def _column_widths(names, cells, budget):
+def _column_widths(names: Sequence[str], cells: Matrix, budget: int) -> Optional[list[int]]:
     """A width for every column that breaks no name; None where they do not fit beside each other."""
     widths = []
     for end in names:
         words = [
             word
             for start in names
-            for service, only, dummy in cells.get((start, end), ())
-            for word in [service] + ("(%s)" % only).split()
+            for entry in cells.get((start, end), ())
+            for word in [entry.service, *f"({entry.only})".split()]
         ]
-        widths.append(max(len(word) for word in [end, "never"] + words))
+        widths.append(max(len(word) for word in [end, "never", *words]))
     spare = budget - sum(widths) - 2 * (len(widths) - 1)
     return None if spare < 0 else [width + spare // len(widths) for width in widths]
 
 
-def _cell(entries, never, width):
+def _cell(entries: Sequence[Entry], never: bool, width: int) -> list[str]:
     """The lines of a cell: the services, wrapped, with what narrows them below."""
     if not entries:
         return ["never" if never else "."]
-    lines = []
+    lines: list[str] = []
     for only, services in _by_narrowing(entries):
         lines += textwrap.wrap(" ".join(services), width, break_on_hyphens=False)
-        lines += textwrap.wrap("(%s)" % only, width, break_on_hyphens=False) if only else []
+        lines += textwrap.wrap(f"({only})", width, break_on_hyphens=False) if only else []
     return lines
 
 
-def _by_narrowing(entries):
-    groups = {}
-    for service, only, _dummy in entries:
-        groups.setdefault(only, {})[service] = True
+def _by_narrowing(entries: Iterable[Entry]) -> Iterable[tuple[str, Iterable[str]]]:
+    groups: dict[str, dict[str, bool]] = {}
+    for entry in entries:
+        groups.setdefault(entry.only, {})[entry.service] = True
     return groups.items()
 
 
-def _matrix_list(names, cells):
+def _matrix_list(names: Sequence[str], cells: Matrix) -> str:
     lines = []
     for start in names:
         for end in names:
             for only, services in _by_narrowing(cells.get((start, end), ())):
-                text = "%s -> %s%s: %s" % (start, end, " (%s)" % only if only else "", " ".join(services))
+                text = f"{start} -> {end}{f' ({only})' if only else ''}: {' '.join(services)}"
                 lines += _wrapped(text)
     return "\n".join(lines)
 
 
-def _wrapped(text, first="  ", rest="      "):
+def _wrapped(text: str, first: str = "  ", rest: str = "      ") -> list[str]:
     return wrap(text, WIDTH, first, rest)
 
 
-def _invariants(site):
+def _invariants(site: Site) -> str:
     lines = [line for never in site.never for line in _wrapped(str(never))]
-    return "\n".join([_heading("NEVER")] + lines) if lines else ""
+    return "\n".join(["NEVER", *lines]) if lines else ""
 
 
-def _warnings(site):
+def _warnings(site: Site) -> str:
     lines = [line for warning in site.warnings for line in _wrapped(warning)]
-    return "CONTRADICTIONS  none\n\n%s" % ("\n".join(["WARNINGS"] + lines) if lines else "WARNINGS  none")
+    return "\n".join(["CONTRADICTIONS  none", "", *(["WARNINGS", *lines] if lines else ["WARNINGS  none"])])
 
 
-def _rules(site, hosts):
-    parts = [_rule_block("gateway", host_rules(site, [], True), hosts)] if site.legs else []
-    return parts + [_rule_block(name, host_rules(site, [name], False), hosts) for name in site.tiers]
+def _rules(site: Site, hosts: Mapping[str, Sequence[str]], rules: SiteRules) -> Iterator[str]:
+    for name, found in rules.items():
+        if name != GATEWAY or site.legs:
+            yield _rule_block(name, found, hosts.get(name) or ())
 
 
-def _rule_block(name, rules, hosts):
+def _rule_block(name: str, rules: Sequence[Rule], hosts: Sequence[str]) -> str:
     """The rules of the hosts of one group, in ufw's words, each comment where it fits."""
-    head = _heading(
-        "RULES OF %s" % name,
-        "%s, then %s" % (count(len(rules), "rule"), ", ".join("%s %s" % item for item in DEFAULTS.items())),
-    )
-    lines = _wrapped(head + ("; hosts: %s" % ", ".join(hosts[name]) if hosts.get(name) else ""), "", "  ")
+    policies = ", ".join(f"{direction} {policy}" for direction, policy in DEFAULTS.items())
+    head = _heading(f"RULES OF {name}", f"{count(len(rules), 'rule')}, then {policies}")
+    lines = _wrapped(f"{head}; hosts: {', '.join(hosts)}" if hosts else head, "", "  ")
     for rule in rules:
-        text = "  %s" % rule_text(rule)
-        if len(text) + len(rule["comment"]) + 4 <= WIDTH:
-            lines.append("%s  # %s" % (text, rule["comment"]))
+        text = f"  {rule}"
+        if len(text) + len(rule.comment) + 4 <= WIDTH:
+            lines.append(f"{text}  # {rule.comment}")
         else:
-            lines += [text] + _wrapped(rule["comment"], "      # ", "      # ")
+            lines += [text, *_wrapped(rule.comment, "      # ", "      # ")]
     return "\n".join(lines)

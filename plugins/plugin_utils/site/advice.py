@@ -3,9 +3,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import date
+from typing import Optional
+
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site import docker
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import ADDRESS, GATEWAY, NETWORK, TIER
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.extents import Extents
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import (
+    ADDRESS,
+    GATEWAY,
+    NETWORK,
+    TIER,
+    Endpoint,
+    Flow,
+    Network,
+    Pair,
+    Site,
+    Tier,
+)
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.ports import Ports
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import count
 
 #: A flow that ends within so many days is worth a word.
 SOON = 30
@@ -16,34 +33,36 @@ SWARM_PORTS = (Ports("tcp", 2377, 2377), Ports("tcp", 7946, 7946), Ports("udp", 
 #: VXLAN's headers on the wire.
 _VXLAN = 50
 
+_MASQUERADED = "whose packets leave it with the address of their host: name the tier"
 
-def warnings(site, extents, today):
+
+def warnings(site: Site, extents: Extents, today: date) -> Iterator[str]:
     """All warnings, each beginning with the path that it is about."""
     for flow in site.flows:
         for text in _flow_warnings(site, flow, today):
-            yield "%s: %s" % (flow.path, text)
+            yield f"{flow.path}: {text}"
     for number, flow in enumerate(site.flows):
         covering = _covering(site, extents, number, flow)
         if covering:
-            yield "%s: %s is allowed by %s already; remove one of them" % (flow.path, flow, " and ".join(covering))
+            yield f"{flow.path}: {flow} is allowed by {' and '.join(covering)} already; remove one of them"
     yield from _unused_services(site)
     for network in site.networks.values():
         for text in _network_warnings(network):
-            yield "bulkhead_networks.%s%s" % (network.name, text)
+            yield f"bulkhead_networks.{network.name}{text}"
     yield from docker.public_warnings(site)
     yield from _swarm_warnings(site)
 
 
-def _flow_warnings(site, flow, today):
+def _flow_warnings(site: Site, flow: Flow, today: date) -> Iterator[str]:
     if flow.until and (flow.until - today).days <= SOON:
-        yield "ends on %s, in %d days" % (flow.until.isoformat(), (flow.until - today).days)
+        yield f"ends on {flow.until.isoformat()}, in {count((flow.until - today).days, 'day')}"
     texts = [_obstacle(site, pair) for pair in flow.pairs]
     if texts and all(texts):
         for text in dict.fromkeys(texts):
-            yield "no rule can let it work: %s" % text
+            yield f"no rule can let it work: {text}"
 
 
-def _obstacle(site, pair):
+def _obstacle(site: Site, pair: Pair) -> str:
     """Why no rule of any host can let a pair talk; empty where one can."""
     source, destination = pair
     if (
@@ -51,33 +70,22 @@ def _obstacle(site, pair):
         and destination.nets
         and not ({net.version for net in source.nets} & {net.version for net in destination.nets})
     ):
-        return "%s and %s have no IP version in common" % (source.name, destination.name)
+        return f"{source.name} and {destination.name} have no IP version in common"
     home, target = _network(site, source), _network(site, destination)
     if target and home == target:
-        return "%s and %s are both in network %s, where no host's firewall stands" % (
-            source.name,
-            destination.name,
-            target.name,
+        return (
+            f"{source.name} and {destination.name} are both in network {target.name}, where no host's firewall stands"
         )
     if target and target.driver == "overlay":
-        return "%s is in overlay %s, which is not routed: name the tier that publishes it" % (
-            destination.name,
-            target.name,
-        )
+        return f"{destination.name} is in overlay {target.name}, which is not routed: name the tier that publishes it"
     if home and home.driver == "overlay":
-        return "%s is in overlay %s, whose packets leave it with the address of their host: name the tier" % (
-            source.name,
-            home.name,
-        )
+        return f"{source.name} is in overlay {home.name}, {_MASQUERADED}"
     if home and home.masquerades:
-        return "%s is in bridge %s, whose packets leave it with the address of their host: name the tier" % (
-            source.name,
-            home.name,
-        )
+        return f"{source.name} is in bridge {home.name}, {_MASQUERADED}"
     return _missing_gateway(site, source, destination)
 
 
-def _network(site, endpoint):
+def _network(site: Site, endpoint: Endpoint) -> Optional[Network]:
     """The Docker network that an endpoint lies in wholly, or None."""
     if endpoint.kind not in (ADDRESS, NETWORK) or not endpoint.nets:
         return None
@@ -87,8 +95,8 @@ def _network(site, endpoint):
     return None
 
 
-def _missing_gateway(site, source, destination):
-    """A tier without a gateway reaches nobody but itself."""
+def _missing_gateway(site: Site, source: Endpoint, destination: Endpoint) -> str:
+    """A tier without a gateway reaches only itself."""
     for end, other in ((source, destination), (destination, source)):
         if (
             end.kind == TIER
@@ -96,17 +104,17 @@ def _missing_gateway(site, source, destination):
             and other.kind != GATEWAY
             and not _same_tier(site.tiers[end.name], other)
         ):
-            return "tier %s has no gateway, so it reaches nothing but itself" % end.name
+            return f"tier {end.name} has no gateway, so it reaches nothing but itself"
     return ""
 
 
-def _same_tier(tier, endpoint):
+def _same_tier(tier: Tier, endpoint: Endpoint) -> bool:
     return bool(endpoint.nets) and all(any(subnet.holds(net) for subnet in tier.subnets) for net in endpoint.nets)
 
 
-def _covering(site, extents, number, flow):
+def _covering(site: Site, extents: Extents, number: int, flow: Flow) -> list[str]:
     """The paths of other flows that together allow all that this one does; [] where something is its own."""
-    found = {}
+    found: dict[str, bool] = {}
     for ports in flow.all_ports:
         others = [
             other
@@ -117,64 +125,56 @@ def _covering(site, extents, number, flow):
             # Of two that allow the same, the later one is the one too many.
             and (index < number or not _same_extent(other, flow))
         ]
-        for pair in flow.pairs:
-            cover = next((other for other in others if any(extents.holds(rival, pair) for rival in other.pairs)), None)
+        for masks in extents.pairs(flow):
+            cover = next((other for other in others if any(rival.holds(masks) for rival in extents.pairs(other))), None)
             if cover is None:
                 return []
             found[cover.path] = True
     return list(found)
 
 
-def _lasts(other, flow):
+def _lasts(other: Flow, flow: Flow) -> bool:
     return other.until is None or (flow.until is not None and other.until >= flow.until)
 
 
-def _same_extent(other, flow):
+def _same_extent(other: Flow, flow: Flow) -> bool:
     return set(other.all_ports) == set(flow.all_ports) and set(other.pairs) == set(flow.pairs)
 
 
-def _unused_services(site):
+def _unused_services(site: Site) -> Iterator[str]:
     used = {name for flow in site.flows + site.never for name in flow.services}
     for name in site.services:
         if name not in used:
-            yield "bulkhead_services.%s: no flow uses it" % name
+            yield f"bulkhead_services.{name}: no flow uses it"
 
 
-def _network_warnings(network):
+def _network_warnings(network: Network) -> Iterator[str]:
     if not network.settled:
-        yield (
-            ": got %s for now; pin it, or the next network may move it: bulkhead_allocations: {%s: %s}"
-            % (network.subnet, network.name, network.subnet)
-        )
+        pin = f"bulkhead_allocations: {{{network.name}: {network.subnet}}}"
+        yield f": got {network.subnet} for now; pin it, or the next network may move it: {pin}"
     inside = [
         name for name, address in network.addresses.items() if network.ip_range and network.ip_range.holds(address)
     ]
     if inside:
-        yield (
-            ".ip_range: the engine hands out %s to containers that ask for no address, and %s lie%s in it"
-            % (network.ip_range, ", ".join(inside), "s" if len(inside) == 1 else "")
-        )
+        handed = f"the engine hands out {network.ip_range} to containers that ask for no address"
+        yield f".ip_range: {handed}, and {', '.join(inside)} lie{'s' if len(inside) == 1 else ''} in it"
     if network.driver == "overlay" and network.mtu and network.mtu > 1500 - _VXLAN:
-        yield ".mtu: %d fits only where the hosts' own MTU is at least %d" % (network.mtu, network.mtu + _VXLAN)
+        yield f".mtu: {network.mtu} fits only where the hosts' own MTU is at least {network.mtu + _VXLAN}"
 
 
-def _swarm_warnings(site):
+def _swarm_warnings(site: Site) -> Iterator[str]:
     """Swarm nodes that cannot hear each other look healthy until the first overlay is used."""
     tier = site.swarm.tier
     if not tier:
         return
-    wanted = SWARM_PORTS
-    if any(network.encrypted for network in site.networks.values()):
-        wanted += (Ports("esp", 0, 65535),)
+    encrypted = any(network.encrypted for network in site.networks.values())
+    wanted = (*SWARM_PORTS, *([Ports("esp", 0, 65535)] if encrypted else []))
     missing = [str(ports) for ports in wanted if not _allows_itself(site, tier, ports)]
     if missing:
-        yield "bulkhead_swarm.tier: no flow lets %s reach itself at %s, which a Swarm needs" % (
-            tier,
-            ", ".join(missing),
-        )
+        yield f"bulkhead_swarm.tier: no flow lets {tier} reach itself at {', '.join(missing)}, which a Swarm needs"
 
 
-def _allows_itself(site, tier, ports):
+def _allows_itself(site: Site, tier: str, ports: Ports) -> bool:
     return any(
         pair.source.name == tier and pair.destination.name == tier and theirs.covers(ports)
         for flow in site.flows

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
-from typing import Mapping, NamedTuple, Optional
+from typing import NamedTuple, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.ports import Ports
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net, widest
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net, complement, widest
 
 #: Kinds of endpoints.
 TIER, GATEWAY, ADDRESS, NETWORK, INTERNET = "tier", "gateway", "address", "network", "internet"
@@ -83,13 +84,14 @@ class Flow:
     until: Optional[date] = None
 
     @cached_property
-    def all_ports(self):
+    def all_ports(self) -> tuple[Ports, ...]:
         """The ports of all services, as declared."""
         return tuple(ports for name in self.services for ports in self.ports[name])
 
-    def __str__(self):
-        text = "%s -> %s %s" % tuple(", ".join(names) for names in (self.sources, self.destinations, self.services))
-        return "%s (%s)" % (text, self.why) if self.why else text
+    def __str__(self) -> str:
+        sources, destinations, services = map(", ".join, (self.sources, self.destinations, self.services))
+        text = f"{sources} -> {destinations} {services}"
+        return f"{text} ({self.why})" if self.why else text
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ class Network:
     tiers: tuple[str, ...] = ()
 
     @property
-    def masquerades(self):
+    def masquerades(self) -> bool:
         """Whether what leaves the network carries its host's address (the engine's default for bridges)."""
         return self.driver == "bridge" and self.options.get(
             "com.docker.network.bridge.enable_ip_masquerade", "true"
@@ -142,6 +144,15 @@ class Swarm:
 
     managers: Mapping[str, Net] = field(default_factory=dict)
     tier: Optional[str] = None
+
+    @property
+    def first(self) -> str:
+        """The manager that makes the overlays and deploys the stacks; "" where there is none."""
+        return next(iter(self.managers), "")
+
+    def is_first(self, hostname: str) -> bool:
+        """Whether a host of the inventory is that manager."""
+        return bool(self.managers) and hostname == self.first
 
 
 @dataclass(frozen=True)
@@ -176,23 +187,32 @@ class Site:
     warnings: tuple[str, ...] = ()
 
     @cached_property
-    def legs(self):
+    def legs(self) -> dict[Net, str]:
         """The gateways' own addresses: {Net: tier name}."""
         return {leg: tier.name for tier in self.tiers.values() for leg in tier.gateways}
 
     @cached_property
-    def own(self):
+    def own(self) -> dict[Net, str]:
         """What the site consists of, and the internet does not: {Net: what it is}; no block lies in another one."""
-        owners = {}
+        owners: dict[Net, str] = {}
         for tier in self.tiers.values():
             owners.update((net, tier.name) for net in tier.subnets)
         for name, nets in self.pools.items():
-            owners.update((net, "pool %s" % name) for net in nets)
+            owners.update((net, f"pool {name}") for net in nets)
         for network in self.networks.values():
             if network.subnet:
-                owners.setdefault(network.subnet, "network %s" % network.name)
+                owners.setdefault(network.subnet, f"network {network.name}")
         return {net: owners[net] for net in widest(owners)}
 
-    def is_own(self, net):
+    @cached_property
+    def outside(self) -> tuple[Net, ...]:
+        """The internet: the spans of both families that no part of the site is in."""
+        return tuple(complement(self.own))
+
+    def bridges_of(self, tiers: Collection[str]) -> list[Network]:
+        """The bridge networks that hosts of some tiers have."""
+        return [network for network in self.networks.values() if not set(network.tiers).isdisjoint(tiers)]
+
+    def is_own(self, net: Net) -> bool:
         """Whether a block lies wholly inside of the site."""
         return any(own.holds(net) for own in self.own)

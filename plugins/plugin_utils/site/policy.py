@@ -7,48 +7,49 @@ Nothing here knows of rules, hosts or chains, so that a mistake of the compiler 
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Optional
 
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import GATEWAY, INTERNET
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import GATEWAY, INTERNET, Endpoint, Flow, Site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.ports import ANY
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import V6, Net, complement, parse_point
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import V6, Net, parse_point, subtract
 
 
-def source_spans(site, endpoint):
+def source_spans(site: Site, endpoint: Endpoint) -> tuple[Net, ...]:
     """The spans that a flow's source stands for."""
-    return complement(site.own) if endpoint.kind == INTERNET else list(endpoint.nets)
+    return site.outside if endpoint.kind == INTERNET else endpoint.nets
 
 
-def destination_spans(site, endpoint):
+def destination_spans(site: Site, endpoint: Endpoint) -> tuple[Net, ...]:
     """The spans that a flow's destination stands for.
 
-    The gateways' own addresses are nobody's destination but of those who name them: as `gateway`, or one by one.
+    The gateways' own addresses are a destination only where they are named: as `gateway`, or one by one.
     """
     if endpoint.kind == INTERNET:
-        return complement(site.own)
+        return site.outside
     if endpoint.kind == GATEWAY:
-        return list(endpoint.nets)
-    legs = sorted(site.legs)
-    return [span for net in endpoint.nets for span in ([net] if net.single else _without(net, legs))]
+        return endpoint.nets
+    spans: list[Net] = []
+    for net in endpoint.nets:
+        legs = () if net.single else tuple(leg for leg in site.legs if net.holds(leg))
+        spans += _without(net, legs) if legs else (net,)
+    return tuple(spans)
 
 
-def _without(net, legs):
-    """The spans of a block beside some single addresses, which are sorted."""
-    spans = []
-    start = net.first
-    for leg in legs:
-        if net.holds(leg):
-            if leg.first > start:
-                spans.append(Net(start, leg.first - 1))
-            start = leg.first + 1
-    return spans + ([Net(start, net.last)] if start <= net.last else [])
+@lru_cache(maxsize=4096)
+def _without(net: Net, legs: tuple[Net, ...]) -> tuple[Net, ...]:
+    """The spans of a block beside some addresses: the same for the check of a declaration and for its proof."""
+    return tuple(subtract([net], legs))
 
 
 class Policy:
     """Answers whether the flows of a site allow a packet. Lookups are bisections over plain ints."""
 
-    def __init__(self, site):
-        sources, destinations = {}, {}
-        self._grants = []
+    def __init__(self, site: Site) -> None:
+        sources: dict[Endpoint, int] = {}
+        destinations: dict[Endpoint, int] = {}
+        self._grants: list[tuple[int, int, Flow]] = []
         for flow in site.flows:
             for pair in flow.pairs:
                 self._grants.append(
@@ -60,9 +61,9 @@ class Policy:
                 )
         self._sources = _Index(source_spans(site, endpoint) for endpoint in sources)
         self._destinations = _Index(destination_spans(site, endpoint) for endpoint in destinations)
-        self._candidates = {}
+        self._candidates: dict[tuple[int, int], list[Flow]] = {}
 
-    def flow_for(self, src_ip, dst_ip, proto, port=None):
+    def flow_for(self, src_ip: str, dst_ip: str, proto: str, port: Optional[int] = None) -> Optional[Flow]:
         """The first flow that allows a packet, or None: everything that is not declared is blocked.
 
         src_ip, dst_ip: addresses as text; proto: "tcp", "udp", "esp" ...; port: the destination port, None for a
@@ -73,7 +74,7 @@ class Policy:
             return None
         return self.flow_at(source, destination, proto, port)
 
-    def flow_at(self, source, destination, proto, port=None):
+    def flow_at(self, source: int, destination: int, proto: str, port: Optional[int] = None) -> Optional[Flow]:
         """The same for two points of the line of addresses (see subnets), both of one family."""
         version = 4 if source < V6 else 6
         for flow in self._flows(self._sources.members(source), self._destinations.members(destination)):
@@ -86,7 +87,7 @@ class Policy:
                     return flow
         return None
 
-    def _flows(self, sources, destinations):
+    def _flows(self, sources: int, destinations: int) -> list[Flow]:
         """The flows between two sets of endpoints, in the declared order; remembered by set."""
         key = (sources, destinations)
         if key not in self._candidates:
@@ -101,20 +102,20 @@ class Policy:
 class _Index:
     """Which sets of spans a point is in, as a bit mask."""
 
-    def __init__(self, sets):
-        edges = {}
+    def __init__(self, sets: Iterable[Iterable[Net]]) -> None:
+        edges: dict[int, int] = {}
         for number, spans in enumerate(sets):
             for span in spans:
                 edges[span.first] = edges.get(span.first, 0) ^ (1 << number)
                 edges[span.last + 1] = edges.get(span.last + 1, 0) ^ (1 << number)
         self._starts = sorted(edges)
-        self._masks = []
+        self._masks: list[int] = []
         mask = 0
         for start in self._starts:
             mask ^= edges[start]
             self._masks.append(mask)
 
-    def members(self, point):
+    def members(self, point: int) -> int:
         """The mask of the sets that the point is in."""
         place = bisect_right(self._starts, point) - 1
         return self._masks[place] if place >= 0 else 0

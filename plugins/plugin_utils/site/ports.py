@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.unreadable import Unreadable
 
 #: Protocols that carry ports.
 WITH_PORTS = ("tcp", "udp")
@@ -31,95 +34,86 @@ class Ports:
     last: int
 
     @property
-    def versions(self):
+    def versions(self) -> tuple[int, ...]:
         """The IP versions that the protocol exists for."""
         return WITHOUT_PORTS.get(self.proto, (4, 6))
 
-    def covers(self, other):
+    def covers(self, other: Ports) -> bool:
         """Whether everything that the other one allows is in this one."""
         return self.proto == ANY or (
             self.proto == other.proto and self.first <= other.first and other.last <= self.last
         )
 
-    def meets(self, other):
+    def meets(self, other: Ports) -> bool:
         """Whether some packet is in both."""
         return ANY in (self.proto, other.proto) or (
             self.proto == other.proto and self.first <= other.last and other.first <= self.last
         )
 
-    def __str__(self):
+    def __str__(self) -> str:
         if self.proto not in WITH_PORTS:
             return self.proto
-        return "%s/%s" % (self.first if self.first == self.last else "%d-%d" % (self.first, self.last), self.proto)
+        numbers = f"{self.first}" if self.first == self.last else f"{self.first}-{self.last}"
+        return f"{numbers}/{self.proto}"
 
 
 #: Everything.
 ALL = Ports(ANY, 0, 65535)
 
 
-class NotPorts(ValueError):
-    """A text that names no ports; args are what was expected and the remedy."""
-
-    @property
-    def expected(self):
-        return self.args[0]
-
-    @property
-    def remedy(self):
-        return self.args[1]
-
-
-def parse_ports(text):
-    """Ports of a text like "22/tcp", "5240-5249/tcp" or "esp"; raises NotPorts."""
+def parse_ports(text: str) -> Ports:
+    """Ports of a text like "22/tcp", "5240-5249/tcp" or "esp"; raises Unreadable."""
     numbers, slash, proto = text.partition("/")
     if not slash:
         return _parse_portless(text)
     if proto in WITHOUT_PORTS:
-        raise NotPorts("a protocol that has ports (tcp, udp)", "write %s alone: it has no ports" % proto)
+        raise Unreadable("a protocol that has ports (tcp, udp)", f"write {proto} alone: it has no ports")
     if proto not in WITH_PORTS:
-        raise NotPorts("a protocol of tcp or udp after the slash", _nearest(proto, WITH_PORTS))
+        raise Unreadable("a protocol of tcp or udp after the slash", _nearest(proto, WITH_PORTS))
     if "," in numbers:
-        raise NotPorts(
+        raise Unreadable(
             "one port or one range",
-            "write a list: [%s]" % ", ".join("%s/%s" % (number.strip(), proto) for number in numbers.split(",")),
+            f"write a list: [{', '.join(f'{number.strip()}/{proto}' for number in numbers.split(','))}]",
         )
     if ":" in numbers:
-        raise NotPorts("a range with a dash", "write %s/%s" % (numbers.replace(":", "-"), proto))
+        raise Unreadable("a range with a dash", f"write {numbers.replace(':', '-')}/{proto}")
     low, dash, high = numbers.partition("-")
-    if not low.isdecimal() or (dash and not high.isdecimal()):
-        raise NotPorts(_EXPECTED, _REMEDY)
-    first, last = int(low), int(high if dash else low)
+    if not numbers.isascii() or not low.isdecimal() or (dash and not high.isdecimal()):
+        raise Unreadable(_EXPECTED, _REMEDY)
+    # Python reads no number of thousands of digits.
+    first, last = (int(number.lstrip("0")[:6] or "0") for number in (low, high if dash else low))
     if not (1 <= first <= 65535 and 1 <= last <= 65535):
-        raise NotPorts("ports from 1 to 65535", "mend the port number")
+        raise Unreadable("ports from 1 to 65535", "correct the port number")
     if first > last:
-        raise NotPorts("the lower port first", "write %d-%d/%s" % (last, first, proto))
+        raise Unreadable("the lower port first", f"write {last}-{first}/{proto}")
     return Ports(proto, first, last)
 
 
-def _parse_portless(text):
+def _parse_portless(text: str) -> Ports:
     if text in WITHOUT_PORTS:
         return Ports(text, 0, 65535)
     if text in WITH_PORTS:
-        raise NotPorts(_EXPECTED, "say which port: 22/%s, or 1-65535/%s for all of them" % (text, text))
+        raise Unreadable(_EXPECTED, f"say which port: 22/{text}, or 1-65535/{text} for all of them")
     if text.replace("-", "").isdecimal():
-        raise NotPorts(_EXPECTED, "add the protocol: %s/tcp or %s/udp" % (text, text))
-    raise NotPorts(_EXPECTED, _nearest(text, WITHOUT_PORTS) if "/" not in text else _REMEDY)
+        raise Unreadable(_EXPECTED, f"add the protocol: {text}/tcp or {text}/udp")
+    raise Unreadable(_EXPECTED, _nearest(text, WITHOUT_PORTS) if "/" not in text else _REMEDY)
 
 
-def _nearest(word, known):
+def _nearest(word: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(word, list(known), 1)
-    return "did you mean %s?" % close[0] if close else _REMEDY
+    return f"did you mean {close[0]}?" if close else _REMEDY
 
 
-def merge(ports):
+def merge(ports: Iterable[Ports]) -> dict[str, list[tuple[int, int]]]:
     """The same packets in as few ranges as possible: {protocol: [(first, last)]}, sorted.
 
     `any` swallows the rest: {"any": [(0, 65535)]}.
     """
-    if any(item.proto == ANY for item in ports):
+    items = sorted(ports)
+    if any(item.proto == ANY for item in items):
         return {ANY: [(0, 65535)]}
-    merged = {}
-    for item in sorted(ports):
+    merged: dict[str, list[tuple[int, int]]] = {}
+    for item in items:
         ranges = merged.setdefault(item.proto, [])
         if ranges and item.first <= ranges[-1][1] + 1:
             ranges[-1] = (ranges[-1][0], max(ranges[-1][1], item.last))
@@ -128,18 +122,20 @@ def merge(ports):
     return merged
 
 
-def port_arguments(ranges):
+def port_arguments(ranges: Sequence[tuple[int, int]]) -> list[str]:
     """The texts that name the ranges in ufw rules, as few as ufw's multiport limit allows.
 
     ranges: [(first, last)], sorted. "22,5240:5249" has one comma and one colon; ufw takes 14 of them in a rule.
     """
-    texts, parts, marks = [], [], 0
+    texts: list[str] = []
+    parts: list[str] = []
+    marks = 0
     for first, last in ranges:
-        part = str(first) if first == last else "%d:%d" % (first, last)
+        part = str(first) if first == last else f"{first}:{last}"
         cost = (1 if parts else 0) + part.count(":")
         if marks + cost > _MULTIPORT_MARKS:
             texts.append(",".join(parts))
             parts, marks, cost = [], 0, part.count(":")
         parts.append(part)
         marks += cost
-    return texts + [",".join(parts)]
+    return [*texts, ",".join(parts)]

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Mapping
 
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Stack
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.reader import suggestion
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Network, Stack
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.reader import Reader, suggestion
 
 #: Who deploys a stack.
 SWARM, COMPOSE = KINDS = ("swarm", "compose")
@@ -17,19 +18,29 @@ _EXAMPLE = "{file: stacks/shop.yml, kind: swarm}"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]*\Z")
 
 
-def read_stacks(reader, raw, tiers, networks, has_swarm):
+def read_stacks(
+    reader: Reader, raw: object, tiers: Collection[str], networks: Mapping[str, Network], has_swarm: bool
+) -> dict[str, Stack]:
     """{name: Stack} of bulkhead_stacks. networks: the site's, whose zones can be required."""
     zones = sorted({network.zone for network in networks.values() if network.zone})
     result = {}
-    for name, value in reader.mapping("bulkhead_stacks", raw, "stacks", "shop: %s" % _EXAMPLE).items():
-        path = "bulkhead_stacks.%s" % name
+    for name, value in reader.mapping("bulkhead_stacks", raw, "stacks", f"shop: {_EXAMPLE}").items():
+        path = f"bulkhead_stacks.{name}"
         if not _NAME.match(name):
             reader.refuse(path, name, "a name of small letters, digits, _ and -", "rename it")
         result[name] = _read_stack(reader, path, name, value, tiers, zones, has_swarm)
     return result
 
 
-def _read_stack(reader, path, name, value, tiers, zones, has_swarm):
+def _read_stack(
+    reader: Reader,
+    path: str,
+    name: str,
+    value: object,
+    tiers: Collection[str],
+    zones: Collection[str],
+    has_swarm: bool,
+) -> Stack:
     if isinstance(value, dict) and True in value:
         # YAML 1.1, which Ansible reads, takes the bare key `on` for true.
         value = {"on" if key is True else key: item for key, item in value.items()}
@@ -38,11 +49,11 @@ def _read_stack(reader, path, name, value, tiers, zones, has_swarm):
         return Stack(name, "", ())
     kind = known.get("kind")
     if not isinstance(kind, str) or kind not in KINDS:
-        reader.refuse("%s.kind" % path, kind, " or ".join(KINDS), suggestion(kind, KINDS) or "choose one of them")
+        reader.refuse(f"{path}.kind", kind, " or ".join(KINDS), suggestion(kind, KINDS) or "choose one of them")
         kind = ""
     if kind == SWARM and not has_swarm:
         reader.note(
-            "%s.kind" % path,
+            f"{path}.kind",
             kind,
             "a Swarm that can run it",
             "declare bulkhead_swarm: {managers: {...}, tier: ...}",
@@ -50,13 +61,13 @@ def _read_stack(reader, path, name, value, tiers, zones, has_swarm):
     return Stack(
         name=name,
         kind=str(kind),
-        files=_read_files(reader, "%s.file" % path, known.get("file")),
-        tiers=_read_on(reader, "%s.on" % path, known.get("on"), kind, tiers),
-        demands=_read_demands(reader, "%s.require" % path, known.get("require"), zones),
+        files=_read_files(reader, f"{path}.file", known.get("file")),
+        tiers=_read_on(reader, f"{path}.on", known.get("on"), kind, tiers),
+        demands=_read_demands(reader, f"{path}.require", known.get("require"), zones),
     )
 
 
-def _read_files(reader, path, value):
+def _read_files(reader: Reader, path: str, value: object) -> tuple[str, ...]:
     """The paths; relative ones start at the inventory's directory."""
     files = []
     for where, item in reader.items(path, value, "the path of a Compose file, or a list of them", "stacks/shop.yml"):
@@ -67,7 +78,7 @@ def _read_files(reader, path, value):
     return tuple(files)
 
 
-def _read_on(reader, path, value, kind, tiers):
+def _read_on(reader: Reader, path: str, value: object, kind: str, tiers: Collection[str]) -> tuple[str, ...]:
     """The tiers whose hosts run a Compose stack; a Swarm's scheduler chooses by itself."""
     if kind == SWARM:
         if value is not None:
@@ -82,21 +93,21 @@ def _read_on(reader, path, value, kind, tiers):
         if name in tiers:
             names.append(name)
         else:
-            reader.refuse(where, name, "a tier", suggestion(name, tiers) or "name one of %s" % ", ".join(tiers))
+            reader.refuse(where, name, "a tier", suggestion(name, tiers) or f"name one of {', '.join(tiers)}")
     return tuple(dict.fromkeys(names))
 
 
-def _read_demands(reader, path, value, zones):
+def _read_demands(reader: Reader, path: str, value: object, zones: Collection[str]) -> dict[str, tuple[str, ...]]:
     """{pattern of service names: zones}."""
     result = {}
     for pattern, item in reader.mapping(path, value, "zones by service", '"*-backend": [public, private]').items():
-        where = "%s.%s" % (path, pattern)
+        where = f"{path}.{pattern}"
         found = []
         for at, zone in reader.items(where, item, "a zone, or a list of them", "[public, private]"):
             if zone in zones:
                 found.append(zone)
             else:
                 remedy = suggestion(zone, zones) or "give a network of bulkhead_networks this zone"
-                reader.refuse(at, zone, "a zone of the site's networks (%s)" % (", ".join(zones) or "none"), remedy)
+                reader.refuse(at, zone, f"a zone of the site's networks ({', '.join(zones) or 'none'})", remedy)
         result[pattern] = tuple(found)
     return result

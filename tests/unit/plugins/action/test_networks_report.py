@@ -98,6 +98,6 @@ def test_a_host_that_could_not_be_asked_is_named_with_the_reason(tmp_path, said,
     assert why in run({"h1": live("192.168.0.0/29"), "h2": said}, tmp_path / "networks.json")[1]
 
 
-def test_a_site_with_problems_is_no_report(tmp_path):
+def test_a_site_with_mistakes_is_no_report(tmp_path):
     result, printed = run({"h1": live("192.168.0.0/29")}, tmp_path / "n.json", site={"bulkhead_tiers": 1})
-    assert result["failed"] and "problems" in result["msg"] and not (tmp_path / "n.json").exists()
+    assert result["failed"] and "mistakes" in result["msg"] and not (tmp_path / "n.json").exists()

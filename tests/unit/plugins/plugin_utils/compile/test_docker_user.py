@@ -13,6 +13,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Ref
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.docker_block import render
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.docker_input import parse_docker
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.docker_user import host_docker
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.ufw import host_rules
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.policy import Policy
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.plugin_utils.compile.test_host_rules import (
@@ -59,7 +60,7 @@ def holds(ports, port):
 
 def chains(site, tier):
     """{family: Chain} of a host of one tier, through the module's own parser and renderer."""
-    wish = parse_docker(host_docker(site, [tier], False), True)
+    wish = parse_docker(host_docker(site, [tier], host_rules(site, [tier], False)), True)
     return {family: Chain(render(block)) for family, block in wish.blocks.items()}
 
 
@@ -98,7 +99,7 @@ def test_a_published_port_is_open_to_exactly_whom_the_flows_let_reach_that_port_
 
 def published(flows, tier="alpha", **more):
     site = parse_site({**declare(flows), **SWARM, **more}, TODAY)
-    return host_docker(site, [tier], False)
+    return host_docker(site, [tier], host_rules(site, [tier], False))
 
 
 def test_a_flow_to_a_tier_is_an_entry_for_the_same_port_at_its_hosts_addresses():

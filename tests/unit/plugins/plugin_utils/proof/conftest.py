@@ -68,7 +68,8 @@ class Lab:
         self.missing = {}
 
     def compiled(self, name):
-        return [] if self.tiers[name] is None else host_rules(self.site, self.tiers[name], name == "router")
+        tiers = self.tiers[name]
+        return [] if tiers is None else [rule.to_dict() for rule in host_rules(self.site, tiers, name == "router")]
 
     def firewall(self, name, rules):
         return (

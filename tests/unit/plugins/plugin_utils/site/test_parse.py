@@ -184,7 +184,7 @@ BAD = [
     (
         [T, "admin", "gateway"],
         "10.0.9.1",
-        "bulkhead_tiers.admin.gateway: got 10.0.9.1; expected an address inside of 10.0.1.0/24; mend one of both",
+        "bulkhead_tiers.admin.gateway: got 10.0.9.1; expected an address inside of 10.0.1.0/24; change one of the two",
     ),
     (
         [T, "admin", "gateway"],
@@ -221,14 +221,14 @@ BAD = [
         [T, "apps", "bandwidth", "minimum"],
         1000,
         "bulkhead_tiers.apps.bandwidth.minimum: got 1000; expected at most the "
-        "recommended 100 Mbit/s; swap or mend the two",
+        "recommended 100 Mbit/s; swap or correct the two",
     ),
     # Overlaps.
     (
         [T, "admin", "subnet"],
         "10.0.0.0/16",
         "bulkhead_tiers.apps.subnet: got 10.0.2.0/24; expected a network that overlaps no "
-        "other one; 10.0.0.0/16 is admin: choose another network",
+        "other one; 10.0.0.0/16 is tier admin: choose another network",
     ),
     (
         [T, "admin", "subnet"],
@@ -265,7 +265,7 @@ BAD = [
         ["bulkhead_allocations", "back"],
         "10.0.2.0/24",
         "bulkhead_allocations.back: got 10.0.2.0/24; expected a network that "
-        "overlaps no other one; 10.0.2.0/24 is apps: choose another network",
+        "overlaps no other one; 10.0.2.0/24 is tier apps: choose another network",
     ),
     # Names that stand for nothing.
     (["bulkhead_servces"], {}, "bulkhead_servces: got an unknown variable; expected one of bulkhead_tiers, "),
@@ -344,7 +344,7 @@ BAD = [
         "apps",
         "bulkhead_flows[0]: got apps -> tiers ssh, web (administration); expected nothing that "
         "bulkhead_never[0] forbids: apps -> admin any (downhill only); both have apps -> admin 22/tcp: "
-        "mend one of them",
+        "change one of them",
     ),
     (
         ["bulkhead_never", 0, "until"],
@@ -360,7 +360,7 @@ BAD = [
     (
         ["bulkhead_services", "web"],
         ["80/tcp", "70000/tcp"],
-        'bulkhead_services.web[1]: got "70000/tcp"; expected ports from 1 to 65535; mend the port number',
+        'bulkhead_services.web[1]: got "70000/tcp"; expected ports from 1 to 65535; correct the port number',
     ),
     (
         ["bulkhead_services", "any"],
@@ -517,7 +517,7 @@ BAD = [
         ["bulkhead_allocations", "front"],
         "10.30.2.0/25",
         "bulkhead_allocations.front: got 10.30.2.0/25; expected the size 24 of "
-        "bulkhead_networks.front; a pinned subnet never changes: mend the size",
+        "bulkhead_networks.front; a pinned subnet never changes: correct the size",
     ),
     (
         ["bulkhead_allocations", "lan"],
@@ -543,7 +543,7 @@ BAD = [
     (
         ["bulkhead_swarm", "managers", "m1"],
         "10.0.1.11",
-        "bulkhead_swarm.managers.m1: got 10.0.1.11; expected an address inside of 10.0.2.0/24, fd00:2::/64; mend",
+        "bulkhead_swarm.managers.m1: got 10.0.1.11; expected an address inside of 10.0.2.0/24, fd00:2::/64; change",
     ),
     (
         ["bulkhead_swarm"],
@@ -613,7 +613,7 @@ def test_a_flow_breaks_an_invariant_at_any_of_its_ends():
     for ends in (["admin", "apps"], ["apps", "admin"]):
         site["bulkhead_never"] = [{"from": "10.0.2.128/25", "to": ends, "deny": "web"}]
         site["bulkhead_flows"][0]["to"] = "10.0.1.9"
-        assert problems(site)[0].endswith("both have apps -> 10.0.1.9 80/tcp: mend one of them")
+        assert problems(site)[0].endswith("both have apps -> 10.0.1.9 80/tcp: change one of them")
         site["bulkhead_never"][0]["from"] = "10.0.1.0/24"
         parse_site(site, TODAY)
 

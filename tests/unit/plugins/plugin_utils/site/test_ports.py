@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.ports import (
     ALL,
-    NotPorts,
     Ports,
     merge,
     parse_ports,
     port_arguments,
 )
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.unreadable import Unreadable
 
 
 @pytest.mark.parametrize("text", ["22/tcp", "5240-5249/tcp", "1-65535/udp", "esp", "igmp", "vrrp"])
@@ -23,8 +23,10 @@ def test_ports_read_back_as_they_were_written(text):
 @pytest.mark.parametrize(
     ("text", "remedy"),
     [
-        ("70000/tcp", "mend the port number"),
-        ("0/tcp", "mend the port number"),
+        ("70000/tcp", "correct the port number"),
+        ("0/tcp", "correct the port number"),
+        ("9" * 5000 + "/tcp", "correct the port number"),
+        ("٢٢/tcp", "write it like 22/tcp, 5240-5249/tcp or esp"),
         ("22", "add the protocol: 22/tcp or 22/udp"),
         ("22/tpc", "did you mean tcp?"),
         ("50/esp", "write esp alone: it has no ports"),
@@ -40,7 +42,7 @@ def test_ports_read_back_as_they_were_written(text):
     ],
 )
 def test_what_names_no_ports_says_what_to_write(text, remedy):
-    with pytest.raises(NotPorts) as caught:
+    with pytest.raises(Unreadable) as caught:
         parse_ports(text)
     assert caught.value.remedy == remedy
 
