@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+from typing import Any, Optional
+
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.client import (
     CONNECTION_ARGUMENTS,
     CONNECTION_TOGETHER,
 )
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.errors import Failure
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.arguments import LINT_ARGUMENTS
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.lint import lint_files, result
 
@@ -21,27 +23,27 @@ class ActionModule(ActionBase):
 
     TRANSFERS_FILES = False
 
-    def run(self, tmp=None, task_vars=None):
-        said = super().run(tmp, task_vars)
+    def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
+        said: dict[str, Any] = super().run(tmp, task_vars)
         _checked, options = self.validate_argument_spec(
             argument_spec={**CONNECTION_ARGUMENTS, **LINT_ARGUMENTS}, required_together=CONNECTION_TOGETHER
         )
         try:
             items = lint_files(options)
-        except Failure as failure:
-            said.update(failed=True, **failure.report())
-            return said
-        if options["running"]:
-            answer = self._running(task_vars)
-            if answer.get("failed") or "findings" not in answer:
-                return answer
-            host = (task_vars or {}).get("inventory_hostname")
-            items += [dict(item, host=host) for item in answer["findings"]]
-        said.update(result(items, options, write=not self._task.check_mode))
+            if options["running"]:
+                answer = self._running(task_vars)
+                if answer.get("failed") or "findings" not in answer:
+                    return answer
+                host = (task_vars or {}).get("inventory_hostname")
+                items += [dict(item, host=host) for item in answer["findings"]]
+            said.update(result(items, options, write=not self._task.check_mode))
+        except Refused as refused:
+            said.update(failed=True, msg=str(refused), errors=refused.errors)
         return said
 
-    def _running(self, task_vars):
+    def _running(self, task_vars: Optional[dict[str, Any]]) -> dict[str, Any]:
         """The module's result on the host; only there are the defaults of its connection options known."""
-        here = ("stacks", "directory", "environment", "sarif", "fail_on")
+        here = ("stacks", "directory", "allowed_directories", "environment", "sarif", "fail_on")
         arguments = {name: value for name, value in self._task.args.items() if name not in here}
-        return self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
+        answer: dict[str, Any] = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
+        return answer

@@ -46,7 +46,8 @@ options:
       files:
         description:
           - The files on the controller, merged in this order as C(-f) does.
-          - What they C(include) and C(extends) is read too. C(env_file) and C(.env) are not.
+          - What they C(include) and C(extends) is read too, below their own directories and O(allowed_directories).
+            C(env_file) and C(.env) are not.
         type: list
         elements: path
         required: true
@@ -55,9 +56,21 @@ options:
         type: str
         choices: [compose, swarm]
         default: compose
+      tiers:
+        description: The tiers whose hosts run a Compose stack, to compare with those of O(networks).
+        type: list
+        elements: str
+        default: []
   directory:
     description: Where relative O(stacks[].files) start. Without it, at the working directory.
     type: path
+  allowed_directories:
+    description:
+      - Directories beside a stack's own that its files may C(include), C(extends) and take env files, configs and secrets from.
+      - Real paths count, so that no link leads out. Only regular files of a bounded size are read.
+    type: list
+    elements: path
+    default: []
   running:
     description:
       - Also check what the host's engine runs. These are its containers, and on a manager the services of the Swarm.
@@ -67,12 +80,19 @@ options:
   networks:
     description:
       - The networks that the site declares, by name.
-      - Each is a dictionary with V(zone), V(internal) and V(subnet) (a CIDR or a list of them), all of them optional.
-      - Without it, zones come from the label C(bulkhead.zone) and from the networks' names,
+      - Each is a dictionary with V(zone), V(internal), V(subnet) (a CIDR or a list of them), V(driver), V(attachable)
+        and V(tiers) (those whose hosts have it), all of them optional.
+      - Without it, zones come from the label C(bulkhead.zone), from the networks' names and from what is on them,
         and no external network is reported as undeclared.
     type: dict
   reserved:
-    description: CIDRs that no network may overlap, by what they are, such as VLANs and address pools.
+    description: CIDRs that no network may overlap, by what they are, such as VLANs.
+    type: dict
+    default: {}
+  pools:
+    description:
+      - CIDRs of the pools that the site's own networks get their subnets from, by name.
+      - A network that a stack makes itself must not overlap them. What runs may have its subnet from there.
     type: dict
     default: {}
   proxy_networks:
@@ -103,8 +123,6 @@ options:
     type: str
     choices: [error, warning, note, never]
     default: error
-requirements:
-  - PyYAML where the files are read, which is with Ansible itself
 seealso:
   - module: bulkhead.tiers.swarm_network
 """
@@ -196,11 +214,12 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.client impor
     connect,
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.errors import Failure
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.arguments import LINT_ARGUMENTS
 from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.running import lint_running
 
 
-def main():
+def main() -> None:
     # The action has read the files: what is left for the host is its engine.
     module = AnsibleModule(
         argument_spec={**CONNECTION_ARGUMENTS, **LINT_ARGUMENTS},
@@ -211,6 +230,8 @@ def main():
         items = lint_running(module.params, connect(module.params))
     except Failure as failure:
         module.fail_json(**failure.report())
+    except Refused as refused:
+        module.fail_json(msg=str(refused), errors=refused.errors)
     module.exit_json(changed=False, findings=items)
 
 

@@ -64,9 +64,9 @@ def main():
         peers = install(work)
         for name in PEERS:
             if name not in peers:
-                print("%s could not be installed" % name)
+                print(f"{name} could not be installed")
         score, seconds = Counter(), Counter()
-        print("%-62s %-20s %s" % ("mistake", "stack_lint", "  ".join(peers)))
+        print(f"{'mistake':62} {'stack_lint':20} {'  '.join(peers)}")
         for index, (mistake, (site, file, old, new, _rule, _line)) in enumerate(TWINS.items()):
             began = time.perf_counter()
             items, edited = reference(site, work, [(file, old, new)])
@@ -84,15 +84,13 @@ def main():
                 score[name] += bool(more)
                 cells.append(" ".join(sorted(more)) or "-")
             mark = "*" if index < MISSED else " "
-            print("%s%-61s %-20s %s" % (mark, mistake, " ".join(rules), "  |  ".join(cells)))
+            print(f"{mark}{mistake:61} {' '.join(rules):20} {'  |  '.join(cells)}")
         print("* missed by the peers when stack_lint was begun\n")
         for name in ("stack_lint", *peers):
-            print(
-                "%-13s finds %2d of %d, %.0f ms a file"
-                % (name, score[name], len(TWINS), seconds[name] / len(TWINS) * 1000)
-            )
+            speed = seconds[name] / len(TWINS) * 1000
+            print(f"{name:13} finds {score[name]:2} of {len(TWINS)}, {speed:.0f} ms a file")
         clean = sum(len(reference(name)[0]) for name in REFERENCES)
-        print("stack_lint on the good files: %d findings" % clean)
+        print(f"stack_lint on the good files: {clean} findings")
 
 
 if __name__ == "__main__":

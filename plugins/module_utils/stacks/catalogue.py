@@ -48,7 +48,7 @@ RULES = {
             "docker-socket-mounted",
             ERROR,
             "Only the socket proxy mounts the Docker socket.",
-            "Who writes to the socket is root on the host; read-only mounts do not hinder a connection.",
+            "What writes to the socket is root on the host; a read-only mount does not prevent a connection.",
         ),
         Rule(
             "BT004",
@@ -111,7 +111,7 @@ RULES = {
             "network-undeclared",
             ERROR,
             "Every network is declared: in the file, and an external one by the site or another stack.",
-            "The deployment stops half-way, or joins a network whose zone nobody knows.",
+            "The deployment stops half-way, or joins a network whose zone is not known.",
         ),
         Rule(
             "BT013",
@@ -160,7 +160,7 @@ RULES = {
             "ingress-shortcut",
             WARNING,
             "Services reach each other over a network of their own, not over a public zone.",
-            "On the public zone everybody else can reach them in the same way.",
+            "On the public zone every other service there can reach them in the same way.",
         ),
         Rule(
             "BT020",
@@ -198,11 +198,39 @@ RULES = {
             "Docker before 25 takes a file without it for version 1, and refuses it.",
         ),
         Rule(
+            "BT025",
+            "unknown-key",
+            ERROR,
+            "Every key is one that the Compose Specification has.",
+            "Compose refuses the file; what the key was meant to do, such as joining networks, is not done.",
+        ),
+        Rule(
+            "BT026",
+            "file-outside",
+            ERROR,
+            "Env files, configs and secrets are files of the stack's own directory.",
+            "The deployment would put any file of the machine that it runs on, /etc/shadow among them, into a container.",
+        ),
+        Rule(
+            "BT027",
+            "swarm-ignores",
+            WARNING,
+            "A Swarm stack uses nothing that docker stack deploy ignores.",
+            "A limit or a restriction that is written there does not hold.",
+        ),
+        Rule(
+            "BT028",
+            "network-wrong-kind",
+            ERROR,
+            "A stack joins networks that it can join: a Swarm stack overlays, a Compose stack those of its hosts.",
+            "The deployment fails when the first container starts.",
+        ),
+        Rule(
             "BT090",
             "waiver-without-reason",
             ERROR,
             "A waiver gives its reason.",
-            "Nobody can judge later whether it still holds.",
+            "Without it, a later reader cannot judge whether it still holds.",
         ),
         Rule(
             "BT091",

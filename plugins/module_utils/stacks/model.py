@@ -23,11 +23,25 @@ class Place(NamedTuple):
 NOWHERE = Place()
 
 
+#: Networks that every engine has: to join one of them is a network mode.
+ENGINE_NETWORKS = frozenset(("bridge", "host", "none"))
+
+
 class Text(NamedTuple):
-    """A text and where it stands."""
+    """A text and where it stands. unset: a variable in it has no value, so that the whole is not known."""
 
     value: str
     place: Place = NOWHERE
+    unset: bool = False
+
+
+class Mount(NamedTuple):
+    """A bind mount: value is the path of the host, target the container's, "" where it does not matter."""
+
+    value: str
+    target: str = ""
+    place: Place = NOWHERE
+    unset: bool = False
 
 
 class Published(NamedTuple):
@@ -43,7 +57,7 @@ class Published(NamedTuple):
     place: Place = NOWHERE
 
     @property
-    def local(self):
+    def local(self) -> bool:
         """Whether only the host itself can reach it."""
         return self.address.startswith("127.") or self.address in ("localhost", "::1", "[::1]")
 
@@ -54,9 +68,9 @@ class Service:
 
     networks: {real network name: where it is joined}; undeclared: the keys that its own file does not declare.
     labels are those that Traefik reads (the service's in a Swarm, else the container's), unread_labels the other ones.
-    mounts: sources on the host; peers: names of services that it says it depends on; names: by which it is found
-    inside of a network; mode: the network mode, "" for a service on networks. implicit: whether the only network is
-    the stack's default one, which nobody asked for.
+    mounts: sources on the host; peers: names of services that it is linked to; awaits: of those that must be started
+    before it; names: by which it is found inside of a network; mode: the network mode, "" for a service on networks.
+    implicit: whether the only network is the stack's default one, which nothing asks for.
     """
 
     stack: str
@@ -72,22 +86,23 @@ class Service:
     exposed: frozenset[int] = frozenset()
     labels: Mapping[str, Text] = field(default_factory=dict)
     unread_labels: Mapping[str, Text] = field(default_factory=dict)
-    mounts: tuple[Text, ...] = ()
+    mounts: tuple[Mount, ...] = ()
     environment: Mapping[str, Text] = field(default_factory=dict)
     command: tuple[Text, ...] = ()
     peers: tuple[Text, ...] = ()
+    awaits: tuple[Text, ...] = ()
     names: frozenset[str] = frozenset()
 
     @property
-    def where(self):
+    def where(self) -> str:
         """The service as messages name it."""
         return f"{self.stack}/{self.name}" if self.stack else self.name
 
-    def label(self, name):
+    def label(self, name: str) -> Optional[Text]:
         """A label of the service or of its containers as Text, or None."""
         return self.labels.get(name) or self.unread_labels.get(name)
 
-    def flag(self, name):
+    def flag(self, name: str) -> Optional[bool]:
         """A label as true or false; None where it is not set."""
         found = self.label(name)
         return None if found is None else found.value.strip().lower() in ("true", "1", "yes", "on")
@@ -97,8 +112,9 @@ class Service:
 class Network:
     """A network that a stack declares or an engine has. name is the real one.
 
-    external: somebody else makes it. internal and zone are None and "" where this place does not say. implicit: it is
-    the default network of a file that does not mention it.
+    external: the stack does not make it. internal and zone are None and "" where this place does not say. implicit: it
+    is the default network of a file that does not mention it. unsure: a variable without a value is in its name.
+    driver: "" where the file leaves it to who deploys.
     """
 
     name: str
@@ -109,16 +125,20 @@ class Network:
     zone: str = ""
     subnets: tuple[Text, ...] = ()
     implicit: bool = False
+    unsure: bool = False
+    driver: str = ""
+    attachable: bool = False
 
 
 @dataclass(frozen=True)
 class Stack:
-    """One stack: its services, and its networks by real name."""
+    """One stack: its services, its networks by real name, and the tiers whose hosts run it, where that is known."""
 
     name: str
     kind: str
     services: tuple[Service, ...]
     networks: Mapping[str, Network]
+    tiers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

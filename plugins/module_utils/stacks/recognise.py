@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
+
+from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.model import Service
 
 DATA_LABEL = "bulkhead.data"
 PROXY_LABEL = "bulkhead.proxy"
@@ -18,11 +21,30 @@ DATA_IMAGES = frozenset(
     "percona pgvecto pgvector postgis postgres postgresql qdrant questdb redis rethinkdb scylla scylladb solr surrealdb "
     "timescaledb typesense valkey weaviate".split()
 )
+#: Paths of images whose own name says nothing: mcr.microsoft.com/mssql/server.
+_DATA_PATHS = frozenset(("mssql", "azure-sql-edge"))
 
-#: Words that say that an image only has to do with such a service.
+#: Words that say that an image only has to do with such a service, or stands beside such a proxy.
 TOOL_IMAGES = frozenset(
-    "admin api backup browser cli client commander console dashboard dump exporter express gui init insight kibana manager "
-    "migrate migration operator proxy tool tools ui web webui".split()
+    "admin agent api auth backup benchmark bouncer browser bulk certs cli client commander companion connector console curator "
+    "dash dashboard dashboards dump dumper exporter exporters express ghost gui head hq importer init insight insights "
+    "kibana loader logs manager meta metrics migrate migration migrations monitor monitoring operator prometheus proxy "
+    "reaper relay restore router s3 seed seeder shell sidecar stats studio sync test tests tool tools ui updater upgrade viewer "
+    "web webui whoami".split()
+)
+#: Words of a proxy's own helpers; a proxy's image may well be called proxy, manager or ui.
+_PROXY_HELPERS = TOOL_IMAGES - frozenset(
+    ("agent", "api", "dash", "manager", "operator", "proxy", "router", "ui", "web")
+)
+#: Words of what images are built for or with: nextcloud-mysql and php-nginx are applications, whatever they bring along.
+_APPLICATIONS = frozenset(
+    "apache django drupal express flask fpm gitea ghost golang java joomla keycloak laravel lamp moodle nextcloud nodejs php "
+    "python rails ruby sonarqube spring symfony tomcat wordpress zabbix".split()
+)
+#: Words that say how or for whom an image is made, and not what it is.
+_NEUTRAL = frozenset(
+    "alpine amd64 arm arm64 arm64v8 armhf azure base centos community container custom debian dev docker enterprise image "
+    "local my official oracle prod rpi server service slim stable the ubuntu".split()
 )
 
 #: The ports of those services. A port says less than a name: it counts where the image is not known.
@@ -43,9 +65,10 @@ DATA_PORTS = {
     27017: "MongoDB",
 }
 
-#: Reverse proxies; those that read Traefik's labels; those that stand before the Docker socket.
-PROXY_IMAGES = frozenset("caddy envoy haproxy nginx swag traefik".split())
-TRAEFIK_IMAGE = "traefik"
+#: Reverse proxies, by words of the image's own name; Traefik, which reads labels, by its whole name.
+PROXY_IMAGES = frozenset("caddy envoy haproxy nginx openresty swag traefik traefikee".split())
+_TRAEFIK_IMAGES = (["traefik"], ["traefikee"], ["traefik", "hub"])
+#: Parts of the names of images that stand before the Docker socket.
 _SOCKET_PROXIES = (
     "cetusguard",
     "docker-proxy-acl",
@@ -54,52 +77,86 @@ _SOCKET_PROXIES = (
     "socket-proxy",
     "sockguard",
 )
+#: Ports of a published range that are looked at: a range of thousands is no database's.
+_MOST_PORTS = 100
 
 _WORD = re.compile(r"[a-z0-9]+")
 
 
-def image_words(image):
+def image_words(image: str) -> list[str]:
     """The words of an image's own name, without registry, owner, tag and digest."""
     return _WORD.findall(_own_name(image))
 
 
-def _own_name(image):
-    return image.partition("@")[0].rpartition("/")[2].partition(":")[0].lower()
+def _path(image: str) -> str:
+    """An image without its tag and digest; a registry's port stays."""
+    path = image.partition("@")[0].lower()
+    before, slash, name = path.rpartition("/")
+    return f"{before}{slash}{name.partition(':')[0]}"
 
 
-def data_by(service):
+def _own_name(image: str) -> str:
+    return _path(image).rpartition("/")[2]
+
+
+def _is_one_of(words: list[str], known: Collection[str], helpers: Collection[str]) -> bool:
+    """Whether an image is one of some programs, and does not only name one: zabbix-server-mysql is no MySQL.
+
+    A program comes first (redis-stack-server), or behind the name of one project (shop-postgres).
+    """
+    if not words or any(word in helpers for word in words) or any(word in _APPLICATIONS for word in words):
+        return False
+    telling = [word for word in words if word not in _NEUTRAL]
+    if not telling:
+        return False
+    # redis-7 and postgres15 of a project's own
+    names = [word.rstrip("0123456789") if word not in known else word for word in telling]
+    return names[0] in known or (len(names) == 2 and names[1] in known and names[0] != "node")
+
+
+def data_by(service: Service) -> str:
     """By what a service keeps data, as words for a message; "" where it does not."""
     flagged = service.flag(DATA_LABEL)
     if flagged is not None:
         return f"its label {DATA_LABEL}" if flagged else ""
     words = image_words(service.image)
-    if TOOL_IMAGES.intersection(words) or is_proxy_image(service):
+    if is_proxy_image(service):
         return ""
-    if DATA_IMAGES.intersection(words):
+    if _is_one_of(words, DATA_IMAGES, TOOL_IMAGES) or _DATA_PATHS.intersection(_path(service.image).split("/")):
         return f"its image {service.image}"
-    for port in sorted(service.exposed | {ports.first for ports in service.ports}):
-        if port in DATA_PORTS:
-            return f"its port {port}, {DATA_PORTS[port]}'s"
-    return ""
+    if any(word in TOOL_IMAGES or word in PROXY_IMAGES for word in words):
+        return ""
+    port = next((port for port in sorted(_ports(service)) if port in DATA_PORTS), None)
+    return f"its port {port}, {DATA_PORTS[port]}'s" if port is not None else ""
 
 
-def is_proxy_image(service):
+def _ports(service: Service) -> set[int]:
+    """The container's ports that are exposed or published."""
+    found = set(service.exposed)
+    for ports in service.ports:
+        last = ports.last if ports.last - ports.first < _MOST_PORTS else ports.first
+        found.update(range(ports.first, last + 1))
+    return found
+
+
+def is_proxy_image(service: Service) -> bool:
     """Whether a service's image is one of a reverse proxy, or its label says so."""
     flagged = service.flag(PROXY_LABEL)
-    return bool(PROXY_IMAGES.intersection(image_words(service.image))) if flagged is None else flagged
+    return _is_one_of(image_words(service.image), PROXY_IMAGES, _PROXY_HELPERS) if flagged is None else flagged
 
 
-def is_traefik(service):
+def is_traefik(service: Service) -> bool:
     """Whether a service is the proxy that reads the labels of the others."""
-    return TRAEFIK_IMAGE in image_words(service.image) and service.flag(PROXY_LABEL) is not False
+    words = [word for word in image_words(service.image) if word not in _NEUTRAL]
+    return words in _TRAEFIK_IMAGES and service.flag(PROXY_LABEL) is not False
 
 
-def is_edge(service):
+def is_edge(service: Service) -> bool:
     """Whether a service is where the outside comes in: a proxy that is one by label, is Traefik or publishes a port."""
     return is_proxy_image(service) and (bool(service.flag(PROXY_LABEL)) or is_traefik(service) or bool(service.ports))
 
 
-def is_socket_proxy(service):
+def is_socket_proxy(service: Service) -> bool:
     """Whether a service stands before the Docker socket and lets through what it permits."""
     flagged = service.flag(SOCKET_PROXY_LABEL)
     return any(name in _own_name(service.image) for name in _SOCKET_PROXIES) if flagged is None else flagged

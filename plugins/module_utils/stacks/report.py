@@ -4,43 +4,54 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sequence
+from typing import Any
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
 from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.catalogue import RULES, SEVERITIES
+from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.model import Finding
+
+#: Characters of a message, which names networks and services.
+_LONGEST = 1000
+
+#: A finding as data; see as_data.
+Item = dict[str, Any]
 
 
-def as_data(findings):
+def as_data(findings: Iterable[Finding]) -> list[Item]:
     """[{rule, name, severity, message, fix, file, line, stack, service, host, waived}] in the order of the places.
 
-    file and line are null for what runs; which host that is, only the caller knows.
+    file and line are null for what runs; which host that is, only the caller knows. What files and engines say is made
+    printable here, once for messages, logs and SARIF.
     """
     items = [
         {
             "rule": finding.rule,
             "name": RULES[finding.rule].name,
             "severity": RULES[finding.rule].severity,
-            "message": finding.message,
-            "fix": finding.fix,
-            "file": shown(finding.place.file) or None,
+            "message": printable(finding.message, _LONGEST),
+            "fix": printable(finding.fix, _LONGEST),
+            "file": printable(shown(finding.place.file), _LONGEST) or None,
             "line": finding.place.line or None,
-            "stack": finding.stack,
-            "service": finding.service,
+            "stack": printable(finding.stack),
+            "service": printable(finding.service),
             "host": None,
-            "waived": finding.waived,
+            "waived": None if finding.waived is None else printable(finding.waived, _LONGEST),
         }
         for finding in dict.fromkeys(findings)
     ]
     return sorted(items, key=lambda item: (item["file"] or "", item["line"] or 0, item["rule"], item["message"]))
 
 
-def shown(file):
-    """A path as people name it: relative where it lies below the working directory."""
+def shown(file: str) -> str:
+    """A path as it is named: relative where it lies below the working directory."""
     if not file:
         return ""
     relative = os.path.relpath(file)
     return file if relative.startswith(os.pardir) else relative
 
 
-def counts(items):
+def counts(items: Sequence[Item]) -> dict[str, int]:
     """{error, warning, note, waived}: how many findings there are of each."""
     found = {
         severity: sum(item["severity"] == severity and item["waived"] is None for item in items)
@@ -50,12 +61,12 @@ def counts(items):
     return found
 
 
-def as_lines(items):
+def as_lines(items: Iterable[Item]) -> list[str]:
     """A line for each finding, what was waived last."""
     return [_line(item) for item in sorted(items, key=lambda item: item["waived"] is not None)]
 
 
-def _line(item):
+def _line(item: Item) -> str:
     where = f"{item['file']}:{item['line']}" if item["file"] else item["host"] or "what runs"
     said = f"{where}: {item['severity']} {item['rule']} {item['name']}: {item['message']}"
     if item["waived"] is not None:
@@ -63,7 +74,7 @@ def _line(item):
     return f"{said}; fix: {item['fix']}"
 
 
-def summary(items):
+def summary(items: Sequence[Item]) -> str:
     """One line for all."""
     found = counts(items)
     parts = [f"{found[key]} {key}{'' if found[key] == 1 else 's'}" for key in SEVERITIES]

@@ -6,6 +6,9 @@ The shapes are those of the Engine API: GET /services, /containers/json, /contai
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Optional
+
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.errors import EngineError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import RESERVED_NAMES, TASK_LABEL
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.reading import read_engine
@@ -16,15 +19,19 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.model import
     NOWHERE,
     SWARM,
     ZONE_LABEL,
+    Mount,
     Network,
     Published,
     Service,
     Stack,
     Text,
 )
-from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.report import as_data
+from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.report import Item, as_data
 from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.rules import check
 from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.waivers import apply_waivers
+
+#: One object of the Engine API.
+Answer = Mapping[str, Any]
 
 _PROJECT, _SERVICE, _DEPENDS = (f"com.docker.compose.{key}" for key in ("project", "service", "depends_on"))
 _NAMESPACE = "com.docker.stack.namespace"
@@ -32,13 +39,13 @@ _NAMESPACE = "com.docker.stack.namespace"
 _MADE_BY = (_NAMESPACE, "com.docker.compose.project")
 
 
-def lint_running(params, engine):
+def lint_running(params: Mapping[str, Any], engine: Any) -> list[Item]:
     """The findings, as data, of what an engine runs, held against the module's arguments."""
     fleet = Fleet([take_running(engine)], read_architecture(params))
     return as_data(apply_waivers(check(fleet), (), fleet.services))
 
 
-def take_running(engine):
+def take_running(engine: Any) -> Stack:
     """The Stack of everything that an engine runs; a worker does not know the Swarm's services."""
     networks, _info, node = read_engine(engine)
     # The Swarm's own containers are what their service says.
@@ -51,7 +58,7 @@ def take_running(engine):
     return read_running(networks, containers, engine.services() if node.is_manager else [])
 
 
-def _inspect(engine, container_id):
+def _inspect(engine: Any, container_id: str) -> Optional[Answer]:
     """GET /containers/{id}/json; None for a container that has ended since it was listed."""
     try:
         return engine.container(container_id)
@@ -61,11 +68,11 @@ def _inspect(engine, container_id):
         raise
 
 
-def read_running(networks, containers, services):
+def read_running(networks: Sequence[Answer], containers: Sequence[Answer], services: Sequence[Answer]) -> Stack:
     """The same from the engine's answers."""
     names = {network["Id"]: network["Name"] for network in networks}
     by_id = {container["Id"]: container for container in containers}
-    found = {}
+    found: dict[tuple[str, str], Service] = {}
     for service in [_service(item, names) for item in services] + [_container(item, by_id) for item in containers]:
         found.setdefault((service.stack, service.name), service)  # the replicas of a service are alike
     own = {
@@ -76,7 +83,7 @@ def read_running(networks, containers, services):
     return Stack("", COMPOSE, tuple(found.values()), own)
 
 
-def _network(network):
+def _network(network: Answer) -> Network:
     labels = network.get("Labels") or {}
     pools = (network.get("IPAM") or {}).get("Config") or []
     return Network(
@@ -89,15 +96,15 @@ def _network(network):
     )
 
 
-def _texts(items):
+def _texts(items: Optional[Mapping[str, str]]) -> dict[str, Text]:
     return {key: Text(value) for key, value in (items or {}).items()}
 
 
-def _environment(items):
+def _environment(items: Optional[Iterable[str]]) -> dict[str, Text]:
     return {key: Text(value) for key, _equals, value in (item.partition("=") for item in items or ())}
 
 
-def _service(service, names):
+def _service(service: Answer, names: Mapping[str, str]) -> Service:
     """A Swarm service."""
     spec = service["Spec"]
     task = spec.get("TaskTemplate") or {}
@@ -118,19 +125,25 @@ def _service(service, names):
         ports=tuple(_published(port) for port in (spec.get("EndpointSpec") or {}).get("Ports") or ()),
         labels=_texts(spec.get("Labels")),
         unread_labels=_texts(container.get("Labels")),
-        mounts=tuple(Text(mount["Source"]) for mount in container.get("Mounts") or () if mount.get("Type") == "bind"),
+        mounts=tuple(_mounts(container)),
         environment=_environment(container.get("Env")),
         command=tuple(Text(item) for item in (container.get("Command") or []) + (container.get("Args") or [])),
         names=frozenset([name, spec["Name"], *(alias for aliases in joined.values() for alias in aliases)]),
     )
 
 
-def _published(port):
+def _mounts(container: Answer) -> Iterator[Mount]:
+    for mount in container.get("Mounts") or ():
+        if mount.get("Type") == "bind" and mount.get("Source"):
+            yield Mount(mount["Source"], mount.get("Target") or mount.get("Destination") or "")
+
+
+def _published(port: Answer) -> Published:
     target, published = port["TargetPort"], port.get("PublishedPort")
     return Published(target, target, "", f"{published}:{target}" if published else str(target))
 
 
-def _container(container, by_id):
+def _container(container: Answer, by_id: Mapping[str, Answer]) -> Service:
     """A container that is no task of the Swarm."""
     config, labels = container["Config"], container["Config"].get("Labels") or {}
     name = container["Name"].lstrip("/")
@@ -148,17 +161,17 @@ def _container(container, by_id):
         ports=tuple(_bound(container)),
         exposed=frozenset(int(port.partition("/")[0]) for port in config.get("ExposedPorts") or ()),
         labels=_texts(labels),
-        mounts=tuple(Text(mount["Source"]) for mount in container.get("Mounts") or () if mount.get("Type") == "bind"),
+        mounts=tuple(_mounts(container)),
         environment=_environment(config.get("Env")),
         command=tuple(Text(item) for item in (config.get("Entrypoint") or []) + (config.get("Cmd") or [])),
-        peers=tuple(_depends(labels)),
+        awaits=tuple(_depends(labels)),
         names=frozenset(
             [labels.get(_SERVICE, name), name, *(alias for end in ends.values() for alias in end.get("Aliases") or ())]
         ),
     )
 
 
-def _mode(container, by_id):
+def _mode(container: Answer, by_id: Mapping[str, Answer]) -> tuple[str, Answer]:
     """(network mode, the container whose networks count): a mode of its own, or "" for one on networks."""
     mode = (container.get("HostConfig") or {}).get("NetworkMode", "")
     kind, _colon, other = mode.partition(":")
@@ -167,7 +180,7 @@ def _mode(container, by_id):
     return (mode if mode in ("host", "none", "bridge", "default") else ""), container
 
 
-def _bound(container):
+def _bound(container: Answer) -> Iterator[Published]:
     ports = (container.get("NetworkSettings") or {}).get("Ports") or {}
     for port, ends in ports.items():
         target = int(port.partition("/")[0])
@@ -176,7 +189,7 @@ def _bound(container):
             yield Published(target, target, end.get("HostIp", ""), written)
 
 
-def _depends(labels):
+def _depends(labels: Mapping[str, str]) -> Iterator[Text]:
     """The services that Compose was told to start first: "db:service_healthy:false,..."."""
     for item in labels.get(_DEPENDS, "").split(","):
         name, _colon, condition = item.partition(":")

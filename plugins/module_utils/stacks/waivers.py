@@ -9,15 +9,34 @@ labels: {bulkhead.allow.BT001: moves next week}      this service; also where it
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Optional, Protocol
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.catalogue import RULES
-from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.model import Finding, Place
+from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.model import Finding, Place, Service
 
 _COMMENT = re.compile(r"bulkhead:\s*(?P<rest>.*)\Z")
 _ALLOW = re.compile(r"allow\b(?P<rules>.*?)(?:--(?P<reason>.*))?\Z")
 _LABEL = "bulkhead.allow."
 _EXAMPLE = "write it like: # bulkhead: allow BT003 -- the reason"
+
+
+class Commented(Protocol):
+    """A file with comments that may waive: lint's source.Source."""
+
+    @property
+    def file(self) -> str:
+        """Its path."""
+
+    @property
+    def extents(self) -> Mapping[int, int]:
+        """{line: last line of the key or item that begins there}."""
+
+    @property
+    def comments(self) -> Sequence[tuple[int, bool, str]]:
+        """(line, whether it has the line for itself, text) of each."""
 
 
 @dataclass
@@ -27,84 +46,107 @@ class _Waiver:
     rule: str
     reason: str
     place: Place
-    block: tuple[int, int]
-    service: tuple[str, str]
+    block: tuple[int, int] = (0, 0)
+    service: Optional[tuple[str, str]] = None
     used: bool = False
 
-    def waives(self, finding):
-        if finding.rule != self.rule:
-            return False
-        if self.service:
-            return (finding.stack, finding.service) == self.service
-        file, line = finding.place
-        return file == self.place.file and self.block[0] <= line <= self.block[1]
+    @property
+    def scope(self) -> tuple[str, object]:
+        """What a finding must have in common with it, but for the lines."""
+        return self.rule, self.service or self.place.file
 
 
-def apply_waivers(findings, sources, services):
-    """The findings, each with the reason of its waiver, and what is wrong with the waivers themselves.
+class _Waivers:
+    """The waivers of a run, and what is wrong with them."""
 
-    sources: of source.Source; services: of model.Service, whose labels may be waivers.
-    """
-    waivers, problems = [], []
-    for source in sources:
-        for line, alone, text in source.comments:
-            _read_comment(source, line, alone, text, waivers, problems)
-    for service in services:
-        _read_labels(service, waivers, problems)
-    result = []
-    for finding in findings:
-        matching = [waiver for waiver in waivers if waiver.waives(finding)]
+    def __init__(self) -> None:
+        self.problems: list[Finding] = []
+        self._all: list[_Waiver] = []
+        self._by_scope: dict[tuple[str, object], list[_Waiver]] = {}
+
+    def add(
+        self,
+        rules: Sequence[str],
+        reason: Optional[str],
+        place: Place,
+        block: tuple[int, int] = (0, 0),
+        service: Optional[tuple[str, str]] = None,
+    ) -> None:
+        """One waiver as it is written: the rules that it names, and its reason."""
+        reason = " ".join((reason or "").split())
+        if not rules:
+            self.wrong("BT092", "the waiver names no rule", _EXAMPLE, place, service)
+        for rule in rules:
+            if rule not in RULES:
+                self.wrong("BT092", f"there is no rule {rule}", "name one of the rules' ids", place, service)
+            elif not reason:
+                message = f"the waiver of {rule} ({RULES[rule].name}) gives no reason, and waives nothing"
+                self.wrong("BT090", message, _EXAMPLE, place, service)
+            else:
+                waiver = _Waiver(rule, reason, place, block, service)
+                self._all.append(waiver)
+                self._by_scope.setdefault(waiver.scope, []).append(waiver)
+
+    def wrong(self, rule: str, message: str, fix: str, place: Place, service: Optional[tuple[str, str]] = None) -> None:
+        """Something is wrong with a waiver."""
+        self.problems.append(Finding(rule, message, fix, place, *(service or ())))
+
+    def applied(self, finding: Finding) -> Finding:
+        """The finding, with the reason where a waiver waives it."""
+        own = self._by_scope.get((finding.rule, (finding.stack, finding.service)), ())
+        here = self._by_scope.get((finding.rule, finding.place.file), ())
+        matching = [*own, *(waiver for waiver in here if waiver.block[0] <= finding.place.line <= waiver.block[1])]
         for waiver in matching:
             waiver.used = True
-        result.append(replace(finding, waived=matching[0].reason) if matching else finding)
-    for waiver in waivers:
-        if not waiver.used:
-            name = RULES[waiver.rule].name
-            problems.append(
-                Finding(
-                    "BT091",
-                    f"the waiver of {waiver.rule} ({name}) waives nothing",
-                    "remove it",
-                    waiver.place,
-                    *waiver.service,
-                )
-            )
-    return result + problems
+        return replace(finding, waived=matching[0].reason) if matching else finding
+
+    def unused(self) -> list[Finding]:
+        """A finding for each waiver that waives nothing."""
+        for waiver in self._all:
+            if not waiver.used:
+                message = f"the waiver of {waiver.rule} ({RULES[waiver.rule].name}) waives nothing"
+                self.wrong("BT091", message, "remove it", waiver.place, waiver.service)
+        return self.problems
 
 
-def _read_comment(source, line, alone, text, waivers, problems):
+def apply_waivers(
+    findings: Iterable[Finding], sources: Iterable[Commented], services: Iterable[Service]
+) -> list[Finding]:
+    """The findings, each with the reason of its waiver, and what is wrong with the waivers themselves.
+
+    services: their labels may be waivers.
+    """
+    waivers = _Waivers()
+    for source in sources:
+        starts = sorted(source.extents)
+        for line, alone, text in source.comments:
+            _read_comment(source, starts, line, alone, text, waivers)
+    for service in services:
+        _read_labels(service, waivers)
+    return [waivers.applied(finding) for finding in findings] + waivers.unused()
+
+
+def _read_comment(
+    source: Commented, starts: Sequence[int], line: int, alone: bool, text: str, waivers: _Waivers
+) -> None:
+    """starts: the lines of the source on which something begins, in order."""
     said = _COMMENT.match(text)
     if not said:
         return
     place = Place(source.file, line)
     allow = _ALLOW.match(said.group("rest"))
     if not allow:
-        problems.append(Finding("BT092", f"'{said.group('rest')}' is no waiver", _EXAMPLE, place))
+        waivers.wrong("BT092", f"'{said.group('rest')}' is no waiver", _EXAMPLE, place)
         return
     # A comment on a line of its own speaks of the next line on which something begins.
-    first = min((start for start in source.extents if start > line), default=line) if alone else line
+    after = bisect_right(starts, line)
+    first = starts[after] if alone and after < len(starts) else line
     block = (first, source.extents.get(first, first))
-    ids = allow.group("rules").replace(",", " ").split()
-    _add(ids, allow.group("reason"), place, block, (), waivers, problems)
+    waivers.add(allow.group("rules").replace(",", " ").split(), allow.group("reason"), place, block)
 
 
-def _read_labels(service, waivers, problems):
+def _read_labels(service: Service, waivers: _Waivers) -> None:
     for labels in (service.labels, service.unread_labels):
         for label, text in labels.items():
             if label.startswith(_LABEL):
-                owner = (service.stack, service.name)
-                _add([label[len(_LABEL) :]], text.value, text.place, (0, 0), owner, waivers, problems)
-
-
-def _add(ids, reason, place, block, owner, waivers, problems):
-    reason = " ".join((reason or "").split())
-    if not ids:
-        problems.append(Finding("BT092", "the waiver names no rule", _EXAMPLE, place, *owner))
-    for rule in ids:
-        if rule not in RULES:
-            problems.append(Finding("BT092", f"there is no rule {rule}", "name one of the rules' ids", place, *owner))
-        elif not reason:
-            message = f"the waiver of {rule} ({RULES[rule].name}) gives no reason, and waives nothing"
-            problems.append(Finding("BT090", message, _EXAMPLE, place, *owner))
-        else:
-            waivers.append(_Waiver(rule, reason, place, block, owner))
+                waivers.add([label[len(_LABEL) :]], text.value, text.place, service=(service.stack, service.name))

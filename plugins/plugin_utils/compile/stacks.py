@@ -20,19 +20,18 @@ def host_stacks(site: Site, tiers: Collection[str], hostname: str) -> list[dict[
 
 
 def lint_arguments(site: Site) -> dict[str, Any]:
-    """stack_lint's arguments {stacks, networks, reserved, require}; {} for a site without stacks.
+    """stack_lint's arguments {stacks, networks, reserved, pools, require}; {} for a site without stacks.
 
     They are the whole site's on every host: a stack is judged together with all others, and a limited run like a
     whole one.
     """
     if not site.stacks:
         return {}
-    reserved = {f"tier {tier.name}": [str(net) for net in tier.subnets] for tier in site.tiers.values()}
-    reserved.update((f"pool {name}", [str(net) for net in nets]) for name, nets in site.pools.items())
     return {
-        "stacks": [_item(stack) for stack in site.stacks.values()],
+        "stacks": [{**_item(stack), "tiers": list(stack.tiers)} for stack in site.stacks.values()],
         "networks": {network.name: _network(network) for network in site.networks.values()},
-        "reserved": reserved,
+        "reserved": {f"tier {tier.name}": [str(net) for net in tier.subnets] for tier in site.tiers.values()},
+        "pools": {name: [str(net) for net in nets] for name, nets in site.pools.items()},
         "require": {
             f"{stack.name}/{pattern}": list(zones)
             for stack in site.stacks.values()
@@ -46,4 +45,11 @@ def _item(stack: Stack) -> dict[str, Any]:
 
 
 def _network(network: Network) -> dict[str, Any]:
-    return {"zone": network.zone, "internal": network.internal, "subnet": str(network.subnet)}
+    return {
+        "zone": network.zone,
+        "internal": network.internal,
+        "subnet": str(network.subnet),
+        "driver": network.driver,
+        "attachable": network.attachable,
+        "tiers": list(network.tiers),
+    }

@@ -4,7 +4,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
 from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks import report
 from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.arguments import (
     NEVER,
@@ -13,33 +17,41 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.arguments im
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.catalogue import SEVERITIES
 from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.fleet import Fleet
-from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.model import SWARM, Finding
+from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.model import SWARM, Finding, Stack
 from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.rules import check
 from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.waivers import apply_waivers
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.files import Files
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.merge import Tree
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.read import read_stack
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.read import files_named, read_stack
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.sarif import write_sarif
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.source import NotCompose
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.schema import problems
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.source import NotCompose, Source
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.swarm import about_swarm_files
 
+#: What is said of one file's keys and shapes: more of them does not make it clearer.
+_MOST_PROBLEMS = 100
 
-def lint_files(params):
+
+def lint_files(params: Mapping[str, Any]) -> list[report.Item]:
     """The findings, as data, of all stacks of the arguments together; raises Refused for arguments that are wrong."""
     architecture, environment = read_architecture(params), read_environment(params)
-    stacks, sources, findings = [], {}, []
+    stacks: list[Stack] = []
+    sources: dict[str, Source] = {}
+    findings: list[Finding] = []
     for item in params["stacks"]:
-        # Compose sets this one itself.
-        known = {"COMPOSE_PROJECT_NAME": item["name"], **environment}
+        paths = [os.path.join(params["directory"] or "", file) for file in item["files"]]
+        files = Files(paths, params.get("allowed_directories") or ())
         try:
-            tree = Tree([os.path.join(params["directory"] or "", file) for file in item["files"]], known, _read)
-            stacks.append(read_stack(item["name"], item["kind"], tree))
+            # Compose sets this variable itself.
+            tree = Tree(paths, {"COMPOSE_PROJECT_NAME": item["name"], **environment}, files.read)
         except NotCompose as error:
             message = f"{report.shown(error.place.file)} is no Compose file that can be read: {error}"
-            fix = "mend the file, or name another one"
-            findings.append(Finding("BT000", message, fix, error.place, item["name"]))
+            findings.append(Finding("BT000", message, error.fix, error.place, item["name"]))
             continue
+        stacks.append(read_stack(item["name"], item["kind"], tree, tuple(item.get("tiers") or ())))
         sources.update(tree.sources)
         findings += _about_sources(tree, item["name"])
+        findings += _about_named_files(tree, files, paths, item["name"])
         if item["kind"] == SWARM:
             findings += about_swarm_files(tree.sources.values(), item["name"])
     fleet = Fleet(stacks, architecture)
@@ -47,10 +59,10 @@ def lint_files(params):
     return report.as_data(apply_waivers(findings, sources.values(), fleet.services))
 
 
-def result(items, params, write):
+def result(items: Sequence[report.Item], params: Mapping[str, Any], write: bool) -> dict[str, Any]:
     """The task's result. write: whether the SARIF file is written; `failed` is there where it fails."""
     found = report.counts(items)
-    said = {
+    said: dict[str, Any] = {
         "changed": False,
         "findings": items,
         "counts": found,
@@ -66,14 +78,10 @@ def result(items, params, write):
     return said
 
 
-def _read(file):
-    with open(file, encoding="utf-8-sig") as opened:
-        return opened.read()
-
-
-def _about_sources(tree, stack):
+def _about_sources(tree: Tree, stack: str) -> Iterator[Finding]:
     """What is to be said of the files themselves."""
     for source in tree.sources.values():
+        yield from _about_keys(source, stack)
         for name, place in source.unset.items():
             yield Finding(
                 "BT021",
@@ -83,5 +91,38 @@ def _about_sources(tree, stack):
                 stack,
             )
         for key, place, first in source.duplicates:
-            message = f"{key} stands twice in one mapping; first on line {first}"
-            yield Finding("BT022", message, "remove one of both", place, stack)
+            message = f"{printable(key, 100)} stands twice in one mapping; first on line {first}"
+            yield Finding("BT022", message, "remove one of the two", place, stack)
+
+
+def _about_keys(source: Source, stack: str) -> Iterator[Finding]:
+    for problem in islice(problems(source.root), _MOST_PROBLEMS):
+        path = problem.path.split(".")
+        service = path[1].partition("[")[0] if path[0] == "services" and len(path) > 2 else ""
+        where = printable(problem.path, 200)
+        if problem.unknown:
+            fix = f"write {problem.expected}" if problem.expected else "remove it, or begin its name with x-"
+            message = f"Compose knows no {where}"
+            yield Finding("BT025", message, fix, problem.place, stack, service)
+        else:
+            message = f"{where} is {problem.got}; Compose takes {problem.expected} there"
+            yield Finding("BT000", message, f"write {problem.expected}", problem.place, stack, service)
+
+
+def _about_named_files(tree: Tree, files: Files, paths: Sequence[str], stack: str) -> Iterator[Finding]:
+    """Files that a deployment reads, as env files, configs and secrets, outside of where the stack may read."""
+    home = os.path.dirname(paths[0]) if paths else ""
+    for what, text, service in files_named(tree.root):
+        if text.unset or not text.value:
+            continue
+        # Relative paths start at the first file, those of an included file beside that one.
+        start = home if text.place.file in paths else os.path.dirname(text.place.file)
+        if text.value.startswith("~") or not files.holds(os.path.join(start, text.value)):
+            yield Finding(
+                "BT026",
+                f"{what} of {service or stack} is {printable(text.value, 200)}, outside of the stack's directory",
+                "move it there, or name its directory in allowed_directories",
+                text.place,
+                stack,
+                service,
+            )

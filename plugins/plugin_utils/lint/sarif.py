@@ -4,16 +4,19 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
+from collections.abc import Sequence
+from typing import Any
 from urllib.parse import quote
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.catalogue import RULES
+from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.catalogue import RULES, Rule
+from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.report import Item
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import write_json
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 
 
-def as_sarif(items):
+def as_sarif(items: Sequence[Item]) -> dict[str, Any]:
     """The SARIF log of one run."""
     used = [rule for rule in RULES if any(item["rule"] == rule for item in items)]
     return {
@@ -34,7 +37,7 @@ def as_sarif(items):
     }
 
 
-def _sarif_rule(rule):
+def _sarif_rule(rule: Rule) -> dict[str, Any]:
     return {
         "id": rule.id,
         "name": "".join(word.capitalize() for word in rule.name.split("-")),
@@ -45,7 +48,7 @@ def _sarif_rule(rule):
     }
 
 
-def _sarif_result(item, index):
+def _sarif_result(item: Item, index: int) -> dict[str, Any]:
     result = {
         "ruleId": item["rule"],
         "ruleIndex": index,
@@ -60,8 +63,8 @@ def _sarif_result(item, index):
     return result
 
 
-def _sarif_location(item):
-    location = {}
+def _sarif_location(item: Item) -> dict[str, Any]:
+    location: dict[str, Any] = {}
     if item["file"]:
         artifact = {"uri": quote(item["file"].replace(os.sep, "/"))}
         if not os.path.isabs(item["file"]):
@@ -73,17 +76,11 @@ def _sarif_location(item):
     return location
 
 
-def _fingerprint(item):
+def _fingerprint(item: Item) -> str:
     parts = [str(item[key] or "") for key in ("rule", "file", "host", "stack", "service", "message")]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
-def write_sarif(path, items):
-    """Write the log whole or not at all."""
-    directory = os.path.dirname(os.path.abspath(path))
-    os.makedirs(directory, exist_ok=True)
-    partial = f"{path}.{os.getpid()}"
-    with open(partial, "w", encoding="utf-8") as file:
-        json.dump(as_sarif(items), file, indent=1, ensure_ascii=False)
-        file.write("\n")
-    os.replace(partial, path)
+def write_sarif(path: str, items: Sequence[Item]) -> None:
+    """Write the log whole or not at all; raises Refused where it cannot be written."""
+    write_json(path, as_sarif(items))

@@ -50,7 +50,7 @@ def test_files_are_linted_without_a_connection_to_the_host(play, tmp_path):
 
 
 def test_what_runs_is_read_on_the_host(play):
-    local = "near ansible_connection=local ansible_python_interpreter=%s" % sys.executable
+    local = f"near ansible_connection=local ansible_python_interpreter={sys.executable}"
     result = play(local, running=True, docker_host="unix:///nowhere.sock")
     assert result["failed"] and "unix:///nowhere.sock did not answer" in result["msg"]
 

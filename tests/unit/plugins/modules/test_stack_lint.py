@@ -10,7 +10,6 @@ import yaml
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.client import CONNECTION_ARGUMENTS
 from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.arguments import LINT_ARGUMENTS
 from ansible_collections.bulkhead.tiers.plugins.modules import stack_lint
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint import source
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.lint import lint_files, result
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.docker.running import run
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.stacks.linting import DEFAULTS
@@ -69,12 +68,6 @@ def test_relative_files_start_at_the_directory(task, tmp_path, monkeypatch):
     monkeypatch.chdir("/")
     assert task(BROKEN, directory=str(tmp_path), fail_on="never")["counts"]["error"] == 1
     assert "No such file" in task(BROKEN)["msg"]
-
-
-def test_without_pyyaml_the_library_is_named(task, monkeypatch):
-    monkeypatch.setattr(source, "YAML_TRACEBACK", "Traceback: no yaml")
-    with pytest.raises(source.YamlMissing, match="PyYAML"):
-        task(GOOD)
 
 
 def test_what_runs_is_read_from_the_engine(monkeypatch):

@@ -18,6 +18,8 @@ DEFAULTS = {
     "directory": None,
     "networks": None,
     "reserved": {},
+    "pools": {},
+    "allowed_directories": [],
     "proxy_networks": [],
     "require": {},
     "environment": {},
@@ -55,7 +57,7 @@ def reference(name, directory=None, edits=()):
             text = pathlib.Path(file).read_text()
             for where, old, new in edits:
                 if pathlib.Path(file).name == where:
-                    assert text.count(old) == 1, "%s has %d times %r" % (where, text.count(old), old)
+                    assert text.count(old) == 1, f"{where} has {text.count(old)} times {old!r}"
                     text = text.replace(old, new)
                     copy = directory / where
                     copy.write_text(text)

@@ -20,7 +20,7 @@ SITE = {
 
 
 def section(rule):
-    return TEXT.partition("### %s " % rule)[2].partition("\n### ")[0]
+    return TEXT.partition(f"### {rule} ")[2].partition("\n### ")[0]
 
 
 def examples(text):
@@ -30,7 +30,7 @@ def examples(text):
 @pytest.mark.parametrize("rule", RULES)
 def test_a_rule_is_documented_with_a_bad_and_a_good_example(rule, tmp_path):
     said = section(rule)
-    assert said.startswith("%s (%s)\n" % (RULES[rule].name, RULES[rule].severity))
+    assert said.startswith(f"{RULES[rule].name} ({RULES[rule].severity})\n")
     assert RULES[rule].demand in said and RULES[rule].why in said
     bad, good = examples(said)
     swarm = "version:" in good

@@ -194,8 +194,20 @@ CASES = {
         "  a: {image: x, networks: [public, private], labels: {bulkhead.zones: 'public private'}}",
         [],
     ),
-    "a peer elsewhere": (
+    "a linked peer elsewhere": (
+        "  a: {image: x, networks: [public], links: [b]}\n  b: {image: y, networks: [private]}",
+        ["BT018"],
+    ),
+    "a peer elsewhere that is started before": (
         "  a: {image: x, networks: [public], depends_on: [b]}\n  b: {image: y, networks: [private]}",
+        [],
+    ),
+    "a peer beside that is started before": (
+        "  a: {image: x, networks: [public], depends_on: [b]}\n  b: {image: y, networks: [public]}",
+        [],
+    ),
+    "a database elsewhere that is waited for": (
+        "  a: {image: x, networks: [public], depends_on: [b]}\n  b: {image: redis:7, networks: [private]}",
         ["BT018"],
     ),
     "a peer elsewhere that only has to end": (
@@ -258,8 +270,8 @@ def test_a_swarms_labels_are_those_under_deploy(tmp_path):
 
 
 def test_a_swarm_ignores_the_network_mode_and_the_address_of_a_port(tmp_path):
-    assert found(tmp_path, "  a: {image: x, networks: [private], network_mode: host}", kind="swarm") == []
-    assert found(tmp_path, "  a: {image: x, network_mode: host}", kind="swarm") == ["BT014"]
+    assert found(tmp_path, "  a: {image: x, networks: [private], network_mode: host}", kind="swarm") == ["BT027"]
+    assert sorted(found(tmp_path, "  a: {image: x, network_mode: host}", kind="swarm")) == ["BT014", "BT027"]
     local = '  a: {image: redis:7, networks: [private], ports: ["127.0.0.1:6379:6379"]}'
     assert found(tmp_path, local, kind="swarm") == ["BT002"]
 

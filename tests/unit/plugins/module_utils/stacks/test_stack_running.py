@@ -18,7 +18,7 @@ class Recorded:
     """An engine that answers what was recorded; `gone` are containers that have ended since they were listed."""
 
     def __init__(self, version):
-        path = pathlib.Path(__file__).parent / "fixtures" / ("running_%s.json" % version)
+        path = pathlib.Path(__file__).parent / "fixtures" / (f"running_{version}.json")
         self.said = json.loads(path.read_text())
         self.gone = set()
 
@@ -81,7 +81,7 @@ def test_services_and_containers_have_their_stacks_names_and_networks(engine):
     assert backend.environment["REDIS_HOST"].value == "redis" and "maplepress_maplepress-backend" in backend.names
     immich = services["immich/immich-server"]
     assert (immich.kind, sorted(immich.networks)) == ("compose", ["vnet-immich", "vnet-ingress"])
-    assert sorted(text.value for text in immich.peers) == ["immich-postgres", "immich-redis"]
+    assert sorted(text.value for text in immich.awaits) == ["immich-postgres", "immich-redis"]
     assert sorted(services["shares"].networks) == ["vnet-ingress"], "it lives in bad-db's network"
     assert services["bad-port"].ports == (), "an internal network publishes nothing"
 
@@ -113,7 +113,7 @@ def test_the_site_is_held_against_what_runs(engine):
 
 
 def test_overlaps_with_vlans_are_found_but_not_with_the_pool_that_a_network_is_from(engine):
-    assert ("BT016", "") not in found(engine, reserved={"pool overlay": ["172.30.0.0/16"]})
+    assert ("BT016", "") not in found(engine, pools={"overlay": ["172.30.0.0/16"]})
     assert ("BT016", "") in found(engine, reserved={"tier apps": ["172.30.0.0/16"]})
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.errors import Refused
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.files import Files
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.interpolate import interpolate
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.lint import lint_files
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.merge import Tree
@@ -36,10 +37,10 @@ def stack(tmp_path, *texts, kind="compose", environment=None):
     """The Stack of the texts, each a file that the next one is laid over."""
     files = []
     for index, text in enumerate(texts):
-        path = tmp_path / ("%d.yml" % index)
+        path = tmp_path / f"{index}.yml"
         path.write_text(text)
         files.append(str(path))
-    tree = Tree(files, environment or {}, lambda file: open(file, encoding="utf-8").read())  # noqa: SIM115
+    tree = Tree(files, environment or {}, Files(files).read)
     return read_stack("shop", kind, tree)
 
 
@@ -83,7 +84,7 @@ def test_a_service_without_networks_is_on_the_default_one(tmp_path):
     ],
 )
 def test_ports_are_read_in_both_syntaxes(port, expected, tmp_path):
-    ports = only(stack(tmp_path, "services:\n  a:\n    ports:\n      - %s\n" % port)).ports
+    ports = only(stack(tmp_path, f"services:\n  a:\n    ports:\n      - {port}\n")).ports
     assert [(found.first, found.last, found.address) for found in ports] == expected
 
 
@@ -192,7 +193,7 @@ def test_included_files_belong_to_the_stack(tmp_path):
         ("services: {}\nservice: {}\n", "Compose knows no 'service' at the top of a file", 2),
         ("services:\n  - a\n", "services is a list, not a mapping by name", 1),
         ("services:\n  a: x\n", "service a is a text, not a mapping", 2),
-        ("services:\n  a: [\n", "it is no YAML (expected the node content, but found '<stream end>')", 3),
+        ("services:\n  a: [\n", "it is no YAML (line 3, column 1: a list or mapping that is not complete", 3),
         ("services: {}\n---\nservices: {}\n", "it holds 2 YAML documents", 3),
         ("a: &a\n  b: *a\nservices: {}\n", "an anchor holds itself", 1),
         ("services:\n  a: {extends: b}\n", "service a extends b, which SHOP does not have", 2),
@@ -222,7 +223,7 @@ def test_the_other_stacks_are_still_checked(tmp_path):
 
 
 def test_a_deep_alias_bomb_is_read_at_once(tmp_path):
-    lines = ["x-0: &a0 [x, x]"] + ["x-%d: &a%d [*a%d, *a%d]" % (n, n, n - 1, n - 1) for n in range(1, 40)]
+    lines = ["x-0: &a0 [x, x]"] + [f"x-{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 40)]
     assert lint(tmp_path, "\n".join(lines) + "\nservices: {a: {network_mode: none}}") == []
 
 
@@ -254,5 +255,5 @@ def test_wrong_arguments_are_named_all_at_once():
 
 def test_what_is_no_compose_is_its_own_error():
     with pytest.raises(NotCompose) as caught:
-        Tree(["/nowhere.yml"], {}, lambda file: open(file, encoding="utf-8").read())  # noqa: SIM115
+        Tree(["/nowhere.yml"], {}, Files(["/nowhere.yml"]).read)
     assert caught.value.place == ("/nowhere.yml", 1)

@@ -117,12 +117,14 @@ def test_the_first_manager_deploys_the_swarms_stacks_and_a_tiers_hosts_their_own
 def test_the_check_holds_all_stacks_against_the_whole_site():
     asked = lint_arguments(site_of(STACKS))
     assert [stack["name"] for stack in asked["stacks"]] == ["shop", "tools"]
+    assert [stack["tiers"] for stack in asked["stacks"]] == [[], ["admin"]]
+    overlay = {"driver": "overlay", "attachable": False, "tiers": []}
     assert asked["networks"] == {
-        "front": {"zone": "public", "internal": False, "subnet": "10.30.0.0/24"},
-        "back": {"zone": "private", "internal": True, "subnet": "10.30.1.0/24"},
+        "front": {"zone": "public", "internal": False, "subnet": "10.30.0.0/24", **overlay},
+        "back": {"zone": "private", "internal": True, "subnet": "10.30.1.0/24", **overlay},
     }
     assert asked["reserved"]["tier apps"] == ["10.0.2.0/24", "fd00:2::/64"]
-    assert asked["reserved"]["pool overlay"] == ["10.30.0.0/22"]
+    assert asked["pools"]["overlay"] == ["10.30.0.0/22"]
     assert asked["require"] == {"shop/*-backend": ["public", "private"], "tools/web": ["public"]}
     assert lint_arguments(site_of("")) == {}
 
