@@ -52,7 +52,7 @@ def reference(name, directory=None, edits=()):
     options = {**DEFAULTS, **lint_arguments(site)}
     edited = {}
     for stack in options["stacks"]:
-        stack["files"] = [str((inventory / file).resolve()) for file in stack["files"]]
+        stack["files"] = [str(CHECKOUT / "inventories/stacks" / file) for file in stack["files"]]
         for index, file in enumerate(stack["files"]):
             text = pathlib.Path(file).read_text()
             for where, old, new in edits:
