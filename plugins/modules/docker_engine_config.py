@@ -56,7 +56,7 @@ EXAMPLES = r"""
     settings:
       default-address-pools: [{base: 172.31.0.0/16, size: 24}]
 
-- name: Bound the containers' logs, without the mirrors that somebody left
+- name: Bound the containers' logs, and remove the mirrors
   bulkhead.tiers.docker_engine_config:
     settings:
       log-opts: {max-size: 10m}

@@ -117,7 +117,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.client impor
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.errors import Failure
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **CONNECTION_ARGUMENTS,

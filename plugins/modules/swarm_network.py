@@ -51,7 +51,7 @@ options:
       state:
         description:
           - V(present) makes sure that the network is there and as stated.
-          - V(absent) removes it, whoever created it. A network that a service or a container of any node uses is not
+          - V(absent) removes it, whether this collection created it or not. A network that a service or a container of any node uses is not
             removed, and neither is one that a stopped container of this node needs for its next start; the error names
             them.
         type: str
@@ -349,7 +349,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.errors impor
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.request import NETWORK_ARGUMENTS
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **CONNECTION_ARGUMENTS,

@@ -181,7 +181,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.errors impor
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.inventory import take_inventory
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={**CONNECTION_ARGUMENTS, "names": {"type": "list", "elements": "str"}},
         required_together=CONNECTION_TOGETHER,

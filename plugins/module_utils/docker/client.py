@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import os
 import traceback
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleFallbackNotFound, env_fallback, missing_required_lib
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.errors import EngineError, Failure
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import Answer
 
 try:
     from requests.exceptions import RequestException
@@ -36,7 +38,7 @@ def certificate_fallback(filename: str) -> str:
     return os.path.join(directory, filename)
 
 
-CONNECTION_ARGUMENTS = {
+CONNECTION_ARGUMENTS: dict[str, Any] = {
     "docker_host": {
         "type": "str",
         "default": "unix:///var/run/docker.sock",
@@ -80,11 +82,11 @@ CONNECTION_TOGETHER = [["client_cert", "client_key"]]
 class SdkMissing(Failure):
     """The Docker SDK for Python is not on the host that runs the module."""
 
-    def __init__(self, import_traceback: str):
+    def __init__(self, import_traceback: str) -> None:
         super().__init__(missing_required_lib("docker (Debian: python3-docker)"))
         self.import_traceback = import_traceback
 
-    def report(self) -> dict:
+    def report(self) -> dict[str, Any]:
         return {"msg": str(self), "exception": self.import_traceback}
 
 
@@ -92,7 +94,7 @@ class EngineAbsent(EngineError):
     """There is no socket where the engine's should be."""
 
 
-def connect(params: dict) -> Engine:
+def connect(params: dict[str, Any]) -> Engine:
     """Open the engine that the connection options name; asks for its API version, so that a dead engine shows here."""
     if SDK_TRACEBACK:
         raise SdkMissing(SDK_TRACEBACK)
@@ -104,9 +106,13 @@ def connect(params: dict) -> Engine:
         return Engine(url, APIClient(**_sdk_arguments(params)))
 
 
-def _sdk_arguments(params: dict) -> dict:
+def _sdk_arguments(params: dict[str, Any]) -> dict[str, Any]:
     """The SDK's keyword arguments for the connection options."""
-    arguments = {"base_url": params["docker_host"], "version": params["api_version"], "timeout": params["timeout"]}
+    arguments: dict[str, Any] = {
+        "base_url": params["docker_host"],
+        "version": params["api_version"],
+        "timeout": params["timeout"],
+    }
     if params["use_ssh_client"]:
         arguments["use_ssh_client"] = True
     if params["tls"] or params["validate_certs"]:
@@ -118,7 +124,7 @@ def _sdk_arguments(params: dict) -> dict:
 
 
 @contextmanager
-def engine_errors(url: str, doing: str):
+def engine_errors(url: str, doing: str) -> Iterator[None]:
     """Turn whatever the SDK raises into an EngineError that says which engine was asked to do what."""
     try:
         yield
@@ -146,48 +152,48 @@ class Engine:
     hit another network. The one exception are stopped containers, see ``move.Mover``.
     """
 
-    def __init__(self, url: str, api):
+    def __init__(self, url: str, api: APIClient) -> None:
         self.url = url
         self._api = api
 
-    def info(self) -> dict:
+    def info(self) -> Answer:
         """GET /info; its ``Swarm`` key tells what kind of node this is."""
         return self._call("describe itself", self._api.info)
 
-    def networks(self) -> list:
+    def networks(self) -> list[Answer]:
         """GET /networks: all that a comparison needs; ``Containers`` is not filled in here."""
         return self._call("list networks", self._api.networks)
 
-    def containers(self) -> list:
+    def containers(self) -> list[Answer]:
         """GET /containers/json?all=1: running, stopped and never started ones, with their networks."""
         return self._call("list containers", self._api.containers, all=True)
 
-    def container(self, container_id: str) -> dict:
+    def container(self, container_id: str) -> Answer:
         """GET /containers/{id}/json."""
         return self._call(f"show container {container_id[:12]}", self._api.inspect_container, container_id)
 
-    def services(self) -> list:
+    def services(self) -> list[Answer]:
         """GET /services (managers only)."""
         return self._call("list services", self._api.services)
 
-    def service(self, service_id: str) -> dict:
+    def service(self, service_id: str) -> Answer:
         """GET /services/{id} (managers only), without the engine's defaults: it can be written back as it is."""
         return self._call(f"show service {service_id}", self._api.inspect_service, service_id)
 
-    def tasks(self) -> list:
+    def tasks(self) -> list[Answer]:
         """GET /tasks (managers only); containers that were attached by hand have none here."""
         return self._call("list tasks", self._api.tasks)
 
-    def tasks_of(self, service_id: str) -> list:
+    def tasks_of(self, service_id: str) -> list[Answer]:
         """GET /tasks of one service."""
         return self._call("list tasks", self._api.tasks, filters={"service": service_id})
 
-    def attachments(self) -> list:
+    def attachments(self) -> list[Answer]:
         """GET /tasks of the runtime "attachment" (managers only): the swarm's containers that were attached by hand,
         whatever node they are on. Tried on 20.10 and 26.1."""
         return self._call("list attachments", self._api.tasks, filters={"runtime": ["attachment"]})
 
-    def nodes(self) -> list:
+    def nodes(self) -> list[Answer]:
         """GET /nodes (managers only)."""
         return self._call("list nodes", self._api.nodes)
 
@@ -234,7 +240,7 @@ class Engine:
         """DELETE /networks/{id}; ``name`` is for the message alone."""
         self._call(f"remove network {name}", self._api.remove_network, network_id)
 
-    def connect(self, container_id: str, network: str, name: str, **settings) -> None:
+    def connect(self, container_id: str, network: str, name: str, **settings: Any) -> None:
         """POST /networks/{id}/connect; ``settings`` are the SDK's words for the endpoint. HTTP 409 where it is on it."""
         connect = self._api.connect_container_to_network
         self._call(f"connect container {name}", connect, container_id, network, **settings)
@@ -244,7 +250,7 @@ class Engine:
         disconnect = self._api.disconnect_container_from_network
         self._call(f"disconnect container {name}", disconnect, container_id, network)
 
-    def update_service(self, service_id: str, version: int, spec: dict) -> None:
+    def update_service(self, service_id: str, version: int, spec: Answer) -> None:
         """POST /services/{id}/update with a whole spec, whose networks are those of the task template.
 
         A ``version`` that is not the live one is refused (recorded: HTTP 500, "update out of sequence").
@@ -263,6 +269,6 @@ class Engine:
             endpoint_spec=spec.get("EndpointSpec"),
         )
 
-    def _call(self, doing: str, function, *args, **kwargs):
+    def _call(self, doing: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         with engine_errors(self.url, doing):
             return function(*args, **kwargs)

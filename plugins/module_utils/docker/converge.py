@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from ansible.module_utils.common.warnings import warn
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.apply import settle
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.client import EngineAbsent, SdkMissing
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.client import Engine, EngineAbsent, SdkMissing
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.errors import Failure, Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.migrate import (
     describe_migration,
@@ -14,6 +17,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.migrate impo
     warnings,
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import (
+    Network,
     Node,
     describe,
     read_network,
@@ -25,6 +29,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.plan import 
     in_use,
     make_plan,
     with_migrations,
+    without_ipv4,
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.reading import (
     read_engine,
@@ -33,10 +38,11 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.reading impo
     with_endpoints,
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.render import render
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.request import parse_requests
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.request import Request, parse_requests
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake
 
 
-def converge(open_engine, params: dict, check_mode: bool) -> dict:
+def converge(open_engine: Callable[[], Engine], params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Bring the engine to the state of ``params`` (or only say what it would take) and return the module's result.
 
     ``open_engine``: a function without arguments that returns a client.Engine. Raises errors.Failure.
@@ -58,6 +64,7 @@ def converge(open_engine, params: dict, check_mode: bool) -> dict:
     networks = [read_network(answer) for answer in answers]
     if node.is_manager:
         networks = settle(engine, networks, [request.name for request in requests])
+    mistakes += without_ipv4(requests, answers)
     cidrs, more = parse_cidrs(params["temporary_subnet"])
     mistakes += more
     plan, more = make_plan(requests, networks, node, params["purge"], params["recreate"])
@@ -78,7 +85,7 @@ def converge(open_engine, params: dict, check_mode: bool) -> dict:
     return _result(plan, networks)
 
 
-def _foresee(requests: list, mistakes: list, params: dict, absence: str) -> dict:
+def _foresee(requests: list[Request], mistakes: list[Mistake], params: dict[str, Any], absence: str) -> dict[str, Any]:
     """What a run would make on a host that has no engine yet, or no SDK to ask it with: check mode alone comes here."""
     node = Node("this host", "manager")
     plan, more = make_plan(requests, [], node, False, params["recreate"])
@@ -89,7 +96,7 @@ def _foresee(requests: list, mistakes: list, params: dict, absence: str) -> dict
     return _result(plan, [])
 
 
-def _result(plan: Plan, networks: list) -> dict:
+def _result(plan: Plan, networks: list[Network]) -> dict[str, Any]:
     """The module's result. ``networks`` is the live state; in check mode it lacks what would be made."""
     gone = {network.id for path, network in plan.removals}
     gone |= {migration.former.id for migration in plan.migrations if migration.former}

@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+from typing import Any, Optional
+
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.client import Engine
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.leftovers import find_leftovers
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import (
     STACK_LABEL,
+    Answer,
     Network,
     Node,
     Users,
+    container_name,
     describe,
     ended,
     overlaps,
@@ -19,7 +23,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.reading import read_engine, read_pools, read_users
 
 
-def take_inventory(engine: Engine, names: list | None) -> dict:
+def take_inventory(engine: Engine, names: Optional[list[str]]) -> dict[str, Any]:
     """swarm_network_info's result; ``names`` None means every network. Overlaps are looked for among all of them."""
     answers, info, node = read_engine(engine)
     networks = [read_network(answer) for answer in answers]
@@ -41,8 +45,8 @@ def take_inventory(engine: Engine, names: list | None) -> dict:
                 **describe(network),
                 "pending": network.pending,
                 "users": usage.of(network),
-                "addresses": addresses.get(network.id, {}),
-                "used": _used(network, addresses.get(network.id, {}), users, node),
+                "addresses": addresses.get(network.id or "", {}),
+                "used": _used(network, addresses.get(network.id or "", {}), users, node),
                 "usable": _usable(network),
                 "stack": network.labels.get(STACK_LABEL),
                 "orphan": network.id in orphans,
@@ -55,11 +59,11 @@ def take_inventory(engine: Engine, names: list | None) -> dict:
     }
 
 
-def _addresses(containers: list) -> dict:
+def _addresses(containers: list[Answer]) -> dict[str, dict[str, list[str]]]:
     """{network id: {container name: [address]}} of the containers that run on this host."""
-    result = {}
+    result: dict[str, dict[str, list[str]]] = {}
     for container in containers:
-        name = container["Names"][0].lstrip("/") if container.get("Names") else container["Id"][:12]
+        name = container_name(container)
         for end in ((container.get("NetworkSettings") or {}).get("Networks") or {}).values():
             found = [end[key] for key in ("IPAddress", "GlobalIPv6Address") if end.get(key)]
             if found:
@@ -67,14 +71,14 @@ def _addresses(containers: list) -> dict:
     return result
 
 
-def _usable(network: Network) -> int | None:
+def _usable(network: Network) -> Optional[int]:
     """How many IPv4 addresses containers, tasks and services can have: without the network's own, the broadcast
     address and the gateway. None where the network has no subnet."""
     sizes = [cidr.num_addresses - 3 for cidr in network.cidrs if cidr.version == 4]
     return sum(sizes) if sizes else None
 
 
-def _used(network: Network, addresses: dict, users: Users, node: Node) -> int | None:
+def _used(network: Network, addresses: dict[str, list[str]], users: Users, node: Node) -> Optional[int]:
     """How many IPv4 addresses are in use; None for an overlay on a node that is no manager.
 
     For an overlay these are the addresses of tasks and of containers attached by hand, the services' virtual ones, and
@@ -85,14 +89,15 @@ def _used(network: Network, addresses: dict, users: Users, node: Node) -> int | 
         return sum(":" not in address for found in addresses.values() for address in found)
     if not node.is_manager:
         return None
-    taken, nodes = set(), set()
+    taken: set[str] = set()
+    nodes: set[str] = set()
     for task in (*users.tasks, *users.attachments):
         for end in () if ended(task) else task.get("NetworksAttachments") or ():
             if end["Network"]["ID"] == network.id:
                 taken.update(end.get("Addresses") or ())
-                nodes.add(task.get("NodeID"))
-    for service in users.services:
+                nodes.add(task.get("NodeID", ""))
+    for service in users.services or ():
         for end in (service.get("Endpoint") or {}).get("VirtualIPs") or ():
             if end["NetworkID"] == network.id:
-                taken.add(end.get("Addr"))
+                taken.add(end.get("Addr") or "")
     return sum(bool(address) and ":" not in address for address in taken) + len(nodes)

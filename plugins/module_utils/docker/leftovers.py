@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import (
     STACK_LABEL,
@@ -24,8 +26,8 @@ class Leftover:
 
     network: Network
     kept: str
-    held_by: tuple
-    ending: tuple
+    held_by: tuple[str, ...]
+    ending: tuple[str, ...]
 
     @property
     def stack(self) -> str:
@@ -35,7 +37,7 @@ class Leftover:
     def removable(self) -> bool:
         return not self.kept and not self.held_by
 
-    def describe(self) -> dict:
+    def describe(self) -> dict[str, Any]:
         return {
             "name": self.network.name,
             "id": self.network.id,
@@ -48,13 +50,15 @@ class Leftover:
         }
 
 
-def living_stacks(users: Users) -> set:
+def living_stacks(users: Users) -> set[str]:
     """The names of the stacks that have a service."""
     labels = [service["Spec"].get("Labels") or {} for service in users.services or ()]
     return {label[STACK_LABEL] for label in labels if STACK_LABEL in label}
 
 
-def find_leftovers(networks: list, users: Users, declared, stacks=None) -> list:
+def find_leftovers(
+    networks: list[Network], users: Users, declared: Collection[str], stacks: Optional[Collection[str]] = None
+) -> list[Leftover]:
     """The Leftovers among the live networks, sorted by name.
 
     ``declared``: names of networks that stay in any case. ``stacks``: the stacks to look at, None for all.

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
-from typing import Optional, Union
+from ipaddress import IPv4Address, IPv6Address, ip_network
+from typing import Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import (
     BRIDGE_NAME_OPTION,
@@ -21,11 +21,10 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import
     MTU_OPTION,
     OWNERSHIP_LABEL,
     RESERVED_NAMES,
+    Address,
+    Cidr,
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake
-
-Cidr = Union[IPv4Network, IPv6Network]
-Address = Union[IPv4Address, IPv6Address]
 
 OVERLAY, BRIDGE = DRIVERS = ("overlay", "bridge")
 #: Swarm takes DNS labels of at most 63 characters (its answers: "name must be valid as a DNS name component", "name must
@@ -75,7 +74,7 @@ NAME, FAMILY, SPACE = "name", "family", "space"
 
 @dataclass(frozen=True)
 class Wish:
-    """A network as somebody asks for it: the site's, a host's. None and empty mean that nothing is said."""
+    """A network as it is asked for, by a site or of a host. None and empty mean that nothing is said."""
 
     name: str
     driver: Optional[str]
@@ -130,7 +129,7 @@ def nowhere_of(cidr: Cidr) -> tuple[Cidr, str] | None:
 
 
 def is_public(cidr: Cidr) -> bool:
-    """Whether a subnet is of the public address space: somebody's servers, which its containers would not reach any more."""
+    """Whether a subnet is of the public address space: its containers would not reach the servers that have it."""
     return cidr.is_global and not nowhere_of(cidr)
 
 

@@ -9,15 +9,18 @@ network was. They are all that a later run needs to see where an interrupted mig
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
-from typing import Any
+from typing import Any, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import (
     BRIDGE_NAME_OPTION,
     FORMER_LABEL,
     MIGRATES_LABEL,
     TASK_LABEL,
+    Answer,
+    Cidr,
     Network,
     Node,
     Subnet,
@@ -31,10 +34,11 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import
     read_usage,
     service_networks,
 )
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.request import Request
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake
 
-# The static addresses of a container while it waits on the temporary network, kept as an option of its endpoint.
-# Recorded on 20.10 and 26.1: the engine keeps options that no driver knows.
+#: The static addresses of a container while it waits on the temporary network, kept as an option of its endpoint.
+#: Recorded on 20.10 and 26.1: the engine keeps options that no driver knows.
 ADDRESSES_OPTION = "bulkhead.tiers.addresses"
 NAME_SUFFIX = "-moving"
 LONGEST_NAME = 63
@@ -44,14 +48,14 @@ STOPPED_UPDATES = ("paused", "rollback_started", "rollback_paused")
 @dataclass(frozen=True)
 class Move:
     """A container of this engine that is attached by hand: ``addresses`` are those that it keeps, ``lost`` what a
-    migration cannot keep, as text, ``asked`` the addresses that somebody surely gave it, ``start_error`` why its last
+    migration cannot keep, as text, ``asked`` the addresses that were surely given to it, ``start_error`` why its last
     start failed where it is not running for that."""
 
     name: str
-    aliases: tuple
-    addresses: tuple
-    lost: tuple
-    asked: tuple
+    aliases: tuple[str, ...]
+    addresses: tuple[str, ...]
+    lost: tuple[str, ...]
+    asked: tuple[str, ...]
     start_error: str = ""
 
 
@@ -64,23 +68,23 @@ class Migration:
     ``services`` and ``containers`` are the names and the Moves that are on one of them.
     """
 
-    request: object
-    former: Network | None
+    request: Request
+    former: Optional[Network]
     wanted: Network
     temporary: Network
-    services: tuple = ()
-    containers: tuple = ()
+    services: tuple[str, ...] = ()
+    containers: tuple[Move, ...] = ()
 
     @property
     def name(self) -> str:
         return self.request.name
 
     @property
-    def live_ids(self) -> set:
+    def live_ids(self) -> set[str]:
         return {network.id for network in (self.former, self.wanted, self.temporary) if network and network.id}
 
 
-def temporaries(networks: list) -> dict:
+def temporaries(networks: list[Network]) -> dict[str, Network]:
     """{name of the network that is being migrated: the live temporary network}."""
     return {
         network.labels[MIGRATES_LABEL]: network
@@ -89,8 +93,8 @@ def temporaries(networks: list) -> dict:
     }
 
 
-def former_of(temporary: Network) -> Network | None:
-    """What the network was that a temporary one stands in for; None where somebody changed its label."""
+def former_of(temporary: Network) -> Optional[Network]:
+    """What the network was that a temporary one stands in for; None where its label was changed."""
     try:
         body = json.loads(temporary.labels.get(FORMER_LABEL, ""))
         return read_network(
@@ -117,7 +121,7 @@ def _has_ipv6(body: dict[str, Any]) -> bool:
     return any(":" in pool["Subnet"] for pool in (body.get("ipam") or {}).get("Config") or ())
 
 
-def temporary_network(former: Network, cidrs: tuple, attachable: bool) -> Network:
+def temporary_network(former: Network, cidrs: tuple[Cidr, ...], attachable: bool) -> Network:
     """The temporary network for ``former``: like it, with other subnets (``cidrs``, empty for the engine's choice).
 
     It is as internal and as encrypted as the former one, so that nothing is reachable on the way that was not before.
@@ -140,9 +144,10 @@ def temporary_network(former: Network, cidrs: tuple, attachable: bool) -> Networ
     )
 
 
-def parse_cidrs(texts: list | None) -> tuple:
+def parse_cidrs(texts: Optional[list[str]]) -> tuple[tuple[Cidr, ...], list[Mistake]]:
     """(CIDRs of the option ``temporary_subnet``, mistakes)."""
-    cidrs, mistakes = [], []
+    cidrs: list[Cidr] = []
+    mistakes: list[Mistake] = []
     for text in texts or ():
         try:
             cidrs.append(ip_network(text.strip()))
@@ -154,7 +159,7 @@ def parse_cidrs(texts: list | None) -> tuple:
 
 
 def with_users(migration: Migration, users: Users) -> Migration:
-    """The migration with everybody who is on one of its networks."""
+    """The migration with everything that is on one of its networks."""
     ids = migration.live_ids
     names = {network.name for network in (migration.former, migration.temporary) if network}
     services = [service for service in users.services or () if ids & set(service_networks(service["Spec"]))]
@@ -175,13 +180,13 @@ def with_users(migration: Migration, users: Users) -> Migration:
     )
 
 
-def _ends(container: dict, ids: set, names: set) -> list:
+def _ends(container: Answer, ids: set[str], names: set[str]) -> list[Answer]:
     """The endpoints of a container on these networks, one that waits on a temporary network first: it knows more."""
     found = [end for key, end in endpoints(container) if key in ids or key in names]
     return sorted(found, key=lambda end: ADDRESSES_OPTION not in (end.get("DriverOpts") or {}))
 
 
-def _move(container: dict, end: dict, wanted: Network) -> Move:
+def _move(container: Answer, end: Answer, wanted: Network) -> Move:
     known = known_addresses(end)
     kept = kept_addresses(end, wanted)
     lost = [f"its address {address} until it is back" for address in kept]
@@ -192,7 +197,7 @@ def _move(container: dict, end: dict, wanted: Network) -> Move:
     lost.append("its MAC address")
     if any(cidr.version == 6 for cidr in wanted.cidrs):
         lost.append("IPv6 until it is back")
-    # An engine fills this in for a running container on an overlay, whoever chose the address (recorded on 20.10 and
+    # An engine fills this in for a running container on an overlay, chosen or given (recorded on 20.10 and
     # 26.1): only elsewhere was it surely asked for.
     certain = wanted.driver != "overlay" or container.get("State") != "running"
     aliases = endpoint_settings(container["Id"], end)[0]
@@ -200,8 +205,8 @@ def _move(container: dict, end: dict, wanted: Network) -> Move:
     return Move(container_name(container), aliases, kept, tuple(lost), known if certain else (), start_error)
 
 
-def warnings(migration: Migration) -> list:
-    """What somebody has to see to after a migration, as texts.
+def warnings(migration: Migration) -> list[str]:
+    """What is left to do by hand after a migration, as texts.
 
     An engine that was killed tries to start its containers before its swarm tells it of the overlays, and leaves those
     stopped for which that comes too late, whatever their restart policy (seen on 20.10 and 26.1). On 20.10 every later
@@ -218,7 +223,7 @@ def warnings(migration: Migration) -> list:
     ]
 
 
-def known_addresses(end: dict) -> tuple:
+def known_addresses(end: Answer) -> tuple[str, ...]:
     """The addresses that an endpoint has or had by its configuration, also where it waits on a temporary network."""
     waiting = (end.get("DriverOpts") or {}).get(ADDRESSES_OPTION)
     if waiting is not None:
@@ -227,12 +232,12 @@ def known_addresses(end: dict) -> tuple:
     return tuple(asked[key] for key in ("IPv4Address", "IPv6Address") if asked.get(key))
 
 
-def kept_addresses(end: dict, wanted: Network) -> tuple:
+def kept_addresses(end: Answer, wanted: Network) -> tuple[str, ...]:
     """Those of an endpoint's addresses that lie in a network's subnets."""
     return tuple(text for text in known_addresses(end) if any(ip_address(text) in cidr for cidr in wanted.cidrs))
 
 
-def endpoint_settings(container_id: str, end: dict) -> tuple:
+def endpoint_settings(container_id: str, end: Answer) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, str]]:
     """(aliases, links, driver options) of an endpoint, without what the engine or a migration added."""
     options = {key: value for key, value in (end.get("DriverOpts") or {}).items() if key != ADDRESSES_OPTION}
     # Up to API 1.44 the engine adds the short id to the aliases, and would do so again.
@@ -240,7 +245,7 @@ def endpoint_settings(container_id: str, end: dict) -> tuple:
     return tuple(aliases), tuple(end.get("Links") or ()), options
 
 
-def moved_networks(attached: list, source: str, target: str | None, stay: bool) -> list:
+def moved_networks(attached: list[Answer], source: str, target: Optional[str], stay: bool) -> list[Answer]:
     """A service's network attachments with ``target`` beside ``source`` (``stay``) or in its place.
 
     Aliases and options are taken over, and the order of the networks is kept.
@@ -258,7 +263,9 @@ def moved_networks(attached: list, source: str, target: str | None, stay: bool) 
     return result
 
 
-def forbidden(migration: Migration, users: Users, networks: list, node: Node, pools: list):
+def forbidden(
+    migration: Migration, users: Users, networks: list[Network], node: Node, pools: list[dict[str, Any]]
+) -> Iterator[Mistake]:
     """Every Mistake that stands in the way of a migration. ``pools``: the swarm's [{"base", "size"}]."""
     path = migration.request.path
     former, wanted = migration.former or former_of(migration.temporary), migration.wanted
@@ -276,7 +283,7 @@ def forbidden(migration: Migration, users: Users, networks: list, node: Node, po
         yield from _forbidden_temporary(migration, users, networks, pools)
 
 
-def _forbidden_services(migration: Migration, users: Users):
+def _forbidden_services(migration: Migration, users: Users) -> Iterator[Mistake]:
     path = f"{migration.request.path}.name"
     for service in users.services or ():
         spec = service["Spec"]
@@ -299,7 +306,7 @@ def _forbidden_services(migration: Migration, users: Users):
                 path,
                 f"{what}, whose update is {status['State']} ({status.get('Message', 'no message')})",
                 "a service without a failed update",
-                f"mend it first: docker service update {spec['Name']}",
+                f"bring it to its end first: docker service update {spec['Name']}",
             )
             continue
         running, desired = count_tasks(service, users.tasks)
@@ -308,11 +315,11 @@ def _forbidden_services(migration: Migration, users: Users):
                 path,
                 f"{what} with {running} of {desired} tasks running",
                 "a healthy service",
-                f"mend it first: docker service ps {spec['Name']}",
+                f"see what its tasks lack first: docker service ps {spec['Name']}",
             )
 
 
-def count_tasks(service: dict, tasks: list) -> tuple:
+def count_tasks(service: Answer, tasks: list[Answer]) -> tuple[int, int]:
     """(tasks that run, tasks that should) of a service."""
     wanted = [task for task in tasks if task.get("ServiceID") == service["ID"] and task["DesiredState"] == "running"]
     replicated = (service["Spec"].get("Mode") or {}).get("Replicated")
@@ -321,7 +328,7 @@ def count_tasks(service: dict, tasks: list) -> tuple:
     return sum(task["Status"]["State"] == "running" for task in wanted), desired
 
 
-def _forbidden_containers(migration: Migration, users: Users, node: Node):
+def _forbidden_containers(migration: Migration, users: Users, node: Node) -> Iterator[Mistake]:
     path, wanted = migration.request.path, migration.wanted
     elsewhere = read_usage(users).foreign
     for place in sorted(set().union(*(elsewhere.get(network_id, set()) for network_id in migration.live_ids))):
@@ -356,7 +363,9 @@ def _forbidden_containers(migration: Migration, users: Users, node: Node):
                 )
 
 
-def _forbidden_temporary(migration: Migration, users: Users, networks: list, pools: list):
+def _forbidden_temporary(
+    migration: Migration, users: Users, networks: list[Network], pools: list[dict[str, Any]]
+) -> Iterator[Mistake]:
     temporary = migration.temporary
     taken = next((network for network in networks if network.name == temporary.name), None)
     if taken:
@@ -401,7 +410,7 @@ def _needed(migration: Migration, users: Users) -> int:
     return 2 * len(tasks) + len(migration.services) + len(nodes) + len(migration.containers)
 
 
-def _room(temporary: Network, pools: list):
+def _room(temporary: Network, pools: list[dict[str, Any]]) -> Optional[int]:
     """How many addresses it has for others than its gateway; None where only the engine knows."""
     sizes = [2 ** (32 - cidr.prefixlen) for cidr in temporary.cidrs if cidr.version == 4]
     if not temporary.cidrs and temporary.scope == "swarm":
@@ -409,7 +418,7 @@ def _room(temporary: Network, pools: list):
     return sum(size - 3 for size in sizes) if sizes else None
 
 
-def describe_migration(migration: Migration) -> dict:
+def describe_migration(migration: Migration) -> dict[str, Any]:
     """A migration as the module returns it."""
     return {
         "network": migration.name,

@@ -3,16 +3,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from ipaddress import ip_address, ip_interface, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_interface, ip_network
+from typing import Any, Optional, TypeVar, Union
 
-# Every network that this collection creates carries it; `purge` removes nothing without it.
+#: An IPv4 or IPv6 network, an address, and one answer of the engine's API.
+Cidr = Union[IPv4Network, IPv6Network]
+Address = Union[IPv4Address, IPv6Address]
+Answer = dict[str, Any]
+_Owner = TypeVar("_Owner")
+
+#: Every network that this collection creates carries it; `purge` removes nothing without it.
 OWNERSHIP_LABEL = "bulkhead.tiers.managed"
 MTU_OPTION = "com.docker.network.driver.mtu"
 ENCRYPTED_OPTION = "encrypted"
-# The engine's own networks: it makes them by itself and needs them.
+#: The engine's own networks: it makes them by itself and needs them.
 RESERVED_NAMES = frozenset({"bridge", "host", "none", "ingress", "docker_gwbridge"})
-# Driver options that nobody asked for: the engine writes them into a network by itself, and no comparison sees them.
+#: Driver options that were not asked for: the engine writes them into a network by itself, and no comparison sees them.
 ENGINE_FILLED_OPTIONS = frozenset(
     {
         "com.docker.network.driver.overlay.vxlanid_list",  # the VXLAN ids that Swarm's allocator gave
@@ -20,35 +28,35 @@ ENGINE_FILLED_OPTIONS = frozenset(
         "com.docker.network.enable_ipv6",
     }
 )
-# On the temporary network of a migration: the name of the network that it stands in for.
+#: On the temporary network of a migration: the name of the network that it stands in for.
 MIGRATES_LABEL = "bulkhead.tiers.migrates"
-# What the network was that a temporary one stands in for, as the body that would make it: the source of all that a
-# request leaves open.
+#: What the network was that a temporary one stands in for, as the body that would make it: the source of all that a
+#: request leaves open.
 FORMER_LABEL = "bulkhead.tiers.former"
-# The kernel's name of a bridge cannot be had twice.
+#: The kernel's name of a bridge cannot be had twice.
 BRIDGE_NAME_OPTION = "com.docker.network.bridge.name"
-# The engine labels the containers that it runs for the swarm.
+#: The engine labels the containers that it runs for the swarm.
 TASK_LABEL = "com.docker.swarm.task.id"
-# `docker stack deploy` labels everything that it makes.
+#: `docker stack deploy` labels everything that it makes.
 STACK_LABEL = "com.docker.stack.namespace"
-# A task in one of these states holds no address any more (Engine API, Task.Status.State).
+#: A task in one of these states holds no address any more (Engine API, Task.Status.State).
 TERMINAL_TASK_STATES = frozenset({"complete", "shutdown", "failed", "rejected", "remove", "orphaned"})
 
 
 @dataclass(frozen=True)
 class Subnet:
-    """One pool of a network: ``cidr`` and ``ip_range`` are ipaddress networks, ``gateway`` an ipaddress address.
+    """One pool of a network.
 
     ``reserved`` holds Docker's auxiliary addresses as (name, address) pairs; they are kept over a recreation.
     """
 
-    cidr: object
-    gateway: object = None
-    ip_range: object = None
-    reserved: tuple = ()
+    cidr: Cidr
+    gateway: Optional[Address] = None
+    ip_range: Optional[Cidr] = None
+    reserved: tuple[tuple[str, Address], ...] = ()
 
     @property
-    def effective_gateway(self):
+    def effective_gateway(self) -> Address:
         """The gateway that the engine uses: the given one, or else the first address it can hand out.
 
         Tried on 20.10 and 26.1: the first address after the network's own, and with an ip_range that starts later
@@ -73,15 +81,15 @@ class Network:
     driver: str
     subnets: tuple[Subnet, ...] = ()
     ipv4: bool = True
-    ipv6: bool | None = None
+    ipv6: Optional[bool] = None
     internal: bool = False
     attachable: bool = False
     encrypted: bool = False
-    mtu: int | None = None
-    options: dict = field(default_factory=dict)
-    labels: dict = field(default_factory=dict)
+    mtu: Optional[int] = None
+    options: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
     managed: bool = True
-    id: str | None = None
+    id: Optional[str] = None
     scope: str = "local"
     ingress: bool = False
 
@@ -91,7 +99,7 @@ class Network:
         return self.scope == "swarm" and not self.driver
 
     @property
-    def cidrs(self) -> tuple:
+    def cidrs(self) -> tuple[Cidr, ...]:
         return tuple(subnet.cidr for subnet in self.subnets)
 
 
@@ -126,16 +134,16 @@ class Usage:
     nodes that are attached by hand, as "ID on NODE".
     """
 
-    containers: dict
-    services: dict
-    foreign: dict
+    containers: dict[str, set[str]]
+    services: dict[str, set[str]]
+    foreign: dict[str, set[str]]
 
-    def of(self, network: Network) -> list:
+    def of(self, network: Network) -> list[str]:
         """Texts such as ``container web`` and ``service shop_api``, sorted."""
-        containers = self.containers.get(network.id, set()) | self.containers.get(network.name, set())
+        containers = self.containers.get(network.id or "", set()) | self.containers.get(network.name, set())
         return sorted(
-            [f"container {name}" for name in containers | self.foreign.get(network.id, set())]
-            + [f"service {name}" for name in self.services.get(network.id, set())]
+            [f"container {name}" for name in containers | self.foreign.get(network.id or "", set())]
+            + [f"service {name}" for name in self.services.get(network.id or "", set())]
         )
 
 
@@ -147,14 +155,14 @@ class Users:
     ``services`` is None on a node that is no manager; the other lists of the swarm are empty there.
     """
 
-    containers: list
-    services: list | None = None
-    tasks: list = ()
-    attachments: list = ()
-    nodes: list = ()
+    containers: list[Answer]
+    services: Optional[list[Answer]] = None
+    tasks: list[Answer] = field(default_factory=list)
+    attachments: list[Answer] = field(default_factory=list)
+    nodes: list[Answer] = field(default_factory=list)
 
 
-def read_node(info: dict) -> Node:
+def read_node(info: Answer) -> Node:
     """The node of GET /info's answer."""
     swarm = info.get("Swarm") or {}
     name = info.get("Name") or "this node"
@@ -171,7 +179,7 @@ def read_node(info: dict) -> Node:
     return Node(name, "manager")
 
 
-def read_network(answer: dict) -> Network:
+def read_network(answer: Answer) -> Network:
     """One network of GET /networks."""
     options = {key: value for key, value in (answer.get("Options") or {}).items() if key not in ENGINE_FILLED_OPTIONS}
     labels = dict(answer.get("Labels") or {})
@@ -203,7 +211,7 @@ def read_network(answer: dict) -> Network:
     )
 
 
-def _read_subnets(config: list):
+def _read_subnets(config: list[Answer]) -> Iterator[Subnet]:
     for pool in config:
         if not pool.get("Subnet"):
             continue
@@ -218,12 +226,12 @@ def _read_subnets(config: list):
         )
 
 
-def container_name(container: dict) -> str:
+def container_name(container: Answer) -> str:
     """The name of one container of GET /containers/json."""
-    return container["Names"][0].lstrip("/") if container.get("Names") else container["Id"][:12]
+    return str(container["Names"][0]).lstrip("/") if container.get("Names") else str(container["Id"])[:12]
 
 
-def endpoints(container: dict):
+def endpoints(container: Answer) -> Iterator[tuple[str, Answer]]:
     """(network, endpoint) pairs of a container; the network's id, or its name where it has no id yet.
 
     One that was never started has no network id (recorded: ``"NetworkID": ""``), but for an overlay that it was
@@ -233,13 +241,13 @@ def endpoints(container: dict):
         yield end.get("NetworkID") or name, end
 
 
-def endpoint_keys(container: dict, network: Network) -> list:
+def endpoint_keys(container: Answer, network: Network) -> list[str]:
     """The keys under which a container's endpoints on a network stand: its name, or its id, see ``endpoints``."""
     ends = (container.get("NetworkSettings") or {}).get("Networks") or {}
     return [key for key, end in ends.items() if (end.get("NetworkID") or key) in (network.id, network.name)]
 
 
-def service_networks(spec: dict) -> list:
+def service_networks(spec: Answer) -> list[str]:
     """The ids of the networks of a service's spec."""
     # Old clients write the networks beside the task template, newer ones into it.
     ends = (spec.get("Networks") or []) + ((spec.get("TaskTemplate") or {}).get("Networks") or [])
@@ -253,7 +261,8 @@ def read_usage(users: Users) -> Usage:
     to end.
     A stopped container counts: without its network it could not be started again.
     """
-    by_container, by_service = {}, {}
+    by_container: dict[str, set[str]] = {}
+    by_service: dict[str, set[str]] = {}
     for container in users.containers:
         if users.services is not None and TASK_LABEL in (container.get("Labels") or {}):
             continue
@@ -265,14 +274,14 @@ def read_usage(users: Users) -> Usage:
     return Usage(by_container, by_service, _foreign(users))
 
 
-def _foreign(users: Users) -> dict:
+def _foreign(users: Users) -> dict[str, set[str]]:
     """{network id: {"ID on NODE"}} of the containers of other engines that are attached by hand.
 
     Each has a task of its own, which GET /tasks shows only where the runtime "attachment" is asked for.
     """
     own = {container["Id"] for container in users.containers}
     nodes = {node["ID"]: (node.get("Description") or {}).get("Hostname") or node["ID"] for node in users.nodes}
-    result = {}
+    result: dict[str, set[str]] = {}
     for task in users.attachments:
         container = task["Spec"]["NetworkAttachmentSpec"]["ContainerID"]
         if ended(task) or container in own:
@@ -283,12 +292,12 @@ def _foreign(users: Users) -> dict:
     return result
 
 
-def ended(task: dict) -> bool:
+def ended(task: Answer) -> bool:
     """Whether a task of GET /tasks holds no address any more."""
     return (task.get("Status") or {}).get("State") in TERMINAL_TASK_STATES
 
 
-def tasks_on(tasks: list, network_ids) -> list:
+def tasks_on(tasks: list[Answer], network_ids: Iterable[Optional[str]]) -> list[str]:
     """The ids of the tasks of GET /tasks that still hold an address on one of the networks."""
     wanted = set(network_ids)
     return sorted(
@@ -298,14 +307,14 @@ def tasks_on(tasks: list, network_ids) -> list:
     )
 
 
-def creation_body(network: Network) -> dict:
+def creation_body(network: Network) -> dict[str, Any]:
     """The keyword arguments of ``Engine.create_network`` for a network that is to be made."""
     options = dict(network.options)
     if network.mtu is not None:
         options[MTU_OPTION] = str(network.mtu)
     if network.encrypted:
         options[ENCRYPTED_OPTION] = "true"
-    body = {
+    body: dict[str, Any] = {
         "driver": network.driver,
         "internal": network.internal,
         "options": options,
@@ -323,8 +332,8 @@ def creation_body(network: Network) -> dict:
     return body
 
 
-def _creation_pool(subnet: Subnet) -> dict:
-    pool = {"Subnet": str(subnet.cidr)}
+def _creation_pool(subnet: Subnet) -> dict[str, Any]:
+    pool: dict[str, Any] = {"Subnet": str(subnet.cidr)}
     if subnet.gateway is not None:
         pool["Gateway"] = str(subnet.gateway)
     if subnet.ip_range is not None:
@@ -334,7 +343,7 @@ def _creation_pool(subnet: Subnet) -> dict:
     return pool
 
 
-def describe(network: Network) -> dict:
+def describe(network: Network) -> dict[str, Any]:
     """A network as both modules return it: plain types only."""
     return {
         "name": network.name,
@@ -356,13 +365,13 @@ def describe(network: Network) -> dict:
     }
 
 
-def overlaps(owned):
+def overlaps(owned: Iterable[tuple[Cidr, _Owner]]) -> Iterator[tuple[tuple[Cidr, _Owner], tuple[Cidr, _Owner]]]:
     """Every overlapping pair of ``(cidr, owner)`` items, as ((cidr, owner), (cidr, owner)).
 
     CIDR blocks are nested or apart, so one sweep in address order with the stack of the enclosing blocks finds all.
     """
     items = sorted(owned, key=lambda item: (item[0].version, int(item[0].network_address), item[0].prefixlen))
-    enclosing = []
+    enclosing: list[tuple[Cidr, _Owner]] = []
     for item in items:
         version, first = item[0].version, int(item[0].network_address)
         while enclosing and (enclosing[-1][0].version != version or int(enclosing[-1][0].broadcast_address) < first):

@@ -16,9 +16,9 @@ what lets a later run finish.
 from __future__ import annotations
 
 import time
+from typing import Any, Optional
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker import apply
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.apply import Incomplete, Progress
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker import apply, removal
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.client import Engine
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.errors import EngineError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.migrate import (
@@ -32,6 +32,8 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.migrate impo
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import (
     TASK_LABEL,
+    Answer,
+    Cidr,
     Network,
     Node,
     Users,
@@ -44,23 +46,25 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.plan import Plan
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.reading import read_networks, with_endpoints
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.removal import Incomplete, Progress
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.request import Request
 
 NANO = 10**9
-# The engine's own defaults where a spec does not say (Engine API, ServiceSpec).
+#: The engine's own defaults where a spec does not say (Engine API, ServiceSpec).
 DEFAULT_MONITOR_SECONDS, DEFAULT_GRACE_SECONDS = 5, 10
 ROLLED_BACK = ("rollback_completed", *STOPPED_UPDATES)
-# Of GET /containers/json: the container's networks are set up.
+#: Of GET /containers/json: the container's networks are set up.
 RUNNING_STATES = ("running", "paused", "restarting")
-# How often an update is tried again where somebody else updated the service in between.
+#: How often an update is tried again where another client updated the service in between.
 RACES = 5
 
 
-def carry_out(engine: Engine, plan: Plan, node: Node, wait_timeout: float) -> list:
+def carry_out(engine: Engine, plan: Plan, node: Node, wait_timeout: float) -> list[Network]:
     """The live networks afterwards. ``wait_timeout``: seconds that a removal, and each task of a rolling update, may
     take. Raises Incomplete, which says what was done and where a migration stands."""
     progress = Progress()
     try:
-        apply.remove_all(engine, [network for path, network in plan.removals], node, wait_timeout, progress)
+        removal.remove_all(engine, [network for path, network in plan.removals], node, wait_timeout, progress)
         for migration in plan.migrations:
             Mover(engine, node, wait_timeout, progress, migration).run()
         return apply.create_all(engine, plan.creations, progress)
@@ -71,7 +75,9 @@ def carry_out(engine: Engine, plan: Plan, node: Node, wait_timeout: float) -> li
 class Mover:
     """One migration on its way."""
 
-    def __init__(self, engine: Engine, node: Node, wait_timeout: float, progress: Progress, migration: Migration):
+    def __init__(
+        self, engine: Engine, node: Node, wait_timeout: float, progress: Progress, migration: Migration
+    ) -> None:
         self.engine, self.node, self.wait_timeout, self.progress = engine, node, wait_timeout, progress
         self.migration = migration
         self.name, self.temporary = migration.name, migration.temporary
@@ -121,13 +127,13 @@ class Mover:
                 self.progress,
             )
 
-    def _made(self, request, network: Network) -> Network:
+    def _made(self, request: Optional[Request], network: Network) -> Network:
         live = apply.create_all(self.engine, [(request, network)], self.progress)
         self.progress.created.remove(network.name)
         return next(found for found in live if found.name == network.name)
 
     def _remove(self, network: Network) -> None:
-        apply.remove_all(self.engine, [network], self.node, self.wait_timeout, self.progress)
+        removal.remove_all(self.engine, [network], self.node, self.wait_timeout, self.progress)
         self.progress.removed.remove(network.name)
 
     def _spread(self, source: Network, target: Network) -> None:
@@ -145,13 +151,13 @@ class Mover:
             self._connect(container, end, target)
             self._disconnect(container, source)
 
-    def _services(self, network: Network) -> list:
+    def _services(self, network: Network) -> list[Answer]:
         if not self.node.is_manager:
             return []
         services = [item for item in self.engine.services() if network.id in service_networks(item["Spec"])]
         return sorted(services, key=lambda item: item["Spec"]["Name"])
 
-    def _containers(self, network: Network) -> list:
+    def _containers(self, network: Network) -> list[tuple[Answer, Answer]]:
         """(container, endpoint) pairs of the containers that were attached to a network by hand."""
         users = with_endpoints(self.engine, Users(self.engine.containers()), {network.id, network.name})
         return [
@@ -162,18 +168,18 @@ class Mover:
             if key in (network.id, network.name)
         ]
 
-    def _connect(self, container: dict, end: dict, target: Network) -> None:
+    def _connect(self, container: Answer, end: Answer, target: Network) -> None:
         if any(key in (target.id, target.name) for key, _end in endpoints(container)):
             return
         aliases, links, options = endpoint_settings(container["Id"], end)
-        settings = {"aliases": list(aliases), "driver_opt": options}
+        settings: dict[str, Any] = {"aliases": list(aliases), "driver_opt": options}
         if target.id == self.temporary.id:
             settings["driver_opt"] = {**options, ADDRESSES_OPTION: " ".join(known_addresses(end))}
         else:
             for text in kept_addresses(end, target):
                 settings["ipv6_address" if ":" in text else "ipv4_address"] = text
         if links:
-            settings["links"] = dict(link.split(":", 1) if ":" in link else (link, link) for link in links)
+            settings["links"] = {link.partition(":")[0]: link.partition(":")[2] or link for link in links}
         settings = {key: value for key, value in settings.items() if value}
         word = self._word(container, target, target.name)
         try:
@@ -184,7 +190,7 @@ class Mover:
                 self._check_attachments(container, target, error)
                 raise
 
-    def _check_attachments(self, container: dict, network: Network, refusal: EngineError) -> None:
+    def _check_attachments(self, container: Answer, network: Network, refusal: EngineError) -> None:
         """Raise Incomplete where the swarm has an attachment that the container does not: its address is taken by it."""
         if refusal.status is None or network.scope != "swarm" or not self.node.is_manager:
             return
@@ -200,8 +206,8 @@ class Mover:
                 self.progress,
             ) from refusal
 
-    def _disconnect(self, container: dict, network: Network) -> None:
-        for key in endpoint_keys(container, network) or [network.id]:
+    def _disconnect(self, container: Answer, network: Network) -> None:
+        for key in endpoint_keys(container, network) or [str(network.id)]:
             try:
                 self.engine.disconnect(container["Id"], self._word(container, network, key), container_name(container))
             except EngineError as error:
@@ -215,7 +221,7 @@ class Mover:
                         self.progress,
                     ) from error
 
-    def _word(self, container: dict, network: Network, key: str) -> str:
+    def _word(self, container: Answer, network: Network, key: str) -> str:
         """What a call about a container and a network calls the network.
 
         An engine knows an overlay only while something that runs there is on it. Of one that it does not know it takes
@@ -225,12 +231,12 @@ class Mover:
         is to be.
         """
         if network.scope != "swarm" or container.get("State") in RUNNING_STATES:
-            return network.id
+            return str(network.id)
         # An engine that does not know the name takes it for the beginning of an id.
-        taken = any(other.id.startswith(key) for other in read_networks(self.engine) if other.id != network.id)
-        return network.id if taken else key
+        taken = any(str(other.id).startswith(key) for other in read_networks(self.engine) if other.id != network.id)
+        return str(network.id) if taken else key
 
-    def _on(self, container: dict, network: Network) -> bool | None:
+    def _on(self, container: Answer, network: Network) -> Optional[bool]:
         """Whether a container is on a network by now; None where the container is gone."""
         try:
             return bool(endpoint_keys(self.engine.container(container["Id"]), network))
@@ -247,24 +253,24 @@ class Mover:
                 spec = service["Spec"]
                 template = spec["TaskTemplate"]
                 attached = (template.get("Networks") or []) + (spec.get("Networks") or [])
-                networks = moved_networks(attached, source.id, target.id, stay)
+                networks = moved_networks(attached, str(source.id), target.id, stay)
                 # The same spec once more resumes an update that was paused in an earlier run.
                 if networks != attached or (service.get("UpdateStatus") or {}).get("State") == "paused":
                     spec = {**spec, "TaskTemplate": {**template, "Networks": networks}}
                     self.engine.update_service(service_id, service["Version"]["Index"], spec)
                 return self._await_update(service_id, spec, {end["Target"] for end in networks})
             except EngineError as error:
-                if error.status == 404:  # somebody removed it
+                if error.status == 404:  # it was removed meanwhile
                     return None
                 if "out of sequence" not in error.detail or race == RACES - 1:
                     raise
         return None
 
-    def _await_update(self, service_id: str, spec: dict, networks: set) -> None:
+    def _await_update(self, service_id: str, spec: Answer, networks: set[str]) -> None:
         """Wait until every task runs on exactly these networks. The time counts from the last one that came to run."""
         patience = self.wait_timeout + _own_pace(spec)
         deadline, most, state = time.monotonic() + patience, -1, ""
-        for _dummy in apply.polls(float("inf")):
+        for _dummy in removal.polls(float("inf")):
             service = self.engine.service(service_id)
             state = (service.get("UpdateStatus") or {}).get("State", "")
             if state in ROLLED_BACK:
@@ -287,7 +293,7 @@ class Mover:
                 )
 
 
-def _others(networks: list, temporary: Network, migration: Migration) -> list:
+def _others(networks: list[Network], temporary: Network, migration: Migration) -> list[tuple[Cidr, Network]]:
     """(cidr, network) of everything that a live temporary network overlaps, the wanted network included."""
     owned = [(cidr, network) for network in networks for cidr in network.cidrs]
     owned += [(cidr, migration.wanted) for cidr in migration.wanted.cidrs]
@@ -300,15 +306,15 @@ def _others(networks: list, temporary: Network, migration: Migration) -> list:
     ]
 
 
-def _own_pace(spec: dict) -> float:
+def _own_pace(spec: Answer) -> float:
     """The seconds that a service's own settings put between two tasks of an update."""
     config = spec.get("UpdateConfig") or {}
     monitor = config.get("Monitor", 0) / NANO or DEFAULT_MONITOR_SECONDS
     grace = (spec["TaskTemplate"].get("ContainerSpec") or {}).get("StopGracePeriod")
-    return config.get("Delay", 0) / NANO + monitor + (DEFAULT_GRACE_SECONDS if grace is None else grace / NANO)
+    return float(config.get("Delay", 0) / NANO + monitor + (DEFAULT_GRACE_SECONDS if grace is None else grace / NANO))
 
 
-def _fresh(tasks: list, spec: dict, networks: set) -> tuple:
+def _fresh(tasks: list[Answer], spec: Answer, networks: set[str]) -> tuple[int, int]:
     """(tasks that run on exactly these networks, tasks that should)."""
     wanted = [task for task in tasks if task["DesiredState"] not in ("shutdown", "remove")]
     fresh = sum(

@@ -3,14 +3,15 @@
 
 Docker has no call that changes a network. A difference is therefore of one of two kinds: it needs a new network of
 the same name (every field of FIELDS), or it is the engine's own doing and ignored (model.ENGINE_FILLED_OPTIONS, the
-IPAM driver, a gateway that nobody asked for). None can be mended in place. Where the network is in use, the way to a
+IPAM driver, a gateway that was not asked for). None can be changed in place. Where the network is in use, the way to a
 new one is a migration, see ``migrate``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.migrate import (
     Migration,
@@ -21,8 +22,10 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.migrate impo
     with_users,
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import (
+    BRIDGE_NAME_OPTION,
     MIGRATES_LABEL,
     RESERVED_NAMES,
+    Cidr,
     Network,
     Node,
     Subnet,
@@ -52,16 +55,16 @@ class Field:
     """How one field is compared: ``said`` whether the request speaks of it, ``wanted`` and ``live`` as plain values."""
 
     name: str
-    said: object
-    wanted: object
-    live: object
+    said: Callable[[Request], bool]
+    wanted: Callable[[Request], Any]
+    live: Callable[[Network], Any]
 
 
-def _gateways(subnets) -> list:
+def _gateways(subnets: Iterable[Subnet]) -> list[str]:
     return sorted(str(subnet.effective_gateway) for subnet in subnets)
 
 
-def _ranges(subnets) -> list:
+def _ranges(subnets: Iterable[Subnet]) -> list[str]:
     return sorted(str(subnet.ip_range) for subnet in subnets if subnet.ip_range is not None)
 
 
@@ -76,13 +79,13 @@ FIELDS = (
     Field(
         "ip_range",
         lambda request: request.says_ip_range and request.subnets is not None,
-        lambda request: _ranges(request.subnets),
+        lambda request: _ranges(request.subnets or ()),
         lambda network: _ranges(network.subnets),
     ),
     Field(
         "gateway",
         lambda request: request.says_gateway and request.subnets is not None,
-        lambda request: _gateways(request.subnets),
+        lambda request: _gateways(request.subnets or ()),
         lambda network: _gateways(network.subnets),
     ),
     Field(
@@ -131,7 +134,7 @@ FIELDS = (
 )
 
 
-def drift(request: Request, network: Network) -> list:
+def drift(request: Request, network: Network) -> list[Drift]:
     """Every field in which the live network is not what the request says, in the order of FIELDS."""
     if network.pending:
         return [Drift("subnet", "not allocated by the swarm", _text([str(cidr) for cidr in request.cidrs]))]
@@ -144,7 +147,7 @@ def drift(request: Request, network: Network) -> list:
     return found
 
 
-def _text(value) -> str:
+def _text(value: Any) -> str:
     """A value as a person reads it in one line."""
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -155,11 +158,12 @@ def _text(value) -> str:
     return "the engine's default" if value is None else str(value)
 
 
-def target(request: Request, live: Network | None = None) -> Network:
+def target(request: Request, live: Optional[Network] = None) -> Network:
     """The network that has to be made. What the request leaves open is taken over from the one that it replaces."""
     wanted = Network(
         name=request.name,
-        driver=request.driver,
+        # Only absent networks leave it open.
+        driver=str(request.driver),
         scope="swarm" if request.driver == "overlay" else "local",
         subnets=request.subnets or (),
         ipv4=request.ipv4 is not False,
@@ -195,7 +199,7 @@ def target(request: Request, live: Network | None = None) -> Network:
     return replace(wanted, **kept)
 
 
-def _kept_subnets(request: Request, live: Network) -> tuple:
+def _kept_subnets(request: Request, live: Network) -> tuple[Subnet, ...]:
     """The request's subnets with the live gateway, range and reserved addresses of the same subnet, where not said."""
     if request.subnets is None:
         return live.subnets
@@ -213,6 +217,11 @@ def _kept_subnets(request: Request, live: Network) -> tuple:
     )
 
 
+#: A key path and the network that goes; a request and the network that it comes to.
+Removal = tuple[str, Network]
+Creation = tuple[Request, Network]
+
+
 @dataclass(frozen=True)
 class Plan:
     """What has to be done, in this order: take ``removals`` away, go through ``migrations``, make ``creations``.
@@ -221,41 +230,43 @@ class Plan:
     Network) pairs, ``kept`` are (Request, Network) pairs that are right already, ``migrations`` are migrate.Migration.
     """
 
-    removals: tuple
-    creations: tuple
-    kept: tuple
-    migrations: tuple = ()
+    removals: tuple[Removal, ...]
+    creations: tuple[Creation, ...]
+    kept: tuple[Creation, ...]
+    migrations: tuple[Migration, ...] = ()
 
     @property
     def empty(self) -> bool:
         return not self.removals and not self.creations and not self.migrations
 
     @property
-    def touched(self) -> set:
+    def touched(self) -> set[Optional[str]]:
         """The ids and names of the networks that go away or are migrated."""
         networks = [network for path, network in self.removals]
         networks += [end for item in self.migrations for end in (item.former, item.wanted, item.temporary) if end]
         return {network.name for network in networks} | {network.id for network in networks}
 
     @property
-    def migrated_names(self) -> list:
+    def migrated_names(self) -> list[str]:
         return sorted(migration.name for migration in self.migrations)
 
     @property
-    def removed_names(self) -> list:
+    def removed_names(self) -> list[str]:
         return sorted({network.name for path, network in self.removals} - set(self.recreated_names))
 
     @property
-    def created_names(self) -> list:
+    def created_names(self) -> list[str]:
         return sorted({network.name for request, network in self.creations} - set(self.recreated_names))
 
     @property
-    def recreated_names(self) -> list:
+    def recreated_names(self) -> list[str]:
         gone = {network.name for path, network in self.removals}
         return sorted(network.name for request, network in self.creations if network.name in gone)
 
 
-def make_plan(requests: list, networks: list, node: Node, purge: bool, recreate: str) -> tuple:
+def make_plan(
+    requests: list[Request], networks: list[Network], node: Node, purge: bool, recreate: str
+) -> tuple[Plan, list[Mistake]]:
     """(Plan, mistakes) for requests against the live networks. Requests that are not sound only count as names.
 
     Who uses a network is not looked at here: see ``in_use`` and ``with_migrations``. ``recreate`` is ``never``,
@@ -263,10 +274,13 @@ def make_plan(requests: list, networks: list, node: Node, purge: bool, recreate:
     """
     mistakes = list(_wrong_node(requests, networks, node, purge))
     moving = temporaries(networks)
-    by_name = {}
+    by_name: dict[str, list[Network]] = {}
     for network in networks:
         by_name.setdefault(network.name, []).append(network)
-    removals, creations, kept, migrations = [], [], [], []
+    removals: list[Removal] = []
+    creations: list[Creation] = []
+    kept: list[Creation] = []
+    migrations: list[Migration] = []
     for request in (request for request in requests if request.sound):
         live = by_name.get(request.name, [])
         if len(live) > 1:
@@ -274,7 +288,7 @@ def make_plan(requests: list, networks: list, node: Node, purge: bool, recreate:
                 Mistake(
                     f"{request.path}.name",
                     f"{len(live)} live networks called '{request.name}' "
-                    f"({', '.join(network.id[:12] for network in live)})",
+                    f"({', '.join(str(network.id)[:12] for network in live)})",
                     "one",
                     "remove all but one: docker network rm ID",
                 )
@@ -294,10 +308,17 @@ def make_plan(requests: list, networks: list, node: Node, purge: bool, recreate:
         )
     plan = Plan(tuple(removals), tuple(creations), tuple(kept), tuple(migrations))
     mistakes.extend(_live_overlaps(plan, networks))
+    mistakes.extend(_taken_interfaces(plan, networks))
     return plan, mistakes
 
 
-def _plan_present(request, live, recreate, lists, mistakes) -> None:
+def _plan_present(
+    request: Request,
+    live: Optional[Network],
+    recreate: str,
+    lists: tuple[list[Removal], list[Creation], list[Creation]],
+    mistakes: list[Mistake],
+) -> None:
     removals, creations, kept = lists
     if live is None:
         creations.append((request, target(request)))
@@ -323,7 +344,14 @@ def _plan_present(request, live, recreate, lists, mistakes) -> None:
             )
 
 
-def _plan_resumed(request, live, temporary, recreate, migrations, mistakes) -> None:
+def _plan_resumed(
+    request: Request,
+    live: Optional[Network],
+    temporary: Network,
+    recreate: str,
+    migrations: list[Migration],
+    mistakes: list[Mistake],
+) -> None:
     """A temporary network is there: an earlier run was cut off. Where it stands shows in what else is there."""
     if recreate != "migrate":
         mistakes.append(
@@ -340,7 +368,7 @@ def _plan_resumed(request, live, temporary, recreate, migrations, mistakes) -> N
     migrations.append(Migration(request, former, wanted, temporary))
 
 
-def _plan_absent(request, live, removals, mistakes) -> None:
+def _plan_absent(request: Request, live: Network, removals: list[Removal], mistakes: list[Mistake]) -> None:
     if request.driver is not None and live.driver and request.driver != live.driver:
         mistakes.append(
             Mistake(
@@ -360,7 +388,7 @@ def _purgeable(network: Network, node: Node) -> bool:
     return network.scope != "swarm" or node.is_manager
 
 
-def _wrong_node(requests, networks, node, purge):
+def _wrong_node(requests: list[Request], networks: list[Network], node: Node, purge: bool) -> Iterator[Mistake]:
     """One mistake for all overlays that cannot be reached from this node, and for a purge that would see half."""
     if node.is_manager:
         return
@@ -377,7 +405,7 @@ def _wrong_node(requests, networks, node, purge):
         yield Mistake("purge", f"true on {node}", "a swarm with a leader", _node_remedy(node))
 
 
-def _needs_manager(request: Request, live_scope, node: Node) -> bool:
+def _needs_manager(request: Request, live_scope: Optional[str], node: Node) -> bool:
     if request.driver is not None:
         return request.driver == "overlay"
     # Absent, driver open: a node of a swarm cannot say that no overlay has this name; a node of none can.
@@ -392,8 +420,15 @@ def _node_remedy(node: Node) -> str:
     return "run it on a manager"
 
 
-def with_migrations(plan: Plan, users: Users, node: Node, networks: list, cidrs: tuple, pools: list) -> tuple:
-    """(Plan, mistakes): recreations of networks in use as migrations, and everybody who is on them.
+def with_migrations(
+    plan: Plan,
+    users: Users,
+    node: Node,
+    networks: list[Network],
+    cidrs: tuple[Cidr, ...],
+    pools: list[dict[str, Any]],
+) -> tuple[Plan, list[Mistake]]:
+    """(Plan, mistakes): recreations of networks in use as migrations, and everything that is on them.
 
     ``cidrs``: the subnets of temporary networks, empty for the engine's choice; ``pools``: the swarm's.
     """
@@ -423,7 +458,7 @@ def with_migrations(plan: Plan, users: Users, node: Node, networks: list, cidrs:
     )
 
 
-def _out_of_order(migrations: tuple):
+def _out_of_order(migrations: tuple[Migration, ...]) -> Iterator[Mistake]:
     """Migrations go one at a time: none can take the addresses of another one that has not moved yet."""
     owned = [(cidr, (migration, False)) for migration in migrations for cidr in migration.wanted.cidrs]
     owned += [
@@ -441,7 +476,7 @@ def _out_of_order(migrations: tuple):
             )
 
 
-def _live_overlaps(plan: Plan, networks: list):
+def _live_overlaps(plan: Plan, networks: list[Network]) -> Iterator[Mistake]:
     """Networks that are to be made on addresses of one that stays.
 
     The engine itself refuses only an overlap of two bridges; overlays it takes silently and never allocates.
@@ -451,14 +486,15 @@ def _live_overlaps(plan: Plan, networks: list):
     made = plan.creations + tuple(
         (migration.request, migration.wanted) for migration in plan.migrations if not migration.wanted.id
     )
-    owned = [(cidr, (None, network)) for network in networks if network.id not in gone for cidr in network.cidrs]
+    owned: list[tuple[Cidr, tuple[Optional[Request], Network]]] = []
+    owned += [(cidr, (None, network)) for network in networks if network.id not in gone for cidr in network.cidrs]
     owned += [(cidr, (request, network)) for request, network in made for cidr in network.cidrs]
     for one, other in overlaps(owned):
-        # Two live ones are nobody's request; two requested ones were reported when the requests were read.
-        if (one[1][0] is None) == (other[1][0] is None):
-            continue
+        # Two live ones are in no request; two requested ones were reported when the requests were read.
         new, old = (one, other) if one[1][0] is not None else (other, one)
         request, live = new[1][0], old[1][1]
+        if request is None or old[1][0] is not None:
+            continue
         yield Mistake(
             f"{request.path}.subnet",
             str(new[0]),
@@ -467,8 +503,44 @@ def _live_overlaps(plan: Plan, networks: list):
         )
 
 
-def in_use(plan: Plan, usage: Usage):
-    """A mistake for each removal of a network that somebody uses."""
+def _taken_interfaces(plan: Plan, networks: list[Network]) -> Iterator[Mistake]:
+    """Bridges that are to be made on the interface of a network that stays.
+
+    Engine 20.10 takes it over, with its addresses: what is on the other network is cut off. 26.1 refuses docker0.
+    """
+    gone = {network.id for path, network in plan.removals}
+    gone |= {migration.former.id for migration in plan.migrations if migration.former}
+    owners = {
+        # The name that an engine gives where none is asked for.
+        network.options.get(BRIDGE_NAME_OPTION) or f"br-{str(network.id)[:12]}": network
+        for network in networks
+        if network.driver == "bridge" and network.id not in gone
+    }
+    made = [*plan.creations, *((item.request, item.wanted) for item in plan.migrations if not item.wanted.id)]
+    for request, network in made:
+        owner = owners.get(network.options.get(BRIDGE_NAME_OPTION, ""))
+        if owner is not None:
+            yield Mistake(
+                f"{request.path}.options.{BRIDGE_NAME_OPTION}",
+                f"'{network.options[BRIDGE_NAME_OPTION]}'",
+                f"an interface that the live network '{owner.name}' does not have",
+                "give another name",
+            )
+
+
+def without_ipv4(requests: list[Request], answers: list[dict[str, Any]]) -> Iterator[Mistake]:
+    """Networks without IPv4 on an engine that makes none. ``answers``: GET /networks, where only engines that can say
+    whether a network has IPv4."""
+    if any("EnableIPv4" in answer for answer in answers):
+        return
+    for request in requests:
+        if request.sound and request.present and request.ipv4 is False:
+            expected = "Engine 28 or newer: this one gives every network IPv4"
+            yield Mistake(f"{request.path}.enable_ipv4", "false", expected, "give an IPv4 subnet as well, or update it")
+
+
+def in_use(plan: Plan, usage: Usage) -> Iterator[Mistake]:
+    """A mistake for each removal of a network in use."""
     recreated = set(plan.recreated_names)
     for path, network in plan.removals:
         users = usage.of(network)

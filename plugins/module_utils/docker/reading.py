@@ -4,10 +4,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Container
 from dataclasses import replace
+from typing import Any, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.client import Engine
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import (
+    Answer,
+    Network,
     Node,
     Users,
     endpoints,
@@ -15,12 +19,12 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import
     read_node,
 )
 
-# How long an engine that has just started may take to find its swarm again.
+#: How long an engine that has just started may take to find its swarm again.
 STARTING_SECONDS = 30.0
 POLL_SECONDS = 0.25
 
 
-def read_engine(engine: Engine) -> tuple:
+def read_engine(engine: Engine) -> tuple[list[Answer], Answer, Node]:
     """(GET /networks, GET /info, the model.Node of it), asked for in this order: without a quorum the list silently lacks
     the overlays, and then the info that follows says so. As long as the engine starts, which is when its swarm state is
     pending, they are asked for again."""
@@ -33,7 +37,7 @@ def read_engine(engine: Engine) -> tuple:
         time.sleep(POLL_SECONDS)
 
 
-def read_networks(engine: Engine) -> list:
+def read_networks(engine: Engine) -> list[Network]:
     """All live networks as model.Network."""
     return [read_network(answer) for answer in engine.networks()]
 
@@ -48,11 +52,11 @@ def read_users(engine: Engine, node: Node) -> Users:
         services=engine.services(),
         tasks=engine.tasks(),
         attachments=attachments,
-        nodes=engine.nodes() if attachments else (),
+        nodes=engine.nodes() if attachments else [],
     )
 
 
-def with_endpoints(engine: Engine, users: Users, networks: set) -> Users:
+def with_endpoints(engine: Engine, users: Users, networks: Container[Optional[str]]) -> Users:
     """The users with all settings of the endpoints on these networks (ids or names), and as ``StartError`` why their last
     start failed: the list of containers leaves out both, aliases and driver options among them (recorded on 20.10 and
     26.1)."""
@@ -67,13 +71,13 @@ def with_endpoints(engine: Engine, users: Users, networks: set) -> Users:
     )
 
 
-def _inspected(engine: Engine, container: dict) -> dict:
+def _inspected(engine: Engine, container: Answer) -> Answer:
     answer = engine.container(container["Id"])
     error = (answer.get("State") or {}).get("Error") or ""
     return {"NetworkSettings": answer["NetworkSettings"], "StartError": error}
 
 
-def read_pools(info: dict) -> dict:
+def read_pools(info: Answer) -> dict[str, list[dict[str, Any]]]:
     """The pools that the engine and the swarm take subnets from, where the engine says them.
 
     Docker leaves its built-in defaults out of /info: an empty list means those.

@@ -3,17 +3,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.migrate import Migration
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import FORMER_LABEL, Network
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.plan import Plan
 
+#: A network, None where there is none, and what else is said of it.
+_Entry = tuple[Optional[Network], tuple[str, ...]]
 
-def render(plan: Plan) -> dict:
+
+def render(plan: Plan) -> dict[str, str]:
     """Ansible's diff: the networks that change, sorted by name, before and after."""
-    before = {network.name: (network, ()) for path, network in plan.removals}
-    after = {network.name: (network, ()) for request, network in plan.creations}
+    before: dict[str, _Entry] = {network.name: (network, ()) for path, network in plan.removals}
+    after: dict[str, _Entry] = {network.name: (network, ()) for request, network in plan.creations}
     for migration in plan.migrations:
         live = migration.former or (migration.wanted if migration.wanted.id else None)
         if live:
@@ -28,13 +33,13 @@ def render(plan: Plan) -> dict:
     }
 
 
-def _block(name: str, network: Network | None, more: tuple) -> str:
+def _block(name: str, network: Optional[Network], more: tuple[str, ...]) -> str:
     if network is None:
         return f"{name}: absent\n"
     return "\n".join([f"{name}:", *(f"  {line}" for line in (*_lines(network), *more))]) + "\n"
 
 
-def _moved(migration: Migration):
+def _moved(migration: Migration) -> Iterator[str]:
     """A line for everything that a migration touches."""
     for name in migration.services:
         yield f"moved by rolling updates: service {name}"
@@ -43,7 +48,7 @@ def _moved(migration: Migration):
         yield f"moved: container {move.name}{kept}, loses {', '.join(move.lost)}"
 
 
-def _lines(network: Network):
+def _lines(network: Network) -> Iterator[str]:
     if network.pending:
         yield "driver: overlay (never allocated by the swarm)"
         return

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The networks that somebody asks for: module arguments -> requests, with every mistake in them. Pure."""
+"""The networks that are asked for: module arguments -> requests, with every mistake in them. Pure."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from typing import Any, Optional, TypeVar
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.limits import (
     DRIVERS,
     OVERLAY,
-    Address,
-    Cidr,
     Wish,
     broken_limits,
     broken_subnet,
@@ -21,6 +19,8 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.limits impor
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import (
     BRIDGE_NAME_OPTION,
     MTU_OPTION,
+    Address,
+    Cidr,
     Subnet,
     overlaps,
 )
@@ -141,8 +141,9 @@ class _Reader:
         present = item["state"] == "present"
         driver = self._driver(present)
         options, labels = self._strings("options"), self._strings("labels")
-        cidrs = self._list("subnet", self._cidr)
-        gateways, ranges = self._list("gateway", self._gateway), self._list("ip_range", self._cidr)
+        cidrs: list[Cidr] = self._list("subnet", self._cidr)
+        gateways: list[Address] = self._list("gateway", self._gateway)
+        ranges: list[Cidr] = self._list("ip_range", self._cidr)
         self._without_subnet()
         self._limits(driver, cidrs, gateways, ranges, options or {}, labels or {})
         mtu, says_mtu = self._mtu(options)

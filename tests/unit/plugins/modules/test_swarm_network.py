@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker import apply, client, reading
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker import apply, client, reading, removal
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker import converge as converging
 from ansible_collections.bulkhead.tiers.plugins.modules import swarm_network
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.docker.running import run
@@ -51,7 +51,7 @@ def fixture_newest(tmp_path):
 @pytest.fixture(name="hurry", autouse=True)
 def fixture_hurry(monkeypatch):
     monkeypatch.setattr(apply, "ALLOCATION_SECONDS", 0.3)
-    monkeypatch.setattr(apply, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(removal, "POLL_SECONDS", 0.01)
     monkeypatch.setattr(reading, "STARTING_SECONDS", 0.3)
     monkeypatch.setattr(reading, "POLL_SECONDS", 0.01)
 
@@ -687,3 +687,121 @@ def test_an_engine_that_is_there_and_does_not_answer_is_an_error_in_check_mode_t
         dead.bind(f"{tmp_path}/dead.sock")
     said = run(swarm_network, f"unix://{tmp_path}/dead.sock", check=True, networks=[{"name": "shop"}])
     assert said["failed"] and "did not answer" in said["msg"]
+
+
+SIX = {"name": "six", "driver": "bridge", "subnet": "fd00:9::/64", "enable_ipv4": False}
+
+
+def versions(network):
+    """(IPv4 subnets, IPv6 subnets) of an answer."""
+    subnets = [pool["Subnet"] for pool in network["IPAM"]["Config"]]
+    return [subnet for subnet in subnets if ":" not in subnet], [subnet for subnet in subnets if ":" in subnet]
+
+
+def test_a_network_with_ipv6_alone_stays_one_when_it_is_made_again(newest):
+    newest.newer = True
+    assert converge(newest, [SIX])["created"] == ["six"] and versions(newest.named("six")) == ([], ["fd00:9::/64"])
+    assert not converge(newest, [SIX])["changed"]
+    assert converge(newest, [{**SIX, "mtu": 1400}], recreate="if_unused")["recreated"] == ["six"]
+    # What is not said is taken over.
+    assert converge(newest, [{"name": "six", "driver": "bridge", "mtu": 1380}], recreate="if_unused")["recreated"] == [
+        "six"
+    ]
+    assert versions(newest.named("six")) == ([], ["fd00:9::/64"]) and newest.named("six")["EnableIPv4"] is False
+
+
+def test_ipv4_beside_ipv6_alone_is_a_difference(newest):
+    newest.newer = True
+    converge(newest, [SIX])
+    both = {**SIX, "subnet": ["fd00:9::/64", "10.9.0.0/24"], "enable_ipv4": None}
+    errors = converge(newest, [both])["errors"]
+    assert any("networks[0].enable_ipv4: got false on the live network 'six'; expected true" in text for text in errors)
+    assert converge(newest, [both], recreate="if_unused")["recreated"] == ["six"]
+    assert versions(newest.named("six")) == (["10.9.0.0/24"], ["fd00:9::/64"])
+
+
+def test_an_engine_with_ipv6_by_default_adds_none_to_a_network_that_says_its_subnets(newest):
+    newest.newer = newest.ipv6_by_default = True
+    four = {"name": "four", "driver": "bridge", "subnet": "10.9.0.0/24"}
+    assert converge(newest, [four])["created"] == ["four"] and versions(newest.named("four")) == (["10.9.0.0/24"], [])
+    assert not converge(newest, [four])["changed"]
+
+
+def test_one_that_says_nothing_takes_what_the_engine_gives_and_ipv6_can_be_asked_for_or_not(newest):
+    newest.newer = newest.ipv6_by_default = True
+    any_one = {"name": "any", "driver": "bridge"}
+    converge(newest, [any_one])
+    assert all(versions(newest.named("any"))) and not converge(newest, [any_one])["changed"]
+    without = {**any_one, "enable_ipv6": False}
+    assert (
+        "networks[0].enable_ipv6: got true on the live network 'any'; expected false"
+        in converge(newest, [without])["msg"]
+    )
+
+
+def test_an_engine_that_gives_every_network_ipv4_is_told_before_anything_is_made(engine):
+    result = converge(engine, [PRIVATE, SIX])
+    (error,) = result["errors"]
+    assert error.startswith("networks[1].enable_ipv4: got false; expected Engine 28 or newer") and engine.writes == []
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_what_was_not_said_of_ip_versions_is_left_to_the_engine(engine, said):
+    converge(engine, [{"name": "x", "driver": "bridge", **({"subnet": "10.9.0.0/24"} if said else {})}])
+    assert ("EnableIPv6" in engine.bodies[-1]) is said and "EnableIPv4" not in engine.bodies[-1]
+
+
+INTERFACE = "com.docker.network.bridge.name"
+
+
+@pytest.mark.parametrize("name", ["docker0", "docker_gwbridge", "br-own", None])
+def test_a_bridge_does_not_take_another_networks_interface_over(engine, name):
+    own = {"name": "own", "driver": "bridge", "subnet": "10.8.0.0/24", "options": {INTERFACE: "br-own"}}
+    converge(engine, [own, {"name": "plain", "driver": "bridge", "subnet": "10.7.0.0/24"}])
+    name = name or f"br-{engine.named('plain')['Id'][:12]}"
+    made = len(engine.writes)
+    result = converge(
+        engine, [{"name": "new", "driver": "bridge", "subnet": "10.9.0.0/24", "options": {INTERFACE: name}}]
+    )
+    assert result["failed"] and f"networks[0].options.{INTERFACE}: got '{name}'" in result["msg"]
+    assert len(engine.writes) == made
+
+
+def test_a_network_keeps_its_own_interface_when_it_is_made_again_or_leaves_it_to_another_one(engine):
+    own = {"name": "own", "driver": "bridge", "subnet": "10.8.0.0/24", "options": {INTERFACE: "br-own"}}
+    converge(engine, [own])
+    assert converge(engine, [{**own, "mtu": 1400}], recreate="if_unused")["recreated"] == ["own"]
+    heir = {**own, "name": "heir"}
+    assert converge(engine, [{"name": "own", "state": "absent"}, heir])["created"] == ["heir"]
+
+
+def test_two_requests_for_one_interface_are_refused(engine):
+    one = {"name": "a", "driver": "bridge", "subnet": "10.8.0.0/24", "options": {INTERFACE: "br-own"}}
+    (error,) = converge(engine, [one, {**one, "name": "b", "subnet": "10.9.0.0/24"}])["errors"]
+    assert error.startswith(
+        f"networks[1].options.{INTERFACE}: got 'br-own'; expected an interface that networks[0] 'a'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("pools", "text"),
+    [
+        (
+            [{"Base": "10.98.0.0/24", "Size": 25}],
+            "Its address pool 10.98.0.0/24 has no free /25 left. Give the network",
+        ),
+        (
+            [{"Base": "10.98.0.0/23", "Size": 25}],
+            "The network gives no subnet, and the engine chose none. Give the network",
+        ),
+    ],
+)
+def test_a_bridge_that_the_engines_pools_have_no_room_for_is_told_what_to_do(engine, pools, text):
+    engine.info["DefaultAddressPools"] = pools
+    converge(engine, [{"name": f"n{i}", "driver": "bridge", "subnet": f"10.98.0.{i * 128}/25"} for i in range(2)])
+    # As 20.10 and 26.1 answer.
+    said = "could not find an available, non-overlapping IPv4 address pool among the defaults to assign to the network"
+    engine.broken = {("POST", 3): (404, said)}
+    result = converge(engine, [{"name": "full", "driver": "bridge"}])
+    assert result["failed"] and said in result["msg"] and text in result["msg"]
+    assert "larger default-address-pools (the site's bulkhead_pools.engine)" in result["msg"]

@@ -9,7 +9,7 @@ import json
 
 import pytest
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker import apply, converge
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker import apply, converge, removal
 from ansible_collections.bulkhead.tiers.plugins.modules import swarm_network
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.docker.running import run
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.docker.standin import VERSIONS, StandIn
@@ -41,7 +41,7 @@ def fixture_newest(tmp_path):
 @pytest.fixture(name="hurry", autouse=True)
 def fixture_hurry(monkeypatch):
     monkeypatch.setattr(apply, "ALLOCATION_SECONDS", 0.3)
-    monkeypatch.setattr(apply, "POLL_SECONDS", 0.005)
+    monkeypatch.setattr(removal, "POLL_SECONDS", 0.005)
 
 
 def migrate(engine, *networks, **arguments):

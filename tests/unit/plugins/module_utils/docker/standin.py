@@ -51,7 +51,9 @@ class StandIn:
     {container: why its last start failed}; ``before_create`` and ``before_remove`` are called
     with the name and the id; ``before_update`` with the service's name; ``stuck`` names services whose updates do not end,
     with the state that they show; ``broken`` is {(method, nth call): (status, message), or None for a connection that ends
-    without an answer}. ``calls`` and ``bodies`` are what was asked.
+    without an answer}. ``newer`` is an engine of 27 or later, of which facts are known but no transcript: each network says
+    whether it has IPv4, may be without, and gets a subnet of the engine's pool for a version that none was given of;
+    ``ipv6_by_default`` is its default-network-opts. ``calls`` and ``bodies`` are what was asked.
     """
 
     def __init__(self, path, version: str, role: str = "manager"):
@@ -64,6 +66,7 @@ class StandIn:
         self.held, self.lag, self.allocation_lag, self.broken, self.starting = {}, 0, 0, {}, 0
         self.before_create = self.before_remove = self.before_update = lambda name: None
         self.stuck, self.unknown, self.start_errors = {}, set(), {}
+        self.newer = self.ipv6_by_default = False
         self.calls, self.bodies = [], []
         self.url = f"unix://{path}/engine.sock"
         self._ids = itertools.count(1)
@@ -150,6 +153,8 @@ class StandIn:
         return {**self.info, "Swarm": {**self.info["Swarm"], "LocalNodeState": "pending"}}
 
     def list(self) -> list:
+        for network in self.networks if self.newer else ():
+            network.setdefault("EnableIPv4", True)
         if self.starting:
             return [network for network in self.networks if network["Scope"] == "local"]
         ghosts = []
@@ -345,6 +350,9 @@ class StandIn:
             return network
         network["Options"] = {**body["Options"], **(network["Options"] if overlay else {})}
         pools = (body.get("IPAM") or {}).get("Config")
+        if self.newer and not overlay:
+            self._both_versions(network, body)
+            return network
         if not pools:
             network["IPAM"] = self._template("ov-auto" if overlay else "br-auto")["IPAM"]
             return network
@@ -355,6 +363,16 @@ class StandIn:
                 pool["Gateway"] = str(cidr[1] if start[0] == cidr[0] else start[0])
         network["IPAM"]["Config"] = pools
         return network
+
+    def _both_versions(self, network: dict, body: dict) -> None:
+        """What an engine of 27 or later makes of a bridge."""
+        network["EnableIPv4"] = body.get("EnableIPv4", True)
+        network["EnableIPv6"] = body.get("EnableIPv6", self.ipv6_by_default)
+        given = list((body.get("IPAM") or {}).get("Config") or ())
+        for key, subnet, mark in (("EnableIPv4", "172.31.9.0/24", "."), ("EnableIPv6", "fd00:eeee::/64", ":")):
+            if network[key] and not any(mark in pool["Subnet"] for pool in given):
+                given.append({"Subnet": subnet, "Gateway": subnet.replace("0/24", "1").replace("::/64", "::1")})
+        network["IPAM"] = {**network["IPAM"], "Config": given}
 
     def _overlapped(self, body: dict) -> bool:
         """Whether a network of the same scope has some of the addresses: all that a real engine looks at."""

@@ -92,16 +92,23 @@ def test_a_link_of_a_configuration_management_stays_a_link(host, tmp_path):
 
 
 def test_live_restore_is_switched_on_before_a_restart_needs_it(host):
-    host.runs("{}", running={"1": "web"}, fleeting=("job",))
+    host.runs("{}", running={"1": "web"})
     assert host.apply(bip="10.0.0.1/24", live_restore=True)["stopped_meanwhile"] == []
     assert host.done == [("reload", []), "live-restore is on", ("restart", ["1"])]
 
 
 def test_live_restore_that_is_switched_off_saves_no_container(host):
+    host.runs('{"live-restore": true}', survives=True, running={"1": "web"})
+    assert host.apply(bip="10.0.0.1/24", live_restore=False)["stopped_meanwhile"] == ["web"]
+
+
+def test_a_container_that_ends_with_the_engine_for_good_forbids_its_restart_alone(host):
+    """Even with live-restore: Engine 20.10 removes it at its next start."""
     host.runs('{"live-restore": true}', survives=True, running={"1": "web"}, fleeting=("job",))
     with pytest.raises(Refused, match=r"\(--rm\): job"):
-        host.apply(bip="10.0.0.1/24", live_restore=False)
-    assert host.apply(allow_loss=True, bip="10.0.0.1/24", live_restore=False)["stopped_meanwhile"] == ["web"]
+        host.apply(bip="10.0.0.1/24")
+    assert host.apply(debug=True)["effect"] == "reload"
+    assert host.apply(allow_loss=True, bip="10.0.0.1/24")["stopped_meanwhile"] == []
 
 
 def test_a_node_of_a_swarm_gets_no_live_restore(host):
