@@ -10,6 +10,7 @@ from typing import Any, Optional
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.networks import engine_settings
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.ufw import DEFAULTS, Rule, host_rules
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.plan.matrix import Entry, Matrix, forbidden, matrix, places
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.inventory import inventory_advice
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import GATEWAY, Flow, Network, Site, Stack, Tier
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net, point_text
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import count, table, wrap
@@ -34,11 +35,13 @@ def plan_text(
 ) -> str:
     """The whole plan.
 
-    hosts_by_tier: {group: [hosts]}, the inventory's, to say which hosts rules are for; only a note, never policy.
+    hosts_by_tier: {group: [hosts]}, the whole inventory's: to say which hosts rules are for, and what does not fit
+    together; only notes, never policy.
     rules: the site_rules, where they are compiled already.
     """
     parts = [_summary(site), _addresses(site), _networks(site), _stacks(site)]
-    parts += [_matrix(site), _invariants(site), _warnings(site)]
+    advice = [] if hosts_by_tier is None else inventory_advice(site, hosts_by_tier)
+    parts += [_matrix(site), _invariants(site), _warnings([*site.warnings, *map(str, advice)])]
     parts += _rules(site, hosts_by_tier or {}, rules or site_rules(site))
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -289,8 +292,8 @@ def _invariants(site: Site) -> str:
     return "\n".join(["NEVER", *lines]) if lines else ""
 
 
-def _warnings(site: Site) -> str:
-    lines = [line for warning in site.warnings for line in _wrapped(warning)]
+def _warnings(warnings: Iterable[str]) -> str:
+    lines = [line for warning in warnings for line in _wrapped(warning)]
     return "\n".join(["CONTRADICTIONS  none", "", *(["WARNINGS", *lines] if lines else ["WARNINGS  none"])])
 
 

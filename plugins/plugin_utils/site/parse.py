@@ -11,6 +11,7 @@ from typing import Any, Optional
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site import advice, checks, docker, flows, stacks
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.extents import Extents
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.inventory import RESERVED_GROUPS, same_group
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import (
     Bandwidth,
     Dhcp,
@@ -22,7 +23,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import (
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.networks import pin_networks, read_networks
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.pools import Live, read_pools
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.ports import Ports
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.reader import Reader, suggestion
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.reader import TAKEN_NAME, Reader, suggestion
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net, parse_point, require_netaddr
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.unreadable import Unreadable
 
@@ -118,7 +119,7 @@ def _read_tiers(reader: Reader, raw: object) -> dict[str, Tier]:
     vlans: dict[int, str] = {}
     for name, value in reader.mapping("bulkhead_tiers", raw, "tiers", f"management: {_TIER}").items():
         path = f"bulkhead_tiers.{name}"
-        reader.name(path, name, flows.RESERVED)
+        _check_tier_name(reader, path, name, tiers)
         tiers[name] = tier = _read_tier(reader, path, name, value)
         if tier.vlan is None:
             continue
@@ -126,6 +127,22 @@ def _read_tiers(reader: Reader, raw: object) -> dict[str, Tier]:
             reader.refuse(f"{path}.vlan", tier.vlan, "a VLAN id of its own", f"{vlans[tier.vlan]} has it")
         vlans.setdefault(tier.vlan, name)
     return tiers
+
+
+def _check_tier_name(reader: Reader, path: str, name: str, others: Iterable[str]) -> None:
+    """A tier is an inventory group and an endpoint of flows: its name must not mean anything else in either."""
+    meaning = RESERVED_GROUPS.get(name.lower()) or flows.RESERVED.get(name.lower())
+    twin = next((other for other in others if same_group(name, other)), None)
+    if meaning:
+        like = "" if name == name.lower() else f"{name.lower()}, but for capital letters, and that is "
+        reader.refuse(path, name, "a name of its own", f"rename it: {name} is {like}{meaning}", TAKEN_NAME)
+    elif twin:
+        remedy = (
+            f"rename it: {twin} differs in - and _ or in capital letters alone, and Ansible may make one group of both"
+        )
+        reader.refuse(path, name, "a name of its own", remedy, TAKEN_NAME)
+    else:
+        reader.name(path, name)
 
 
 def _read_tier(reader: Reader, path: str, name: str, value: object) -> Tier:
