@@ -91,6 +91,10 @@ fault: setup engine ## break engines, connections and hosts under the modules: e
 systems: setup engine ## the reference systems with real services, deployed and tested one after the other
 	$(call stage,systems,tests/systems/run)
 
+.PHONY: mutants
+mutants: setup ## small changes of the code, one at a time: do the tests notice? make mutants ARGS="FILE --count 60"
+	$(call stage,mutants,python tests/tools/mutants.py $(ARGS))
+
 .PHONY: changelog
 changelog: setup ## write CHANGELOG.md anew from changelogs/fragments
 	@antsibull-changelog release --refresh --update-existing

@@ -1,0 +1,328 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Whether the tests notice: small changes of the code, one at a time, and the tests of the changed file after each.
+
+    make mutants                                        200 changes over the packet engine and ufw's files
+    make mutants ARGS="plugins/module_utils/packets --count 60"
+    make mutants ARGS="plugins/module_utils/ufw/lockout.py:tests/unit/plugins/module_utils/ufw/test_ufw_lockout.py --seed 7"
+    make mutants ARGS="... --list"                      the changes only; no test is run
+
+FILE[:TEST[,TEST...]]: a file or a folder of the collection, and the tests to run; without them, those of its room
+(tests/unit mirrors plugins/), the ones with the file's name first. A change is a comparison turned round or moved by one, a
+number or a string altered, a condition negated, `and` for `or`, + for -, a statement left out. The same --seed and the same
+files give the same changes. All is done in a copy: the tree is not touched, and several runs may go on beside each other.
+
+A change that no test notices is printed as a diff of one line. Those that cannot make a difference are listed in
+tests/tools/mutants.equivalent, one a line: `FILE | LINE BEFORE | LINE AFTER | why`, without the blanks around; they do not
+count. The exit status is 1 where fewer than --least percent (95) of the others are noticed, or where the tests fail
+without any change.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple, Optional
+
+ROOT = Path(__file__).resolve().parents[2]
+EQUIVALENT = Path(__file__).with_suffix(".equivalent")
+UFW = [f"plugins/module_utils/ufw/{name}.py" for name in ("lockout", "guard", "drift", "effect", "kernel", "files")]
+DEFAULT = ["plugins/module_utils/packets", *UFW]
+#: What each comparison may become: its boundary moved, and turned round.
+COMPARISONS = {
+    ast.Lt: ("<=", ">="),
+    ast.LtE: ("<", ">"),
+    ast.Gt: (">=", "<="),
+    ast.GtE: (">", "<"),
+    ast.Eq: ("!=",),
+    ast.NotEq: ("==",),
+    ast.In: ("not in",),
+    ast.NotIn: ("in",),
+    ast.Is: ("is not",),
+    ast.IsNot: ("is",),
+}
+OPERATORS = {
+    ast.Add: "-",
+    ast.Sub: "+",
+    ast.BitAnd: "|",
+    ast.BitOr: "&",
+    ast.LShift: ">>",
+    ast.RShift: "<<",
+    ast.Mult: "+",
+}
+#: Statements that may be left out.
+DROPPED = (ast.Assign, ast.AugAssign, ast.Expr, ast.Raise, ast.Continue, ast.Break, ast.Return, ast.Delete)
+
+
+class Mutant(NamedTuple):
+    """A change of a file: the text from `start` to `end` becomes `text`."""
+
+    file: Path
+    line: int
+    start: int
+    end: int
+    text: str
+
+    def apply(self, source: bytes) -> bytes:
+        return source[: self.start] + self.text.encode() + source[self.end :]
+
+    def lines(self, source: bytes) -> tuple[str, str]:
+        """The line before and after, without the blanks around."""
+        first = source.rfind(b"\n", 0, self.start) + 1
+        last = source.find(b"\n", self.end)
+        before, after = source[first:last], source[first : self.start] + self.text.encode() + source[self.end : last]
+        return " ".join(before.decode().split()), " ".join(after.decode().split())
+
+
+class _Finder(ast.NodeVisitor):
+    """Every change of one file."""
+
+    def __init__(self, file: Path, source: bytes) -> None:
+        self.file, self.source, self.found = file, source, list[Mutant]()
+        self.starts = [0]
+        for line in source.split(b"\n"):
+            self.starts.append(self.starts[-1] + len(line) + 1)
+        self.visit(ast.parse(source))
+
+    def span(self, node: ast.AST) -> tuple[int, int]:
+        place = node  # every node that is asked about is an expression or a statement
+        return (
+            self.starts[place.lineno - 1] + place.col_offset,  # type: ignore[attr-defined]
+            self.starts[place.end_lineno - 1] + place.end_col_offset,  # type: ignore[attr-defined]
+        )
+
+    def add(self, node: ast.AST, start: int, end: int, text: str) -> None:
+        self.found.append(Mutant(self.file, node.lineno, start, end, text))  # type: ignore[attr-defined]
+
+    def between(self, left: ast.AST, right: ast.AST, text: str) -> None:
+        """Put another operator between two expressions; brackets and blanks around it stay."""
+        start, end = self.span(left)[1], self.span(right)[0]
+        part = self.source[start:end]
+        kept = part.strip(b" \n)(\\")
+        at = start + part.index(kept)
+        if kept and b"#" not in kept:
+            self.add(left, at, at + len(kept), text)
+
+    def visit_Compare(self, node: ast.Compare) -> None:
+        operands = [node.left, *node.comparators]
+        for left, operator, right in zip(operands, node.ops, operands[1:]):
+            for text in COMPARISONS.get(type(operator), ()):
+                self.between(left, right, text)
+        self.generic_visit(node)
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> None:
+        text = "or" if isinstance(node.op, ast.And) else "and"
+        for left, right in zip(node.values, node.values[1:]):
+            self.between(left, right, text)
+        self.generic_visit(node)
+
+    def visit_BinOp(self, node: ast.BinOp) -> None:
+        if type(node.op) in OPERATORS and not isinstance(node.left, (ast.Constant, ast.JoinedStr)):
+            self.between(node.left, node.right, OPERATORS[type(node.op)])
+        self.generic_visit(node)
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> None:
+        if isinstance(node.op, ast.Not):
+            self.add(node, self.span(node)[0], self.span(node.operand)[0], "")
+        self.generic_visit(node)
+
+    def visit_Constant(self, node: ast.Constant) -> None:
+        start, end = self.span(node)
+        if isinstance(node.value, bool):
+            self.add(node, start, end, str(not node.value))
+        elif isinstance(node.value, int):
+            self.add(node, start, end, str(node.value + 1))
+        elif isinstance(node.value, str) and node.value and self.source[start : start + 1] in (b'"', b"'"):
+            self.add(node, start, end, repr(node.value + "~"))
+
+    def condition(self, test: ast.expr) -> None:
+        start, end = self.span(test)
+        self.add(test, start, end, f"not ({self.source[start:end].decode()})")
+
+    def visit_If(self, node: ast.If) -> None:
+        self.condition(node.test)
+        self.generic_visit(node)
+
+    def visit_While(self, node: ast.While) -> None:
+        self.generic_visit(node)  # a negated loop only hangs
+
+    def visit_IfExp(self, node: ast.IfExp) -> None:
+        self.condition(node.test)
+        self.generic_visit(node)
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
+        """Texts with values in them have no places of their own for their parts."""
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
+        if node.value is not None:
+            self.visit(node.value)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        for default in (*node.args.defaults, *node.args.kw_defaults):
+            if default is not None:
+                self.visit(default)
+        self.body(node.body)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        self.body(node.body)
+
+    def visit_Module(self, node: ast.Module) -> None:
+        self.body(node.body)
+
+    def body(self, statements: list[ast.stmt]) -> None:
+        documented = (
+            statements and isinstance(statements[0], ast.Expr) and isinstance(statements[0].value, ast.Constant)
+        )
+        for statement in statements[1:] if documented else statements:
+            self.visit(statement)
+
+    def visit(self, node: ast.AST) -> None:
+        if (
+            isinstance(node, DROPPED)
+            and node.col_offset
+            and not isinstance(getattr(node, "value", None), (ast.Yield, ast.YieldFrom))
+        ):
+            self.add(node, *self.span(node), "pass")
+        if not isinstance(node, (ast.Import, ast.ImportFrom, ast.Assert)):
+            super().visit(node)
+
+
+def mutants(files: list[Path]) -> Iterator[Mutant]:
+    """Every change that still compiles, file by file, from the top."""
+    for file in files:
+        source = (ROOT / file).read_bytes()
+        unchanged = ast.dump(ast.parse(source))
+        for one in _Finder(file, source).found:
+            try:
+                changed = ast.dump(ast.parse(one.apply(source)))
+            except SyntaxError:
+                continue
+            if changed != unchanged:
+                yield one
+
+
+def files_of(place: str) -> list[Path]:
+    path = Path(place)
+    found = sorted((ROOT / path).glob("*.py")) if (ROOT / path).is_dir() else [ROOT / path]
+    return [file.relative_to(ROOT) for file in found if file.name != "__init__.py"]
+
+
+def tests_of(file: Path) -> list[str]:
+    """The tests of the file's room; those that bear its name first."""
+    room = Path("tests/unit") / file.parent
+    found = sorted(
+        (ROOT / room).glob("test_*.py"), key=lambda path: (not path.stem.endswith("_" + file.stem), path.name)
+    )
+    return [str(path.relative_to(ROOT)) for path in found]
+
+
+class Copy:
+    """The collection in a folder of its own, where its files are changed and its tests run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "tiers"
+        leave = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache")
+        shutil.copytree(ROOT, self.root, ignore=leave, symlinks=True)
+        package = self.root / ".venv/collections/ansible_collections/bulkhead"
+        package.mkdir(parents=True)
+        (package / "tiers").symlink_to(self.root)
+        self.environment = {
+            **os.environ,
+            "PYTHONPATH": str(self.root / ".venv/collections"),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+
+    def passes(self, tests: list[str], seconds: float) -> bool:
+        """Whether the tests pass, in that time."""
+        words = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
+        try:
+            done = subprocess.run(
+                words, cwd=self.root, env=self.environment, capture_output=True, timeout=seconds, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return False
+        return done.returncode == 0
+
+    def notices(self, one: Mutant, tests: list[str], seconds: float) -> bool:
+        path = self.root / one.file
+        source = path.read_bytes()
+        path.write_bytes(one.apply(source))
+        try:
+            return not self.passes(tests, seconds)
+        finally:
+            path.write_bytes(source)
+
+
+def equivalents() -> set[tuple[str, str, str]]:
+    """(file, line before, line after) of each change that makes no difference."""
+    found = set()
+    for line in EQUIVALENT.read_text().splitlines() if EQUIVALENT.exists() else []:
+        parts = [" ".join(part.split()) for part in line.split(" | ")]
+        if len(parts) == 4 and not line.startswith("#"):
+            found.add((parts[0], parts[1], parts[2]))
+    return found
+
+
+def show(one: Mutant) -> str:
+    before, after = one.lines((ROOT / one.file).read_bytes())
+    return f"{one.file}:{one.line}\n  - {before}\n  + {after}"
+
+
+def main(words: Optional[list[str]] = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("files", nargs="*", metavar="FILE[:TEST,...]", default=DEFAULT)
+    parser.add_argument("--count", type=int, default=200, help="how many changes (all: 0)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--least", type=float, default=95, help="percent that have to be noticed")
+    parser.add_argument("--list", action="store_true", help="print the changes, run nothing")
+    options = parser.parse_args(words)
+    tests: dict[Path, list[str]] = {}
+    for word in options.files:
+        place, _colon, named = word.partition(":")
+        for file in files_of(place):
+            tests[file] = named.split(",") if named else tests_of(file)
+    known = equivalents()
+    chosen = [
+        one for one in mutants(list(tests)) if (str(one.file), *one.lines((ROOT / one.file).read_bytes())) not in known
+    ]
+    if options.count and options.count < len(chosen):
+        # In the order of the files, so that a run reads like the tree.
+        chosen = [chosen[i] for i in sorted(random.Random(options.seed).sample(range(len(chosen)), options.count))]
+    if options.list:
+        print("\n".join(show(one) for one in chosen))
+        return 0
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        return judge(Copy(Path(folder)), chosen, tests, options.least)
+
+
+def judge(copy: Copy, chosen: list[Mutant], tests: dict[Path, list[str]], least: float) -> int:
+    limits: dict[tuple[str, ...], float] = {}
+    survived: list[Mutant] = []
+    for number, one in enumerate(chosen, 1):
+        its = tests[one.file]
+        if tuple(its) not in limits:
+            start = time.monotonic()
+            if not copy.passes(its, 3600):
+                print(f"{' '.join(its)}: fails without any change")
+                return 1
+            limits[tuple(its)] = 60 + 5 * (time.monotonic() - start)
+        if not copy.notices(one, its, limits[tuple(its)]):
+            survived.append(one)
+            print(f"not noticed: {show(one)}", flush=True)
+        if not number % 20:
+            print(f"{number} of {len(chosen)}: {len(survived)} not noticed", flush=True)
+    share = 100 * (len(chosen) - len(survived)) / max(1, len(chosen))
+    print(f"{len(chosen)} changes, {len(chosen) - len(survived)} noticed: {share:.1f} % (at least {least:g} %)")
+    return int(share < least)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
