@@ -1,255 +1,240 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The steps of a proof: each runs flow_probe on its host with what the site and the other hosts ask for; see
-modules/prove.py."""
+"""The steps of a proof: each runs a module on its host, with what the site and the other hosts ask for, and keeps what it
+said on the controller; see modules/prove.py.
+
+Nothing that a host returns becomes a result of the task: Ansible makes variables, hosts and groups out of results.
+"""
 
 from __future__ import annotations
 
-import json
-import os
 import time
+from collections.abc import Mapping
+from typing import Any, Optional
 
+from ansible import constants
+from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.bulkhead.tiers.plugins.action.site import ActionModule as SiteAction
-from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils import declaration
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import (
-    GATEWAY,
-    INTERNET,
-    jobs_from,
-    legs_of,
-    ports_of,
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake, Refused
+from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Listening, Malformed, Stopped
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.declaration import (
+    GATEWAY_GROUP,
+    Declaration,
+    read,
+    warnings_of_settings,
 )
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.judge import Host, Judge
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.claims import Named, claims_of, known_networks
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.fleet import Fleet, Listener, match
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.inventory import groups_of_sources
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import ports_of
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.members import Member, Part, changed, members_of
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.report import (
-    Proof,
     report_json,
     report_lines,
     summary,
+    totals,
 )
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.rules import read_firewall
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.policy import Policy
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.rules import Firewall, Live, read_firewall
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.run import Record, Run, Step
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import write_json
 
-MODULE = "bulkhead.tiers.flow_probe"
-GATEWAY_GROUP = "gateway"
-# Where the role's tasks register what the other steps need, on every host.
-LIVE, LISTENING, PROBED, STOPPED = "__prove_live", "__prove_listening", "__prove_probed", "__prove_stopped"
+PROBE, READ = "bulkhead.tiers.flow_probe", "bulkhead.tiers.ufw_ruleset_info"
 
 ARGUMENTS = {
-    "step": {"type": "str", "choices": ["listen", "probe", "stop", "report"], "required": True},
-    "seed": {"type": "str", "required": True},
+    "step": {"type": "str", "choices": ["begin", "read", "listen", "probe", "stop", "report"], "required": True},
+    "run": {"type": "str"},
+    "seed": {"type": "str"},
     "outside": {"type": "str", "default": "outside"},
-    "ttl": {"type": "int", "default": 120},
+    "addresses": {"type": "list", "elements": "str", "default": []},
+    "ttl": {"type": "int", "default": 300},
     "timeout": {"type": "float", "default": 3.2},
-    "began": {"type": "float"},
     "report": {"type": "path"},
 }
+REQUIRED = [
+    ("step", "begin", ["seed"]),
+    *(("step", step, ["run"]) for step in ("read", "listen", "probe", "stop", "report")),
+    ("step", "report", ["report"]),
+]
 
 
-class Fleet:
-    """What is known so far of the hosts of the play, taken raw: thousands of results are data, not templates."""
-
-    def __init__(self, task_vars, outside, declared):
-        self._declared, self._places = declared, declared.places(task_vars["groups"])
-        self.names = list(task_vars["ansible_play_hosts_all"])
-        self.outside = outside
-        self.vars = {name: task_vars["hostvars"].raw_get(name) for name in self.names}
-
-    def part(self, name):
-        """gateway, internet or tier; "" for a host that is no part of the proof."""
-        groups = self.vars[name].get("group_names") or ()
-        if GATEWAY_GROUP in groups:
-            return GATEWAY
-        if self.outside in groups:
-            return INTERNET
-        return "tier" if self.planned(name).get("tiers") else ""
-
-    def planned(self, name):
-        """What the site says of a host, by the inventory."""
-        return self._declared.plan(name, self._places[name]) if name in self._places else {}
-
-    def said(self, name, step):
-        """The result of one step on a host; {} if there is none."""
-        result = self.vars[name].get(step) or {}
-        return {} if result.get("failed") or result.get("skipped") or result.get("unreachable") else result
-
-    def legs(self, site):
-        """The Legs of all hosts that listen."""
-        found = []
-        for name in self.names:
-            part = self.part(name)
-            addresses = self.said(name, LISTENING).get("addresses", ())
-            if part:
-                found += legs_of(name, addresses, site, part if part in (GATEWAY, INTERNET) else None)
-        return found
-
-    def services(self, name):
-        """{(proto, address, port): process} of what listened on a host before."""
-        return {_key(found): found["process"] for found in self.said(name, LISTENING).get("services", ())}
-
-    def why(self, name):
-        """{(proto, port): why it is probed}."""
-        return {(proto, port): why for proto, port, why in self.said(name, LISTENING).get("ports", ())}
+class StepFailed(Exception):
+    """A module failed on the host, or returned what no such module returns; the text is printable."""
 
 
-class ActionModule(SiteAction):
-    """One step of a proof on one host; the report is made on the controller."""
+class ActionModule(ActionBase):
+    """One step of a proof on one host; its beginning and its report are made on the controller."""
 
     _requires_connection = True
 
-    def run(self, tmp=None, task_vars=None):
-        result = ActionBase.run(self, tmp, task_vars)
-        _dummy, options = self.validate_argument_spec(
-            argument_spec=ARGUMENTS, required_if=[("step", "report", ["began", "report"])]
-        )
+    def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        variables = task_vars or {}
+        _dummy, options = self.validate_argument_spec(argument_spec=ARGUMENTS, required_if=REQUIRED)
         try:
-            declared = declaration.read(task_vars, self._templar)
-            site = declared.site
+            if options["step"] == "begin":
+                result.update(self._begin(read(variables, self._templar), options, variables))
+            elif options["step"] == "report":
+                result.update(self._report(read(variables, self._templar), options))
+            else:
+                result.update(self._of_a_host(options, variables))
         except Refused as error:
-            result.update(failed=True, msg="The site's declaration has problems; nothing was probed.\n%s" % error)
-            return result
-        fleet = Fleet(task_vars, options["outside"], declared)
-        if options["step"] != "report" and not fleet.part(task_vars["inventory_hostname"]):
-            result.update(skipped=True, skip_reason="the host is in no tier, no gateway and not outside")
-            return result
-        result.update(getattr(self, "_" + options["step"])(site, fleet, options, task_vars))
+            result.update(failed=True, msg=f"Nothing is proven.\n{error}")
         return result
 
-    def _flow_probe(self, task_vars, mode, options, **arguments):
-        said = self._execute_module(
-            module_name=MODULE, task_vars=task_vars, module_args=dict(arguments, mode=mode, token=options["seed"])
+    # On the controller
+
+    def _begin(
+        self, declaration: Declaration, options: Mapping[str, Any], task_vars: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Settle what the proof is about, before the first packet."""
+        groups = groups_of_sources(task_vars["hostvars"])
+        outside = options["outside"]
+        members = members_of(groups, declaration.places(groups), outside)
+        in_play = set(task_vars["ansible_play_hosts_all"])
+        trouble = changed(groups, task_vars["groups"], (*declaration.outline.tiers, GATEWAY_GROUP, outside))
+        record = Record(
+            seed=options["seed"],
+            outside=outside,
+            began=time.time(),
+            declaration=declaration.key,
+            limit=printable(task_vars.get("ansible_limit") or ""),
+            members=members,
+            left_out=tuple(name for name in members if name not in in_play),
+            trouble={name: why for name, why in trouble.items() if name in in_play},
         )
-        said.pop("invocation", None)  # thousands of jobs, once more
-        return said
+        run = Run.begin(str(constants.DEFAULT_LOCAL_TMP), record)
+        warnings = [*declaration.outline.warnings, *warnings_of_settings()]
+        return {"changed": False, "run": run.id, **({"warnings": warnings} if warnings else {})}
 
-    def _listen(self, site, fleet, options, task_vars):
-        name = task_vars["inventory_hostname"]
-        part = fleet.part(name)
-        rules = [
-            rule
-            for other in fleet.names
-            if other == name or fleet.part(other) == GATEWAY
-            for rule in fleet.said(other, LIVE).get("rules", ())
-        ]
-        ports = ports_of(site, rules, options["seed"])
-        subnets = [
-            str(net)
-            for tier in fleet.planned(name).get("tiers", ())
-            for net in site.tiers[tier].subnets
-            if net.version == 4
-        ]
-        said = self._flow_probe(
-            task_vars,
-            "listen",
-            options,
-            name=name,
-            ttl=options["ttl"],
-            addresses=["0.0.0.0/0"] if part in (GATEWAY, INTERNET) else subnets,
-            listen=[{"proto": proto, "port": port} for proto, port in ports],
-        )
-        said["ports"] = [[proto, port, why] for (proto, port), why in sorted(ports.items())]
-        return said
+    def _report(self, declaration: Declaration, options: Mapping[str, Any]) -> dict[str, Any]:
+        fleet = Fleet(self._opened(options), self._the_same(declaration, options).site)
 
-    def _probe(self, site, fleet, options, task_vars):
-        legs = fleet.legs(site)
-        hosts = {leg.host for leg in legs}
-        jobs = jobs_from(
-            task_vars["inventory_hostname"],
-            legs,
-            {host: fleet.why(host) for host in hosts},
-            {host: fleet.services(host) for host in hosts},
-        )
-        said = self._flow_probe(task_vars, "probe", options, jobs=jobs, timeout=options["timeout"])
-        said["jobs"] = jobs
-        return said
+        def compiled(member: Member) -> Firewall:
+            plan = declaration.plan(member.name, member.place)
+            return read_firewall(True, plan["default"], plan["rules"], plan["docker"])
 
-    def _stop(self, site, fleet, options, task_vars):
-        return self._flow_probe(task_vars, "stop", options, peers=[leg.address for leg in fleet.legs(site)])
-
-    def _report(self, site, fleet, options, task_vars):
-        proof = make_proof(site, fleet, options["seed"], time.time() - options["began"])
+        proof = fleet.proof(compiled, time.time() - fleet.record.began)
         for line, color in report_lines(proof):
             self._display.display(line, color=color)
-        result = {"changed": False, "failed": not proof.holds, "msg": summary(proof), "totals": dict(proof.count)}
+        result = {"changed": False, "failed": not proof.holds, "msg": summary(proof), "totals": totals(proof)}
         if self._task.check_mode:
-            self._display.display(
-                "Check mode: the probes were real; the report %s was not written." % options["report"]
-            )
+            self._display.display(f"Check mode: the probes were real; the report {options['report']} was not written.")
         else:
-            result["report"] = write_report(options["report"], report_json(proof))
-            self._display.display("Every probe: %s" % result["report"])
+            result["report"] = write_json(options["report"], report_json(proof))
+            self._display.display(f"Every probe: {result['report']}")
         return result
 
+    @staticmethod
+    def _opened(options: Mapping[str, Any]) -> Run:
+        try:
+            return Run(str(constants.DEFAULT_LOCAL_TMP), options["run"])
+        except ValueError:
+            raise Refused([Mistake("run", printable(options["run"]), "what the step begin returned", "pass that on")])
 
-def make_proof(site, fleet, seed, seconds):
-    """Judge what all hosts found."""
-    hosts, missing = {}, {}
-    legs = fleet.legs(site)
-    for name in filter(fleet.part, fleet.names):
-        own = tuple(leg for leg in legs if leg.host == name)
-        if not own and fleet.said(name, LISTENING):
-            missing[name] = "it has no address in its tier"
-        elif not own or not fleet.said(name, PROBED):
-            missing[name] = _why_missing(fleet.vars[name])
-        if own:
-            hosts[name] = _host(fleet, name, own)
-    probed = [
-        (job, result)
-        for name in hosts
-        for job, result in zip(fleet.said(name, PROBED).get("jobs", ()), fleet.said(name, PROBED).get("results", ()))
-    ]
-    verdicts = Judge(Policy(site), hosts).judge(probed)
-    return Proof(site, hosts, verdicts, {name: fleet.why(name) for name in hosts}, missing, seed, seconds)
+    def _the_same(self, declaration: Declaration, options: Mapping[str, Any]) -> Declaration:
+        """The declaration, which is the one that the proof began with."""
+        if declaration.key == self._opened(options).record.declaration:
+            return declaration
+        raise Refused(
+            [
+                Mistake(
+                    "bulkhead_*",
+                    "other values than the host has that began the proof",
+                    "one site for all hosts",
+                    "declare the site in group_vars/all",
+                )
+            ]
+        )
 
+    # On a host
 
-def _host(fleet, name, legs):
-    listening, stopped, planned = fleet.said(name, LISTENING), fleet.said(name, STOPPED), fleet.planned(name)
-    live = fleet.said(name, LIVE)
-    firewalled = fleet.part(name) != INTERNET
-    return Host(
-        name=name,
-        legs=legs,
-        live=read_firewall(live.get("active"), live.get("default"), live.get("rules", ()), live.get("docker"))
-        if firewalled and live
-        else None,
-        compiled=read_firewall(True, planned.get("default"), planned.get("rules", ()), planned.get("docker"))
-        if firewalled
-        else None,
-        running=bool(stopped.get("running")),
-        hears=bool(listening.get("hears", {}).get("wire")),
-        lost=stopped.get("lost", 0),
-        failed={_key(lost): lost["error"] for lost in listening.get("failed", ())},
-        services=fleet.services(name),
-        **{where: _flows(stopped.get(where, {})) for where in ("passed", "arrived", "left")},
-    )
+    def _of_a_host(self, options: Mapping[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
+        run, name = self._opened(options), str(task_vars["inventory_hostname"])
+        member = run.record.members.get(name)
+        if member is None or member.part is Part.NONE or name in run.record.trouble:
+            return {
+                "changed": False,
+                "skipped": True,
+                "skip_reason": "the host is no part of the proof; the report says why",
+            }
+        if options["step"] == "read" and member.part is Part.INTERNET:
+            return {"changed": False, "skipped": True, "skip_reason": "the host stands for the internet"}
+        try:
+            declaration = self._the_same(read(task_vars, self._templar), options)
+            fleet = Fleet(run, declaration.site)
+            return {"changed": False, **getattr(self, f"_{options['step']}")(fleet, member, options, task_vars)}
+        except (StepFailed, Refused, Malformed) as error:
+            said = " ".join(str(error).split())
+            self._keep_trouble(run, name, options["step"], said)
+            return {"failed": True, "msg": said}
+        except AnsibleError as error:  # not reachable
+            self._keep_trouble(run, name, options["step"], str(error))
+            raise
 
+    @staticmethod
+    def _keep_trouble(run: Run, name: str, step: str, why: str) -> None:
+        """The first step that failed says why a host is out of the proof."""
+        if run.kept(Step.TROUBLE, name) is None:
+            run.keep(Step.TROUBLE, name, f"the step {step} failed: {printable(' '.join(why.split()))}")
 
-def _key(found):
-    return found["proto"], found["address"], found["port"]
+    def _module(self, module: str, task_vars: Mapping[str, Any], **arguments: Any) -> Mapping[str, Any]:
+        """What a module returned. Raises StepFailed, Malformed."""
+        said = self._execute_module(module_name=module, task_vars=task_vars, module_args=arguments)
+        if not isinstance(said, Mapping):
+            raise Malformed(f"{module}: it returned no mapping")
+        if said.get("failed") or said.get("unreachable"):
+            raise StepFailed(printable(" ".join(str(said.get("msg", "it gave no reason")).split())))
+        return said
 
+    def _read(
+        self, fleet: Fleet, member: Member, options: Mapping[str, Any], task_vars: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        live = Live.from_dict(self._module(READ, task_vars))
+        fleet.run.keep(Step.LIVE, member.name, live.to_dict())
+        return {"rules": len(live.rules)}
 
-def _flows(heard):
-    return {tuple(key.split()): frozenset(ports) for key, ports in heard.items()}
+    def _listen(
+        self, fleet: Fleet, member: Member, options: Mapping[str, Any], task_vars: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        ports = ports_of(fleet.site, fleet.rules_for(member.name), fleet.record.seed)
+        named = Named.read(fleet.site, member.name, options["addresses"], task_vars.get("ansible_host"))
+        said = self._module(
+            PROBE,
+            task_vars,
+            mode="listen",
+            token=fleet.run.id,
+            name=member.name,
+            key=fleet.run.key_of(member.name).hex(),
+            ttl=options["ttl"],
+            addresses=known_networks(fleet.site, member, named),
+            listen=[{"proto": proto, "port": port} for proto, port in sorted(ports)],
+        )
+        listening = Listening.from_dict(said)
+        claims = claims_of(fleet.site, member, listening, named)
+        fleet.run.keep(Step.LISTENING, member.name, Listener(listening, claims, named.texts, ports).to_dict())
+        return {"addresses": [leg.address for leg in claims.legs], "bound": listening.bound}
 
+    def _probe(
+        self, fleet: Fleet, member: Member, options: Mapping[str, Any], task_vars: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        jobs = fleet.jobs(member.name)
+        said = self._module(
+            PROBE,
+            task_vars,
+            mode="probe",
+            token=fleet.run.id,
+            jobs=[job.to_dict() for job in jobs],
+            timeout=options["timeout"],
+        )
+        probes = match(jobs, said.get("results"), fleet.run.key_of, fleet.run.id)
+        fleet.run.keep(Step.PROBED, member.name, probes.to_dict())
+        return {"probes": len(jobs)}
 
-def _why_missing(variables):
-    """The first step that failed on a host, in its own words."""
-    for step in (LIVE, LISTENING, PROBED):
-        result = variables.get(step)
-        if not result or result.get("skipped"):
-            continue
-        if result.get("failed") or result.get("unreachable"):
-            return " ".join(str(result.get("msg", "a step failed")).split())
-    return "it was not reached"
-
-
-def write_report(path, content):
-    """Write JSON whole or not at all; returns the absolute path."""
-    path = os.path.abspath(path)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    partial = "%s.%d" % (path, os.getpid())
-    with open(partial, "w", encoding="utf-8") as file:
-        json.dump(content, file, indent=1, ensure_ascii=False)
-        file.write("\n")
-    os.replace(partial, path)
-    return path
+    def _stop(
+        self, fleet: Fleet, member: Member, options: Mapping[str, Any], task_vars: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        peers = [leg.address for leg in fleet.legs]
+        stopped = Stopped.from_dict(self._module(PROBE, task_vars, mode="stop", token=fleet.run.id, peers=peers))
+        fleet.run.keep(Step.STOPPED, member.name, stopped.to_dict())
+        return {"running": stopped.running}

@@ -9,7 +9,7 @@ version_added: 0.1.0
 description:
   - Finds out with real packets which flows between hosts work. Every host first runs a listener (O(mode=listen)), then
     probes the others (O(mode=probe)), and then stops its listener and hands over what it heard (O(mode=stop)).
-  - The listener binds temporary sockets beside the services that run already, answers every probe with its name, and
+  - The listener binds temporary sockets beside the services that run already, answers every probe with its name and a code, and
     notes which probes came in by a device, which ones passed the host's firewall and which ones left. So a packet that
     was dropped, one that was rejected, one that nobody listened for, one whose answer was lost and one that went to the
     wrong host are told apart.
@@ -46,6 +46,12 @@ options:
     required: true
   name:
     description: What the listener calls itself in its answers. Required with O(mode=listen).
+    type: str
+  key:
+    description:
+      - What the listener signs its answers with, at least 16 bytes in hexadecimal digits. Required with O(mode=listen).
+      - Every listener gets a key of its own, so that no other host can answer for it. The prober does not get it. It
+        returns the code of each answer, and the one who made the key checks that.
     type: str
   addresses:
     description: The listener binds those of the host's own addresses that are in one of these subnets.
@@ -108,6 +114,12 @@ options:
         description: Whether that is a real service. It is not sent a nonce over TCP, a connection is enough.
         type: bool
         default: false
+      again:
+        description:
+          - Whether an answer is expected. Silence is then probed again, twice at most and with twice the timeout, since
+            an answer may be late on a loaded machine.
+        type: bool
+        default: false
   timeout:
     description:
       - Seconds that a probe waits. Less than 3.2 s reads a lost packet as a block, and an IPv6 reject as a
@@ -127,6 +139,7 @@ EXAMPLES = r"""
     mode: listen
     token: "{{ probe_token }}"
     name: "{{ inventory_hostname }}"
+    key: "{{ probe_key }}"
     addresses: [10.0.3.0/24]
     listen:
       - {proto: tcp, port: 22}
@@ -154,6 +167,12 @@ addresses:
   type: list
   elements: dict
   sample: [{address: 10.0.3.11, prefix: 24, interface: eth0, bridge: false}]
+others:
+  description: Further addresses that the host has, in none of the subnets and on none of its bridges.
+  returned: mode is listen
+  type: list
+  elements: dict
+  sample: []
 bound:
   description: How many sockets the listener bound.
   returned: mode is listen
@@ -165,8 +184,10 @@ services:
   type: list
   elements: dict
   sample: [{proto: tcp, address: 10.0.3.11, port: 22, process: sshd}]
-failed:
-  description: Sockets that cannot be judged, because they could not be bound or did not answer the host itself.
+unusable:
+  description: >-
+    Sockets that cannot be judged, because they could not be bound or did not answer the host itself. One that is late
+    is asked again before it is called so.
   returned: mode is listen
   type: list
   elements: dict
@@ -185,11 +206,11 @@ replaced:
   sample: false
 results:
   description:
-    - One result for each job, in the same order.
+    - One result for each job, found by its C(id).
     - >-
       C(verdict) is V(ALLOWED), V(DROPPED), V(REJECTED), V(NO_LISTENER), V(NO_ROUTE), V(MISDIRECTED) or
-      V(INCONCLUSIVE); C(detail), C(by) (who answered instead), C(peer) (the source as the listener saw it) and C(icmp)
-      are there where they are known.
+      V(INCONCLUSIVE); C(detail), C(by) (who answered instead), C(peer) (the source as the listener saw it, if it is
+      not the job's), C(mac) (the listener's code) and C(icmp) are there where they are known.
   returned: mode is probe
   type: list
   elements: dict
@@ -201,33 +222,43 @@ running:
   type: bool
   sample: true
 lost:
-  description: How many packets the listener could not keep. What it did not see may have been among them.
-  returned: mode is stop
+  description: >-
+    How many packets past INPUT the listener could not keep. What it did not see may have been among them. It reads all
+    that waits in its sockets before it answers.
+  returned: mode is stop, and the listener was running
+  type: int
+  sample: 0
+lost_wire:
+  description: The same of packets on the devices.
+  returned: mode is stop, and the listener was running
   type: int
   sample: 0
 arrived:
-  description: Flows that came in by a device, before any filter, as lists of ports by C(source dest proto).
-  returned: mode is stop
-  type: dict
-  sample: {"10.0.1.11 10.0.3.11 tcp": [22, 9999]}
+  description: Flows that came in by a device, before any filter.
+  returned: mode is stop, and the listener was running
+  type: list
+  elements: dict
+  sample: [{source: 10.0.1.11, dest: 10.0.3.11, proto: tcp, ports: [22, 9999]}]
 passed:
   description: Flows that the firewall's INPUT let through.
-  returned: mode is stop
-  type: dict
-  sample: {"10.0.1.11 10.0.3.11 tcp": [22]}
+  returned: mode is stop, and the listener was running
+  type: list
+  elements: dict
+  sample: [{source: 10.0.1.11, dest: 10.0.3.11, proto: tcp, ports: [22]}]
 left:
   description: Flows that went out of a device, sent by this host or forwarded.
-  returned: mode is stop
-  type: dict
-  sample: {}
+  returned: mode is stop, and the listener was running
+  type: list
+  elements: dict
+  sample: []
 """
-
-import ipaddress
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.listener import ListenerError, ask, start
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.probe import TIMEOUT, probe_all
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.control import ListenerError
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.probe import TIMEOUT
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.task import act
 
 PROTO = {"type": "str", "choices": ["tcp", "udp"], "required": True}
 PORT = {"type": "int", "required": True}
@@ -240,11 +271,13 @@ JOB = {
     "host": {"type": "str"},
     "listening": {"type": "bool", "default": False},
     "service": {"type": "bool", "default": False},
+    "again": {"type": "bool", "default": False},
 }
 ARGUMENTS = {
     "mode": {"type": "str", "choices": ["listen", "probe", "stop"], "required": True},
     "token": {"type": "str", "required": True, "no_log": False},
     "name": {"type": "str"},
+    "key": {"type": "str", "no_log": True},
     "addresses": {"type": "list", "elements": "str", "default": ["0.0.0.0/0"]},
     "listen": {"type": "list", "elements": "dict", "default": [], "options": {"proto": PROTO, "port": PORT}},
     "ttl": {"type": "int", "default": 120},
@@ -254,53 +287,13 @@ ARGUMENTS = {
 }
 
 
-def problems(params):
-    """Every error in the arguments that the argument spec cannot say."""
-    for number, subnet in enumerate(params["addresses"]):
-        try:
-            ipaddress.ip_network(subnet)
-        except ValueError as error:
-            yield "addresses[%d]: got %s, expected a subnet such as 10.0.1.0/24: %s" % (number, subnet, error)
-    for key in ("listen", "jobs"):
-        for number, entry in enumerate(params[key]):
-            if not 1 <= entry["port"] <= 65535:
-                yield "%s[%d].port: %d is outside 1-65535" % (key, number, entry["port"])
-    for number, job in enumerate(params["jobs"]):
-        for field in ("source", "dest"):
-            try:
-                ipaddress.ip_address(job[field] or "0.0.0.0")
-            except ValueError:
-                yield "jobs[%d].%s: got %s, expected an address" % (number, field, job[field])
-        if len(job["id"].split()) != 1:
-            yield "jobs[%d].id: got '%s', expected text without blanks" % (number, job["id"])
-    for field in ("ttl", "timeout"):
-        if params[field] <= 0:
-            yield "%s: got %s, expected seconds above 0" % (field, params[field])
-    if len(params["token"].split()) != 1:
-        yield "token: got '%s', expected text without blanks" % params["token"]
-
-
-def act(params):
-    """Do what `mode` says and return the module's result."""
-    if params["mode"] == "listen":
-        ranges = [ipaddress.ip_network(subnet) for subnet in params["addresses"]]
-        ports = sorted({(entry["proto"], entry["port"]) for entry in params["listen"]})
-        return start(params["token"], params["name"], params["ttl"], ranges, ports)
-    if params["mode"] == "probe":
-        return {"results": probe_all(params["jobs"], params["token"], params["timeout"])}
-    return ask(params["token"], params["peers"])
-
-
-def main():
+def main() -> None:
     module = AnsibleModule(
-        argument_spec=ARGUMENTS, required_if=[("mode", "listen", ["name"])], supports_check_mode=True
+        argument_spec=ARGUMENTS, required_if=[("mode", "listen", ["name", "key"])], supports_check_mode=True
     )
-    wrong = list(problems(module.params))
-    if wrong:
-        module.fail_json(msg="; ".join(wrong))
     try:
         result = act(module.params)
-    except ListenerError as error:
+    except (Refused, ListenerError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, **result)
 

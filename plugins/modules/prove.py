@@ -11,8 +11,9 @@ author:
 description:
   - Runs M(bulkhead.tiers.flow_probe) on every host with the ports and the jobs that follow from the site and from the
     live firewalls, and judges the results on the controller.
-  - The role P(bulkhead.tiers.prove#role) calls its steps in their order. It reads what the role's tasks registered on
-    all hosts of the play, so it is of use there alone.
+  - The role P(bulkhead.tiers.prove#role) calls its steps in their order, each on all hosts before the next.
+  - What hosts return is checked, matched by its id, and kept on the controller until Ansible ends. No result of a host
+    becomes a variable, and the policy, the membership of hosts and the expected answers are the inventory's.
 requirements:
   - netaddr 0.8.0 or newer, in the Python that runs Ansible
 extends_documentation_fragment:
@@ -31,58 +32,101 @@ attributes:
 options:
   step:
     description:
+      - V(begin) settles what the proof is about, of the inventory and the declared site. Run it once.
+      - V(read) reads the host's live firewall with M(bulkhead.tiers.ufw_ruleset_info).
       - V(listen) starts the host's listener on the ports that the site and the live rules name, the ones beside them,
         and some drawn by chance.
       - V(probe) probes all other hosts.
       - V(stop) ends the listener and fetches what it heard.
       - V(report) judges all probes, prints the matrix, writes the report, and fails unless everything declared works,
-        everything else is blocked, and all of it could be probed.
+        everything else is blocked, and all of it could be probed. Run it once.
     type: str
-    choices: [listen, probe, stop, report]
+    choices: [begin, read, listen, probe, stop, report]
     required: true
+  run:
+    description: What V(begin) returned. Required with all other steps.
+    type: str
   seed:
     description:
-      - Marks the packets of the run, and draws the ports that are probed by chance. The same seed draws the
-        same ports.
+      - Draws the ports that are probed by chance. The same seed draws the same ports. Required with O(step=begin).
     type: str
-    required: true
   outside:
-    description: The inventory group of the hosts that stand for the internet.
+    description: The inventory group of the hosts that stand for the internet, with O(step=begin).
     type: str
     default: outside
+  addresses:
+    description:
+      - The addresses that the inventory names for the host, beside those in its tiers, with O(step=listen). Other
+        addresses that the host has are reported, and not probed.
+    type: list
+    elements: str
+    default: []
   ttl:
     description: Seconds after which a listener ends by itself.
     type: int
-    default: 120
+    default: 300
   timeout:
     description: Seconds that a probe waits for its answer.
     type: float
     default: 3.2
-  began:
-    description: When the run began, in seconds since the epoch. Required with O(step=report).
-    type: float
   report:
     description: Where the report is written as JSON. Required with O(step=report).
     type: path
 """
 
 EXAMPLES = r"""
+- name: Begin
+  bulkhead.tiers.prove:
+    step: begin
+    seed: "42"
+  register: begun
+  run_once: true
+
 - name: Listen
   bulkhead.tiers.prove:
     step: listen
-    seed: "42"
-  register: __prove_listening
+    run: "{{ begun.run }}"
 
 - name: Judge
   bulkhead.tiers.prove:
     step: report
-    seed: "42"
-    began: "{{ began }}"
+    run: "{{ begun.run }}"
     report: reports/proof.json
   run_once: true
 """
 
 RETURN = r"""
+run:
+  description: The name of the run, which marks its packets. It is no secret.
+  returned: step is begin
+  type: str
+  sample: 1f6c2d0b9a3e4857
+rules:
+  description: How many rules the live firewall has.
+  returned: step is read
+  type: int
+  sample: 14
+addresses:
+  description: The host's addresses that are probed.
+  returned: step is listen
+  type: list
+  elements: str
+  sample: [10.0.3.11]
+bound:
+  description: How many sockets the listener bound.
+  returned: step is listen
+  type: int
+  sample: 244
+probes:
+  description: How many probes were sent.
+  returned: step is probe
+  type: int
+  sample: 1214
+running:
+  description: Whether the listener was still there.
+  returned: step is stop
+  type: bool
+  sample: true
 msg:
   description: What the proof found, in one line.
   returned: step is report

@@ -32,6 +32,7 @@ LAYERS = {
     "plugin_utils.networks": ("plugin_utils.text", "plugin_utils.site"),
     "plugin_utils.proof": (
         "module_utils.packets",
+        "module_utils.probe",
         "module_utils.ufw",
         "plugin_utils.text",
         "plugin_utils.site",

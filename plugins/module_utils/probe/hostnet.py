@@ -1,7 +1,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What a host knows about its own network: addresses, bound ports, descriptors. Standard library only; Linux.
 
-Host ring: this file is sent to every host, so it imports nothing of the collection.
+Host ring: this file is sent to every host.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ import os
 import resource
 import socket
 import struct
+from collections.abc import Iterator
+
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Address
 
 RTM_GETADDR, RTM_NEWADDR, NLMSG_ERROR, NLMSG_DONE = 22, 20, 2, 3
 NLM_F_REQUEST, NLM_F_DUMP = 0x1, 0x300
@@ -18,17 +21,16 @@ IFA_ADDRESS, IFA_LOCAL = 1, 2
 TCP_LISTEN, UDP_UNCONNECTED = "0A", "07"
 
 
-def family_of(address):
+def family_of(address: str) -> socket.AddressFamily:
     """The socket family of an address in text form."""
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
-def own_addresses():
+def own_addresses() -> list[Address]:
     """Every address of this host but the link-local and the 127.0.0.0/8 ones.
 
-    Returns [{address, prefix: int, interface, bridge: bool}], asked from the kernel over rtnetlink(7): iproute2 may be
-    missing. Addresses that somebody put on the loopback device are included; `bridge` tells the engine's bridges from
-    the legs of a router.
+    They are asked from the kernel over rtnetlink(7): iproute2 may be missing. Further addresses on the loopback device
+    are included; `bridge` tells the engine's bridges from the legs of a router.
     """
     found = []
     for index, family, prefix, raw in _dump_addresses():
@@ -36,18 +38,11 @@ def own_addresses():
         if address == "::1" or address.startswith(("127.", "fe80:")):
             continue
         name = socket.if_indextoname(index)
-        found.append(
-            {
-                "address": address,
-                "prefix": prefix,
-                "interface": name,
-                "bridge": os.path.isdir("/sys/class/net/%s/bridge" % name),
-            }
-        )
+        found.append(Address(address, prefix, name, os.path.isdir(f"/sys/class/net/{name}/bridge")))
     return found
 
 
-def _dump_addresses():
+def _dump_addresses() -> Iterator[tuple[int, int, int, bytes]]:
     """Yield (interface index, family, prefix length, packed address) of every address in this network namespace."""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as netlink:
         netlink.bind((0, 0))
@@ -68,7 +63,7 @@ def _dump_addresses():
                 answer = answer[(length + 3) & ~3 :]
 
 
-def _local_address(attributes):
+def _local_address(attributes: bytes) -> bytes:
     """The packed address in the attributes of one RTM_NEWADDR: on a point-to-point link IFA_ADDRESS is the *other*
     end."""
     found = {}
@@ -79,7 +74,7 @@ def _local_address(attributes):
     return found.get(IFA_LOCAL) or found[IFA_ADDRESS]
 
 
-def bound_ports():
+def bound_ports() -> dict[tuple[str, str, int], str]:
     """Ports that some process (or the kernel) has bound: {(proto, address, port): process name or ""}.
 
     Source: /proc/net/{tcp,udp}{,6}, see proc_net_tcp.txt of the kernel. A connected UDP socket is a client's, not a
@@ -94,7 +89,7 @@ def bound_ports():
     return {key: names.get(inode, "") for key, inode in sockets.items()}
 
 
-def _table(path, state):
+def _table(path: str, state: str) -> Iterator[tuple[str, int, str]]:
     """Yield (address, port, inode) of the sockets in one table that are in this state."""
     try:
         with open(path) as table:
@@ -108,37 +103,37 @@ def _table(path, state):
             yield _address(address), int(port, 16), fields[9]
 
 
-def _address(text):
+def _address(text: str) -> str:
     """'0100007F' -> '127.0.0.1': the tables print 32-bit words in the machine's byte order."""
     words = [int(text[at : at + 8], 16) for at in range(0, len(text), 8)]
-    packed = struct.pack("=%dL" % len(words), *words)
+    packed = struct.pack(f"={len(words)}L", *words)
     return socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)
 
 
-def _processes(inodes):
+def _processes(inodes: set[str]) -> dict[str, str]:
     """{inode: process name} for those of these sockets that a process holds; the kernel's own have none."""
     names = {}
     for pid in filter(str.isdigit, os.listdir("/proc")):
         mine = inodes.intersection(_sockets_of(pid))
         if mine:
-            with contextlib.suppress(OSError), open("/proc/%s/comm" % pid) as comm:
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/comm", errors="replace") as comm:
                 names.update(dict.fromkeys(mine, comm.read().strip()))
     return names
 
 
-def _sockets_of(pid):
+def _sockets_of(pid: str) -> set[str]:
     """The inodes of a process' sockets. It may end, or close a file, at any moment; or it is not ours to see."""
     found = set()
     with contextlib.suppress(OSError):
-        for descriptor in os.listdir("/proc/%s/fd" % pid):
+        for descriptor in os.listdir(f"/proc/{pid}/fd"):
             with contextlib.suppress(OSError):
-                link = os.readlink("/proc/%s/fd/%s" % (pid, descriptor))
+                link = os.readlink(f"/proc/{pid}/fd/{descriptor}")
                 if link.startswith("socket:["):
                     found.add(link[8:-1])
     return found
 
 
-def allow_descriptors():
+def allow_descriptors() -> int:
     """Raise this process' soft limit of open files to the hard one and return it."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

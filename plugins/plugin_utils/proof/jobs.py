@@ -5,15 +5,24 @@ from __future__ import annotations
 
 import ipaddress
 import random
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import cache
+from typing import Any, NamedTuple
 
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.rules import port_ranges
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Job, Socket
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.rules import rule_ports
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.ports import WITH_PORTS
 
+#: Places beside the tiers.
 GATEWAY, INTERNET = "gateway", "internet"
-SAMPLE = 16  # ports that nobody named, by chance
+#: How many ports that nothing names are drawn by chance.
+SAMPLE = 16
 
-# Why a port is probed, the most telling reason first.
+#: A protocol and a port.
+Port = tuple[str, int]
+
+#: Why a port is probed, the most telling reason first.
 DECLARED, LIVE, SERVICE, BOUNDARY, TWIN, CHANCE = (
     "declared",
     "live rule",
@@ -34,24 +43,22 @@ class Leg(NamedTuple):
     place: str
 
 
-def ports_of(site, live_rules, seed):
+def ports_of(site: Site, live_rules: Iterable[Mapping[str, Any]], seed: str) -> dict[Port, str]:
     """{(proto, port): why it is probed} for one host.
 
     live_rules: rules in ufw_ruleset's shape, of the host and of the gateways: what was opened by hand is always probed.
     The first and the last port of every declared range, the ones beside them, the same port of the other protocol, and
     some that only the seed knows.
     """
-    named = {}
+    named: dict[Port, str] = {}
     for ports in [ports for services in site.services.values() for ports in services]:
         if ports.proto in WITH_PORTS:
             named.setdefault((ports.proto, ports.first), DECLARED)
             named.setdefault((ports.proto, ports.last), DECLARED)
     for rule in live_rules:
-        for proto in WITH_PORTS if rule.get("proto", "any") == "any" else [rule["proto"]]:
-            if proto in WITH_PORTS and str(rule.get("to_port", "any")) != "any":
-                for first, last in port_ranges(str(rule["to_port"])):
-                    named.setdefault((proto, first), LIVE)
-                    named.setdefault((proto, last), LIVE)
+        for proto, first, last in rule_ports(rule):
+            named.setdefault((proto, first), LIVE)
+            named.setdefault((proto, last), LIVE)
     found = dict(named)
     for proto, port in named:
         for beside in (port - 1, port + 1):
@@ -65,84 +72,84 @@ def ports_of(site, live_rules, seed):
     return found
 
 
-def legs_of(host, addresses, site, place=None):
-    """The Legs of a host.
-
-    addresses: [{address, prefix, interface, bridge}] as flow_probe reports them. place: gateway or internet; without it
-    each address is in its tier, and those that are in none are left out. A gateway's own bridges are not its legs.
-    """
-    legs = []
-    for found in addresses:
-        where = place or tier_of(site, found["address"])
-        if where and ":" not in found["address"] and not (place == GATEWAY and found["bridge"]):
-            legs.append(Leg(host, found["address"], found["prefix"], found["interface"], where))
-    return legs
-
-
-def tier_of(site, address):
-    """The name of the tier that an address is in, or None."""
-    one = ipaddress.ip_address(address)
-    for tier in site.tiers.values():
-        if any(one in ipaddress.ip_network(str(subnet)) for subnet in tier.subnets):
-            return tier.name
-    return None
-
-
-def is_beside(source, dest):
+def is_beside(source: Leg, dest: Leg) -> bool:
     """Whether a leg's address is on the subnet of another leg: no router is between them."""
-    return ipaddress.ip_address(source.address) in ipaddress.ip_network(
-        "%s/%d" % (dest.address, dest.prefix), strict=False
-    )
+    return _address(source.address) in _network(dest.address, dest.prefix)
 
 
-def jobs_from(host, legs, ports, services):
+@cache
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    return ipaddress.ip_address(text)
+
+
+@cache
+def _network(text: str, prefix: int) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    return ipaddress.ip_network(f"{text}/{prefix}", strict=False)
+
+
+class Target(NamedTuple):
+    """What is probed at one host. ports: {(proto, port): why}; services: what listened there before."""
+
+    ports: Mapping[Port, str]
+    services: Collection[Socket] = ()
+
+
+def jobs_from(
+    host: str,
+    number: int,
+    legs: Sequence[Leg],
+    targets: Mapping[str, Target],
+    declared: Callable[[Leg, Leg, str, int], object],
+) -> list[Job]:
     """The jobs of one host, for flow_probe.
 
-    legs: [Leg] of all hosts. ports: {host: {(proto, port): why}}. services: {host: {(proto, address, port)}} that
-    listened before. A host's first address is probed from the first address of the others at every port; between
-    further addresses (a gateway's other legs, more of the internet) the chance, the neighbours and the other protocol
-    are left out.
+    number: of the host, so that the jobs' ids are unique in the run. legs: of all hosts. declared: whether a flow is;
+    then an answer is expected, and silence is asked again. A host's first address is probed from the first address of
+    the others at every port; between further addresses (a gateway's other legs, more of the internet) the chance, the
+    neighbours and the other protocol are left out.
     """
     own = [leg for leg in legs if leg.host == host]
-    jobs = []
+    jobs: list[Job] = []
     for dest in legs:
         if dest.host == host or not own or (own[0].place, dest.place) == (GATEWAY, INTERNET):
             continue  # what a router itself sends to the internet is filtered nowhere
+        target = targets[dest.host]
         sources = _sources(own, dest)
         for source in sources:
-            whole = source == sources[0] and dest == _main_leg(own, dest.host, legs)
-            for proto, port in _wanted(ports[dest.host], services[dest.host], dest.address, whole):
+            every = source == sources[0] and dest == _main_leg(own, dest.host, legs)
+            for proto, port in _wanted(target, dest.address, every):
                 jobs.append(
-                    {
-                        "id": "%s/%d" % (host, len(jobs)),
-                        "proto": proto,
-                        "source": source.address,
-                        "dest": dest.address,
-                        "port": port,
-                        "host": dest.host,
-                        "listening": True,
-                        "service": (proto, dest.address, port) in services[dest.host],
-                    }
+                    Job(
+                        id=f"{number}/{len(jobs)}",
+                        proto=proto,
+                        source=source.address,
+                        dest=dest.address,
+                        port=port,
+                        host=dest.host,
+                        listening=True,
+                        service=Socket(proto, dest.address, port) in target.services,
+                        again=bool(declared(source, dest, proto, port)),
+                    )
                 )
     return jobs
 
 
-def _sources(own, dest):
+def _sources(own: Sequence[Leg], dest: Leg) -> Sequence[Leg]:
     """Where to send from: the leg on the destination's subnet; from the internet, every address; else the first one."""
     if own[0].place == INTERNET:
         return own
     return [leg for leg in own if is_beside(leg, dest)][:1] or own[:1]
 
 
-def _main_leg(own, host, legs):
+def _main_leg(own: Sequence[Leg], host: str, legs: Sequence[Leg]) -> Leg:
     """The leg at which these addresses meet another host: the near one of several, else its first."""
     others = [leg for leg in legs if leg.host == host]
     near = [leg for leg in others if any(is_beside(source, leg) for source in own)]
     return (near or others)[0]
 
 
-def _wanted(ports, services, address, whole):
+def _wanted(target: Target, address: str, every: bool) -> list[Port]:
     """The (proto, port) to probe at one address."""
-    wanted = {key for key, why in ports.items() if whole or why in (DECLARED, LIVE)}
-    wanted.update((proto, port) for proto, at, port in services if at == address)
+    wanted = {key for key, why in target.ports.items() if every or why in (DECLARED, LIVE)}
+    wanted.update((one.proto, one.port) for one in target.services if one.address == address)
     return sorted(wanted)

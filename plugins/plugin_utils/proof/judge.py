@@ -1,39 +1,45 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What each probe proves: what it found, held against what the site declares.
 
-A probe that was answered is proof by itself. One that was not is proof only if its packet is known to have met a
-filter: the destination's listener answered the host itself, and the packet was seen to come in at the destination or at
-a gateway (or another probe between the same two addresses was answered). Otherwise nothing is proven, and that is a
-failure of the proof.
+A probe that was answered is proof by itself: its listener's key signed the answer. One that was not is proof only if its
+packet is known to have met a filter: the destination's listener answered the host itself, and a host other than the
+sender saw the packet come in, the destination or a gateway on the way. (Where the destination's listener may not see
+packets, another probe between the same two addresses that was answered serves.) Otherwise nothing is proven, and that is
+a failure of the proof. So no host decides what it is seen to reach, nor what is said of others.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Optional
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Job, Result, Socket, Verdict, answers
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import GATEWAY, INTERNET, Leg, is_beside
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.rules import Firewall, Packet, text_of
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.rules import Decision, Firewall, Packet, text_of
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.status import Status
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import INTERNET as INTERNET_END
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Flow
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.policy import Policy
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import parse_address
 
-ALLOWED, DENIED = "allowed", "denied"  # as declared
-OPEN, BLOCKED, MISDIRECTED, INCONCLUSIVE = "open", "blocked", "misdirected", "inconclusive"  # failures of the proof
-FAILURES = (OPEN, BLOCKED, MISDIRECTED, INCONCLUSIVE)
-MEND = "run site.yml, which mends it"
-# Who holds a port that Docker publishes, with and without userland-proxy.
+#: The remedy where the hosts are not as declared.
+APPLY = "run site.yml, which restores it"
+#: Who holds a port that Docker publishes, with and without userland-proxy.
 DOCKER = ("docker-proxy", "dockerd")
-# What the engine serves itself: its API, a Swarm's managers and gossip.
+#: What the engine serves itself: its API, a Swarm's managers and gossip.
 ENGINE = (("tcp", 2375), ("tcp", 2376), ("tcp", 2377), ("tcp", 7946), ("udp", 7946))
+
+#: What a listener heard: the ports by source, destination and protocol.
+HeardPorts = Mapping[tuple[str, str, str], frozenset[int]]
 
 
 @dataclass(frozen=True)
 class Host:
     """A host of the proof: what it is, what its rules are and should be, and what its listener heard.
 
-    failed: {(proto, address, port): why it cannot be judged}. services: {(proto, address, port): process}.
-    passed, arrived, left: {(source, dest, proto): {ports}}. hears: whether the wire is heard; lost: packets it could
-    not keep.
+    unusable: sockets that cannot be judged, and why. services: what listened before, and its process. hears: whether
+    the wire is heard; lost: packets past INPUT that it could not keep; lost_wire: those on the devices.
     """
 
     name: str
@@ -43,145 +49,175 @@ class Host:
     running: bool = True
     hears: bool = True
     lost: int = 0
-    failed: dict = field(default_factory=dict)
-    services: dict = field(default_factory=dict)
-    passed: dict = field(default_factory=dict)
-    arrived: dict = field(default_factory=dict)
-    left: dict = field(default_factory=dict)
+    lost_wire: int = 0
+    unusable: Mapping[Socket, str] = field(default_factory=dict)
+    services: Mapping[Socket, str] = field(default_factory=dict)
+    passed: HeardPorts = field(default_factory=dict)
+    arrived: HeardPorts = field(default_factory=dict)
+    left: HeardPorts = field(default_factory=dict)
 
 
-class Verdict(NamedTuple):
+class Judged(NamedTuple):
     """One judged probe. flow: the declared flow, if there is one. cause and remedy: only where it is a failure."""
 
-    status: str
+    status: Status
     source: Leg
     dest: Leg
     proto: str
     port: int
-    found: str  # what the prober saw, or ONE_WAY
+    found: Verdict  # what the prober saw, or ONE_WAY
     detail: str
-    flow: Optional[object]
+    flow: Optional[Flow]
     ended: str  # where the packet was seen last, if it was dropped
     cause: str = ""
     remedy: str = ""
 
 
+#: A reason why something proves nothing, and what to do.
+Doubt = tuple[str, str]
+
+
+def checked(job: Job, result: Result, key: bytes, token: str) -> Result:
+    """The result, or MISDIRECTED where it says that the listener answered and the answer lacks the listener's code.
+
+    key: of the listener that had to answer. A real service knows no key: the judge asks whether the packet came.
+    """
+    if result.verdict is not Verdict.ALLOWED or answers(job, result, key, token):
+        return result
+    if job.service and not result.mac:
+        return result
+    return result._replace(
+        verdict=Verdict.MISDIRECTED, detail=f"what answered does not have the key of {job.host}'s listener"
+    )
+
+
 class Judge:
     """Judges probes between hosts under one policy."""
 
-    def __init__(self, policy, hosts):
+    def __init__(self, policy: Policy, hosts: Mapping[str, Host]) -> None:
         self.policy = policy
         self.hosts = hosts
         self.legs = {leg.address: leg for host in hosts.values() for leg in host.legs}
         self.gateways = [host for host in hosts.values() if any(leg.place == GATEWAY for leg in host.legs)]
-        self.met = set()  # (source, dest) between which something was answered
+        self.met: set[tuple[Optional[str], str]] = set()  # (source, dest) between which a listener answered
 
-    def judge(self, probed):
-        """probed: [(job, result)] of all hosts, as flow_probe takes and returns them. Returns [Verdict]."""
-        self.met = {(job["source"], job["dest"]) for job, result in probed if result["verdict"] == "ALLOWED"}
-        return [self._verdict(job, result) for job, result in probed]
+    def judge(self, probed: Sequence[tuple[Job, Result]]) -> list[Judged]:
+        """probed: of all hosts, each job with its own result, `checked`."""
+        self.met = {
+            (job.source, job.dest) for job, result in probed if result.verdict is Verdict.ALLOWED and result.mac
+        }
+        return [
+            self._judged(job, result) for job, result in probed if job.source in self.legs and job.dest in self.legs
+        ]
 
-    def _verdict(self, job, result):
-        source, dest = self.legs[job["source"]], self.legs[job["dest"]]
-        proto, port, found = job["proto"], job["port"], result["verdict"]
+    def _judged(self, job: Job, result: Result) -> Judged:
+        source, dest = self.legs[job.source or ""], self.legs[job.dest]
+        found, detail = result.verdict, result.detail
         passed = _has(self.hosts[dest.host].passed, job)
-        if passed and found == "DROPPED":  # let in, and yet no answer: the way back is cut
-            found = "ONE_WAY"
-        detail = result.get("detail", "")
-        if found == "ALLOWED" and job["service"] and self._went_elsewhere(job):
-            found, detail = "MISDIRECTED", "a service answered, but no packet ever came to %s" % dest.host
-        flow = self._flow(source, dest, proto, port)
-        verdict = Verdict("", source, dest, proto, port, found, detail, flow, self._ended(job))
-        return self._decide(verdict, passed)
+        if passed and found is Verdict.DROPPED:  # let in, and yet no answer: the way back is cut
+            found = Verdict.ONE_WAY
+        if found is Verdict.ALLOWED and not result.mac and self._never_came(job):
+            found, detail = Verdict.MISDIRECTED, f"a service answered, but no packet ever came to {dest.host}"
+        flow = self._flow(source, dest, job.proto, job.port)
+        ended = self._ended(job, source, dest)
+        judged = Judged(Status.INCONCLUSIVE, source, dest, job.proto, job.port, found, detail, flow, ended)
+        return self._decide(judged, passed)
 
-    def _went_elsewhere(self, job):
+    def _never_came(self, job: Job) -> bool:
         """Whether a real service answered elsewhere: it knows no nonce, but the right host saw the packet come in."""
-        dest = self.hosts[job["host"]]
-        return dest.hears and not dest.lost and not _has(dest.arrived, job)
+        dest = self.hosts[job.host or ""]
+        return dest.hears and not dest.lost_wire and not _has(dest.arrived, job)
 
-    def _flow(self, source, dest, proto, port):
+    def _flow(self, source: Leg, dest: Leg, proto: str, port: int) -> Optional[Flow]:
         """The flow that declares this, or None."""
-        flow = self.policy.flow_for(source.address, dest.address, proto, port)
-        if flow and dest.place == GATEWAY and not _names(flow, dest):
-            return None
-        return flow
+        return declared(self.policy, source, dest, proto, port)
 
-    def _decide(self, verdict, passed):
-        if verdict.found == "MISDIRECTED":
+    def _decide(self, verdict: Judged, passed: bool) -> Judged:
+        if verdict.found is Verdict.MISDIRECTED:
             return verdict._replace(
-                status=MISDIRECTED,
+                status=Status.MISDIRECTED,
                 cause=verdict.detail,
                 remedy="look for an address translation on the way (iptables -t nat -S)",
             )
         if verdict.flow:
-            return (
-                verdict._replace(status=ALLOWED) if verdict.found == "ALLOWED" else self._not_answered(verdict, passed)
-            )
-        if verdict.found == "ALLOWED" or passed:
+            if verdict.found is Verdict.ALLOWED:
+                return verdict._replace(status=Status.ALLOWED)
+            return self._not_answered(verdict, passed)
+        if verdict.found is Verdict.ALLOWED or passed:
             cause, remedy = self._why_open(verdict)
-            return verdict._replace(status=OPEN, cause=cause, remedy=remedy)
+            return verdict._replace(status=Status.OPEN, cause=cause, remedy=remedy)
         doubt = self._doubt(verdict)
         if doubt:
-            return verdict._replace(status=INCONCLUSIVE, cause=doubt[0], remedy=doubt[1])
-        return verdict._replace(status=DENIED)
+            return verdict._replace(status=Status.INCONCLUSIVE, cause=doubt[0], remedy=doubt[1])
+        return verdict._replace(status=Status.DENIED)
 
     # Where it ended
 
-    def _ended(self, job):
-        """The host at which the packet was seen last and that did not let it on; "" where nobody knows."""
-        dest = self.hosts[job["host"]]
-        if _has(dest.arrived, job):
-            return dest.name
+    def _ended(self, job: Job, source: Leg, dest: Leg) -> str:
+        """The host at which the packet was seen last and that did not let it on; "" where that is not known."""
+        host = self.hosts[dest.host]
+        if _has(host.arrived, job):
+            return host.name
+        if is_beside(source, dest):
+            return ""  # no gateway is on the way: what one says of it is no evidence
         for gateway in self.gateways:
+            if gateway.name in (source.host, dest.host) or gateway.lost_wire:
+                continue
             if _has(gateway.arrived, job) and not _has(gateway.left, job):
                 return gateway.name
         return ""
 
     # Denied: can it be trusted?
 
-    def _doubt(self, verdict):
-        """(why a silence proves nothing, what to do), or None."""
-        dest = self.hosts[verdict.dest.host]
+    def _doubt(self, judged: Judged) -> Optional[Doubt]:
+        """Why a silence proves nothing, or None."""
+        dest = self.hosts[judged.dest.host]
+        if judged.found is Verdict.INCONCLUSIVE:
+            return judged.detail or "the probe failed", "run it again"
         if not dest.running:
-            return "%s's listener was gone before the end" % dest.name, "run it again, with a longer prove_ttl"
-        lost = dest.failed.get((verdict.proto, verdict.dest.address, verdict.port))
-        if lost:
-            return "nothing can listen there: %s" % lost, "see what holds that port on %s" % dest.name
-        if verdict.ended or (verdict.source.address, verdict.dest.address) in self.met:
+            return f"{dest.name}'s listener was gone before the end", "run it again, with a longer prove_ttl"
+        if dest.lost:
+            return f"{dest.name}'s listener lost {dest.lost} packets, and this may be among them", "run it again"
+        error = dest.unusable.get(Socket(judged.proto, judged.dest.address, judged.port))
+        if error:
+            return f"no listener can answer there: {error}", f"see what holds that port on {dest.name}"
+        met = (judged.source.address, judged.dest.address) in self.met
+        if judged.ended or (met and not dest.hears):
             return None
-        where = "it was seen at no gateway and not at %s" % dest.name
-        source = self.hosts[verdict.source.host]
-        if not dest.hears:
-            where = "%s's listener may not see packets" % dest.name
-        elif source.hears and verdict.port not in source.left.get(
-            (verdict.source.address, verdict.dest.address, verdict.proto), ()
-        ):
-            where = "it was not seen to leave %s" % source.name
-        detail = " (%s)" % verdict.detail if verdict.detail else ""
-        return "%s%s, and %s: no filter is known to have met it" % (verdict.found, detail, where), (
-            "see the route from %s to %s (ip route get %s)"
-            % (verdict.source.host, verdict.dest.address, verdict.dest.address)
+        detail = f" ({judged.detail})" if judged.detail else ""
+        return (
+            f"{judged.found.value}{detail}, and {self._where(judged)}: no filter is known to have met it",
+            f"see the route from {judged.source.host} to {judged.dest.address} (ip route get {judged.dest.address})",
         )
+
+    def _where(self, judged: Judged) -> str:
+        """Where a packet that was not seen is missing."""
+        source, dest = self.hosts[judged.source.host], self.hosts[judged.dest.host]
+        if not dest.hears:
+            return f"{dest.name}'s listener may not see packets"
+        sent = source.left.get((judged.source.address, judged.dest.address, judged.proto), ())
+        if source.hears and judged.port not in sent:
+            return f"it was not seen to leave {source.name}"
+        return f"it was seen at no gateway and not at {dest.name}"
 
     # Declared, and not answered
 
-    def _not_answered(self, verdict, passed):
+    def _not_answered(self, verdict: Judged, passed: bool) -> Judged:
         dest = self.hosts[verdict.dest.host]
-        if verdict.found == "ONE_WAY":
+        if verdict.found is Verdict.ONE_WAY:
             return verdict._replace(
-                status=BLOCKED,
-                cause="%s let it in, but its answer is lost on the way back" % dest.name,
-                remedy="see the way from %s to %s: routes, and rules for outgoing packets"
-                % (dest.name, verdict.source.host),
+                status=Status.BLOCKED,
+                cause=f"{dest.name} let it in, but its answer is lost on the way back",
+                remedy=f"see the way from {dest.name} to {verdict.source.host}: routes, and rules for outgoing packets",
             )
         doubt = self._doubt(verdict)
         if passed and not doubt:
-            doubt = "%s let it in, but refused it: what listened there is gone" % dest.name, "run it again"
+            doubt = f"{dest.name} let it in, but refused it: what listened there is gone", "run it again"
         if doubt:
-            return verdict._replace(status=INCONCLUSIVE, cause=doubt[0], remedy=doubt[1])
-        return verdict._replace(status=BLOCKED, cause=self._why_blocked(verdict), remedy=MEND)
+            return verdict._replace(status=Status.INCONCLUSIVE, cause=doubt[0], remedy=doubt[1])
+        return verdict._replace(status=Status.BLOCKED, cause=self._why_blocked(verdict), remedy=APPLY)
 
-    def _why_blocked(self, verdict):
+    def _why_blocked(self, verdict: Judged) -> str:
         """The rule that is missing, or the one in the way, on the host where the packet ended."""
         filters = self._filters(verdict)
         known = [(host, packet) for host, packet in filters if host.name == verdict.ended] or filters
@@ -196,33 +232,32 @@ class Judge:
             if live.allows:
                 continue
             if compiled.allows and compiled.rule and not host.live.has(compiled.rule):
-                return "%s lacks the rule `%s`%s" % (host.name, text_of(compiled.rule), _before(host.name, live))
+                return f"{host.name} lacks the rule `{text_of(compiled.rule)}`{_before(live)}"
             if live.rule:
-                return "%s's rule `%s` stands before what lets it in" % (host.name, text_of(live.rule))
-            return "%s's default policy for %s packets denies it, and no rule is compiled for it" % (
-                host.name,
-                _kind(packet),
-            )
-        where = ": it was last seen at %s" % verdict.ended if verdict.ended else ""
-        return "no UFW rule explains it%s" % where
+                return f"{host.name}'s rule `{text_of(live.rule)}` stands before what lets it in"
+            return f"{host.name}'s default policy for {_kind(packet)} packets denies it, and no rule is compiled for it"
+        where = f": it was last seen at {verdict.ended}" if verdict.ended else ""
+        return f"no UFW rule explains it{where}"
 
     # Not declared, and let in
 
-    def _why_open(self, verdict):
+    def _why_open(self, verdict: Judged) -> Doubt:
         """(the rule that let it in, what to do)."""
-        filters = [(host, packet) for host, packet in self._filters(verdict) if host.live is not None]
-        declare = "%s, or declare a flow for it" % MEND
+        filters = [(host, host.live, packet) for host, packet in self._filters(verdict) if host.live is not None]
+        declare = f"{APPLY}, or declare a flow for it"
         if not filters:
             return "no host on the way filters it", "put a gateway between them, or declare a flow for it"
-        published = [item for item in filters if self._is_published(verdict, item[0]) and item[0].live.active]
+        published = [item for item in filters if self._is_published(verdict, item[0]) and item[1].active]
         # A published port is translated, and then no rule for incoming packets is asked.
         decisions = [
-            (host, packet, host.live.decide(packet)) for host, packet in filters if (host, packet) not in published
+            (host, packet, live.decide(packet))
+            for host, live, packet in filters
+            if (host, live, packet) not in published
         ]
         causes = [
-            _let_in(host, packet, live)
-            for host, packet, live in decisions
-            if live.allows and host.compiled is not None and not host.compiled.decide(packet).allows
+            _let_in(host, packet, decision)
+            for host, packet, decision in decisions
+            if decision.allows and host.compiled is not None and not host.compiled.decide(packet).allows
         ]
         if published:
             cause, remedy = _why_published(*published[0], declare)
@@ -232,27 +267,30 @@ class Judge:
         denied = [(host, live) for host, _dummy, live in decisions if not live.allows]
         if denied:
             return self._unexplained(verdict, denied)
-        rules = ["%s's `%s`" % (host.name, text_of(live.rule)) for host, _dummy, live in decisions if live.rule]
-        return "let in by %s, which the site compiles though no flow declares it" % " and ".join(
-            rules or ["the compiled policies"]
-        ), ("report it: the compiler and the policy disagree")
+        rules = [f"{host.name}'s `{text_of(live.rule)}`" for host, _dummy, live in decisions if live.rule]
+        by = " and ".join(rules or ["the compiled policies"])
+        return (
+            f"let in by {by}, which the site compiles though no flow declares it",
+            "report it: the compiler and the policy disagree",
+        )
 
-    def _unexplained(self, verdict, denied):
+    def _unexplained(self, verdict: Judged, denied: Sequence[tuple[Host, Decision]]) -> Doubt:
         unsure = [rule for _dummy, live in denied for rule in live.unsure]
         if unsure:
-            return "no UFW rule explains it for sure; it may be `%s` on %s" % (unsure[0], denied[0][0].name), MEND
-        hint = "see the whole filter of %s (iptables-save)" % verdict.dest.host
-        return "no UFW rule explains it: by %s's rules it is denied" % " and ".join(
-            host.name for host, _dummy in denied
-        ), hint
+            return f"no UFW rule explains it for sure; it may be `{unsure[0]}` on {denied[0][0].name}", APPLY
+        by = " and ".join(host.name for host, _dummy in denied)
+        return (
+            f"no UFW rule explains it: by {by}'s rules it is denied",
+            f"see the whole filter of {verdict.dest.host} (iptables-save)",
+        )
 
-    def _is_published(self, verdict, host):
+    def _is_published(self, verdict: Judged, host: Host) -> bool:
         """Whether the packet is for a port that Docker publishes on this host."""
         if host.name != verdict.dest.host or (verdict.proto, verdict.port) in ENGINE:
             return False
-        return host.services.get((verdict.proto, verdict.dest.address, verdict.port)) in DOCKER
+        return host.services.get(Socket(verdict.proto, verdict.dest.address, verdict.port)) in DOCKER
 
-    def _filters(self, verdict):
+    def _filters(self, verdict: Judged) -> list[tuple[Host, Packet]]:
         """[(Host, Packet)]: what filters a packet on its way, the gateways first."""
         source, dest = verdict.source, verdict.dest
         packet = Packet("input", source.address, dest.address, verdict.proto, verdict.port)
@@ -278,7 +316,7 @@ class Judge:
         return filters
 
 
-def _names(flow, dest):
+def _names(flow: Flow, dest: Leg) -> bool:
     """Whether a flow names this address of a router. Its outer address is outside of the site, but it is not the
     internet."""
     address = parse_address(dest.address)
@@ -290,69 +328,75 @@ def _names(flow, dest):
     )
 
 
-def _has(heard, job):
-    return job["port"] in heard.get((job["source"], job["dest"], job["proto"]), ())
+def declared(policy: Policy, source: Leg, dest: Leg, proto: str, port: int) -> Optional[Flow]:
+    """The flow that declares a packet, or None."""
+    flow = policy.flow_for(source.address, dest.address, proto, port)
+    return None if flow and dest.place == GATEWAY and not _names(flow, dest) else flow
 
 
-def _towards(host, leg):
+def _has(heard: HeardPorts, job: Job) -> bool:
+    return job.port in heard.get((job.source or "", job.dest, job.proto), ())
+
+
+def _towards(host: Host, leg: Leg) -> str:
     """The interface of a host on the subnet of another address, or ""."""
     return next((own.interface for own in host.legs if is_beside(leg, own)), "")
 
 
-def _only_interface(host):
+def _only_interface(host: Host) -> str:
     interfaces = {leg.interface for leg in host.legs}
     return interfaces.pop() if len(interfaces) == 1 else ""
 
 
-def _kind(packet):
+def _kind(packet: Packet) -> str:
     return "routed" if packet.hook == "forward" else "incoming"
 
 
-def _let_in(host, packet, live):
-    if not host.live.active:
-        return "%s's firewall is off" % host.name
+def _let_in(host: Host, packet: Packet, live: Decision) -> str:
+    if host.live is None or not host.live.active:
+        return f"{host.name}'s firewall is off"
     if live.rule:
-        return "let in by %s's rule `%s`, which the site does not declare" % (host.name, text_of(live.rule))
-    return "let in by %s's default policy, which allows %s packets" % (host.name, _kind(packet))
+        return f"let in by {host.name}'s rule `{text_of(live.rule)}`, which the site does not declare"
+    return f"let in by {host.name}'s default policy, which allows {_kind(packet)} packets"
 
 
-def _why_published(host, packet, declare):
+def _why_published(host: Host, live: Firewall, packet: Packet, declare: str) -> Doubt:
     """(why a port that Docker publishes is open, what to do)."""
-    if host.live.published is None:
+    if live.published is None:
         return (
-            "Docker publishes that port on %s, and published ports bypass UFW's rules for incoming packets" % host.name,
+            f"Docker publishes that port on {host.name}, and published ports bypass UFW's rules for incoming packets",
             "who may reach it is for ufw_ruleset's option docker to say (docs/docker_published.md)",
         )
-    entry = host.live.publishes(packet)
+    entry = live.publishes(packet)
     if entry:
-        return "let in by %s's list of published ports, `%s`" % (host.name, text_of(entry)), declare
+        return f"let in by {host.name}'s list of published ports, `{text_of(entry)}`", declare
     return (
-        "Docker publishes that port, and %s's list of published ports denies it" % host.name,
+        f"Docker publishes that port, and {host.name}'s list of published ports denies it",
         "see whether FORWARD asks DOCKER-USER first, and what it says (iptables -S FORWARD; iptables -S DOCKER-USER); "
-        + MEND,
+        f"{APPLY}",
     )
 
 
-def _not_listed(host, packet):
+def _not_listed(host: Host, packet: Packet) -> str:
     """Why DOCKER-USER drops a packet to a port that Docker publishes."""
-    entry = host.compiled.publishes(packet)
+    entry = host.compiled.publishes(packet) if host.compiled else None
     if entry:
-        return "%s's list of published ports lacks `%s`: its chain bulkhead-docker, asked by DOCKER-USER, drops it" % (
-            host.name,
-            text_of(entry),
+        return (
+            f"{host.name}'s list of published ports lacks `{text_of(entry)}`: its chain bulkhead-docker, asked by "
+            "DOCKER-USER, drops it"
         )
     return (
-        "Docker publishes that port, and no entry of %s's list of published ports lets it in: DOCKER-USER drops it"
-        % (host.name)
+        f"Docker publishes that port, and no entry of {host.name}'s list of published ports lets it in: DOCKER-USER "
+        "drops it"
     )
 
 
-def _before(name, live):
+def _before(live: Decision) -> str:
     """What decides instead of the rule that is missing."""
-    return ", and its rule `%s` denies it" % text_of(live.rule) if live.rule else ""
+    return f", and its rule `{text_of(live.rule)}` denies it" if live.rule else ""
 
 
-def strays(host):
+def strays(host: Host) -> tuple[list[str], list[str]]:
     """(texts of the rules that a host has and the site does not compile, texts of those that it lacks)."""
     if host.live is None or host.compiled is None or not host.live.active:
         return [], []

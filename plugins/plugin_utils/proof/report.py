@@ -3,58 +3,68 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Optional
 
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import CHANCE, GATEWAY, INTERNET
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.judge import (
-    ALLOWED,
-    BLOCKED,
-    DENIED,
-    FAILURES,
-    INCONCLUSIVE,
-    MEND,
-    MISDIRECTED,
-    OPEN,
-    strays,
-)
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import CHANCE, GATEWAY, INTERNET, Leg, Port
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.judge import APPLY, Host, Judged, strays
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.status import FAILURES, Status
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.ports import WITH_PORTS
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import (
+    BAD,
+    DIM,
+    GOOD,
+    HEAD,
+    Line,
+    count,
+    some,
+    wrap,
+)
 
 WIDTH = 100
 CORNER = "from \u2193  to \u2192"
-MOST_SHOWN = 25  # failures in the terminal; the JSON has them all
+#: Failures in the terminal; the JSON has them all.
+MOST_SHOWN = 25
 TITLES = {
-    OPEN: "open, undeclared",
-    BLOCKED: "blocked, though declared",
-    MISDIRECTED: "answered by the wrong host",
-    INCONCLUSIVE: "inconclusive",
+    Status.OPEN: "open, undeclared",
+    Status.BLOCKED: "blocked, though declared",
+    Status.MISDIRECTED: "answered by the wrong host",
+    Status.INCONCLUSIVE: "inconclusive",
 }
-GOOD, BAD, HEAD, DIM = "green", "red", "bright blue", "bright gray"
+#: Failures whose cause says what was found.
+PLAIN = (Status.OPEN, Status.INCONCLUSIVE, Status.MISDIRECTED)
 
 
 @dataclass(frozen=True)
 class Proof:
     """Everything that the report is made of.
 
-    missing: {host: why it is not part of the proof}; each is a failure. why: {host: {(proto, port): why it is probed}}.
+    missing: {host: why the proof cannot vouch for it}; each is a failure. left_out: hosts of the inventory that this run
+    was told to leave out, limit: by which --limit. why: {host: {(proto, port): why it is probed}}. remarks: what a
+    person should know of the inventory.
     """
 
-    site: object
-    hosts: dict
-    verdicts: list
-    why: dict
-    missing: dict
+    site: Site
+    hosts: Mapping[str, Host]
+    verdicts: Sequence[Judged]
+    why: Mapping[str, Mapping[Port, str]]
+    missing: Mapping[str, str]
     seed: str
     seconds: float
+    left_out: Sequence[str] = ()
+    limit: str = ""
+    remarks: Sequence[str] = field(default=())
 
     @property
-    def count(self):
+    def count(self) -> Counter[Status]:
         """How many probes there are of each status."""
         return Counter(verdict.status for verdict in self.verdicts)
 
     @property
-    def holds(self):
+    def holds(self) -> bool:
         """Whether everything declared works, everything else is blocked, and all of it was probed."""
         return (
             bool(self.verdicts)
@@ -64,311 +74,323 @@ class Proof:
         )
 
 
-def report_lines(proof):
-    """The report as [(line, color or None)], at most WIDTH columns wide."""
-    lines = _matrix(proof) + [("", None)] + _answered(proof) + [("", None)] + _totals(proof)
+class Failure(NamedTuple):
+    """Probes that failed for the same reason."""
+
+    status: Status
+    sources: tuple[str, ...]
+    dests: tuple[str, ...]
+    ports: tuple[str, ...]
+    found: tuple[str, ...]
+    probes: int
+    flow: str
+    cause: str
+    remedy: str
+
+    def to_dict(self) -> dict[str, Any]:
+        found = {key: list(value) if isinstance(value, tuple) else value for key, value in self._asdict().items()}
+        return {"status": self.status.value, "from": found.pop("sources"), "to": found.pop("dests"), **found}
+
+
+class StrayRule(NamedTuple):
+    """A live rule that is not as declared, though no failed probe tells of it."""
+
+    host: str
+    rule: str
+    cause: str
+    remedy: str
+
+
+def report_lines(proof: Proof) -> list[Line]:
+    """The report as lines of at most WIDTH columns."""
+    lines = [*_matrix(proof), ("", None), *_answered(proof), ("", None), *_totals(proof)]
     for block in (_failures(proof), _notes(proof)):
         if block:
-            lines += [("", None)] + block
+            lines += [("", None), *block]
     return lines
 
 
-def summary(proof):
+def summary(proof: Proof) -> str:
     """One line: what it found."""
     wrong = sum(proof.count[status] for status in FAILURES)
+    partial = f" Partial: {_left_out(proof)}." if proof.left_out else ""
     if proof.holds:
-        return "The isolation holds: all {:,} probes found what the site declares.".format(len(proof.verdicts))
-    parts = ["{:,} {}".format(proof.count[status], TITLES[status]) for status in FAILURES if proof.count[status]]
-    parts += ["not probed: %s" % ", ".join(sorted(proof.missing))] if proof.missing else []
+        where = f"between the {count(len(proof.hosts), 'host')} of this run: " if partial else ": "
+        return (
+            f"The isolation holds{' ' if partial else ''}{where}all {len(proof.verdicts):,} probes found what the site "
+            f"declares.{partial}"
+        )
+    parts = [f"{proof.count[status]:,} {TITLES[status]}" for status in FAILURES if proof.count[status]]
+    parts += [f"nothing is proven about {some(sorted(proof.missing))}"] if proof.missing else []
     rules = stray_rules(proof)
-    parts += ["{:,} rule{} not as declared".format(len(rules), "" if len(rules) == 1 else "s")] if rules else []
+    parts += [f"{count(len(rules), 'rule')} not as declared"] if rules else []
     parts += [] if proof.verdicts else ["nothing was probed"]
-    return "The isolation is not proven: {:,} of {:,} probes failed ({}).".format(
-        wrong, len(proof.verdicts), "; ".join(parts)
-    )
+    return f"The isolation is not proven: {wrong:,} of {len(proof.verdicts):,} probes failed ({'; '.join(parts)}).{partial}"
+
+
+def _left_out(proof: Proof) -> str:
+    """Which hosts of the inventory this run was told to leave out."""
+    by = f"by --limit {proof.limit}" if proof.limit else "by the play's hosts"
+    return f"{count(len(proof.left_out), 'host')} of the inventory left out {by} ({some(sorted(proof.left_out))})"
 
 
 # The matrix
 
 
-def _places(proof):
-    return list(proof.site.tiers) + [GATEWAY, INTERNET]
+def _places(proof: Proof) -> list[str]:
+    return [*proof.site.tiers, GATEWAY, INTERNET]
 
 
-def _matrix(proof):
-    cells = {}
+def _matrix(proof: Proof) -> list[Line]:
+    cells: dict[tuple[str, str], Counter[Status]] = {}
     for verdict in proof.verdicts:
         cells.setdefault((verdict.source.place, verdict.dest.place), Counter())[verdict.status] += 1
     places = _places(proof)
-    label = max(len(place) for place in places + [CORNER]) + 1
-    column = max([12] + [len(place) for place in places]) + 1
-    lines = [("What was let through, by packets", HEAD)]
-    for chunk in _chunks(places, max(1, (WIDTH - label) // column)):
+    label = max(len(place) for place in [*places, CORNER]) + 1
+    column = max([12, *(len(place) for place in places)]) + 1
+    lines: list[Line] = [("What was let through, by packets", HEAD)]
+    size = max(1, (WIDTH - label) // column)
+    for chunk in (places[at : at + size] for at in range(0, len(places), size)):
         rows = [(place, [_cell(cells.get((place, other))) for other in chunk]) for place in places]
         rows = [row for row in rows if any(cells.get((row[0], other)) for other in chunk)]
-        lines.append((("%-*s" % (label, CORNER) + "".join("%-*s" % (column, other) for other in chunk)).rstrip(), HEAD))
+        head = CORNER.ljust(label) + "".join(other.ljust(column) for other in chunk)
+        lines.append((head.rstrip(), HEAD))
         for place, row in rows:
             for index in range(max(len(cell) for cell in row)):
                 texts = [cell[index] if index < len(cell) else "" for cell in row]
-                text = "%-*s" % (label, "" if index else place) + "".join("%-*s" % (column, text) for text in texts)
-                lines.append((text.rstrip(), BAD if any("\u2717" in text for text in texts) else None))
+                line = ("" if index else place).ljust(label) + "".join(text.ljust(column) for text in texts)
+                lines.append((line.rstrip(), BAD if any("\u2717" in text for text in texts) else None))
     return lines
 
 
-def _cell(count):
+def _cell(found: Optional[Counter[Status]]) -> list[str]:
     """The lines of one cell."""
-    if not count:
+    if not found:
         return ["\u2013"]
-    wrong = sum(count[status] for status in FAILURES)
-    return ["{:,} open".format(count[ALLOWED]), "{:,} shut".format(count[DENIED])] + (
-        ["\u2717 {:,} failed".format(wrong)] if wrong else []
-    )
-
-
-def _chunks(items, size):
-    return [items[at : at + size] for at in range(0, len(items), size)]
+    wrong = sum(found[status] for status in FAILURES)
+    lines = [f"{found[Status.ALLOWED]:,} open", f"{found[Status.DENIED]:,} shut"]
+    return [*lines, f"\u2717 {wrong:,} failed"] if wrong else lines
 
 
 # What answered
 
 
-def _answered(proof):
-    found, probed = {}, Counter()
+def _answered(proof: Proof) -> list[Line]:
+    found: dict[tuple[str, str], list[Judged]] = {}
+    probed: Counter[tuple[str, str]] = Counter()
     for verdict in proof.verdicts:
         key = verdict.source.place, verdict.dest.place
         probed[key] += 1
-        if verdict.status == ALLOWED:
+        if verdict.status is Status.ALLOWED:
             found.setdefault(key, []).append(verdict)
-    lines = [("What answered, as declared", HEAD)]
+    lines: list[Line] = [("What answered, as declared", HEAD)]
     places = _places(proof)
     width = max(len(place) for place in places)
     for key in sorted(found, key=lambda pair: (places.index(pair[0]), places.index(pair[1]))):
         text = _services(proof.site, found[key], len(found[key]) == probed[key])
-        head = "%-*s \u2192 %-*s  " % (width, key[0], width, key[1])
-        lines += [
-            (line, None) for line in textwrap.wrap(text, WIDTH, initial_indent=head, subsequent_indent=" " * len(head))
-        ]
+        head = f"{key[0]:{width}} \u2192 {key[1]:{width}}  "
+        lines += [(line, None) for line in wrap(text, WIDTH, head, " " * len(head))]
     return lines
 
 
-def _services(site, answered, all_of_them):
+def _services(site: Site, answered: Sequence[Judged], all_of_them: bool) -> str:
     """The services of some probes, in the order of the declaration; what has no name goes by its port."""
     names = {service_name(site, verdict.proto, verdict.port) for verdict in answered}
     if all_of_them and not names <= set(site.services):
-        return "every port that was probed ({:,})".format(len({(verdict.proto, verdict.port) for verdict in answered}))
-    return ", ".join([name for name in site.services if name in names] + sorted(names - set(site.services)))
+        return f"every port that was probed ({len({(verdict.proto, verdict.port) for verdict in answered}):,})"
+    return ", ".join([*(name for name in site.services if name in names), *sorted(names - set(site.services))])
 
 
-def service_name(site, proto, port):
+def service_name(site: Site, proto: str, port: int) -> str:
     """The declared service that a port belongs to, else the port: "ssh" or "9999/tcp"."""
     for name, services in site.services.items():
         if any(ports.proto == proto and ports.first <= port <= ports.last for ports in services):
             return name
-    return "%d/%s" % (port, proto)
+    return f"{port}/{proto}"
 
 
 # Totals
 
 
-def _totals(proof):
-    count = proof.count
-    wrong = count[OPEN] + count[BLOCKED] + count[MISDIRECTED]
-    text = "{:,} probes in {:.0f} s: {:,} allowed as declared, {:,} denied as declared, ".format(
-        len(proof.verdicts), proof.seconds, count[ALLOWED], count[DENIED]
-    ) + "{:,} wrong, {:,} inconclusive.".format(wrong, count[INCONCLUSIVE])
+def _totals(proof: Proof) -> list[Line]:
+    found = proof.count
+    wrong = found[Status.OPEN] + found[Status.BLOCKED] + found[Status.MISDIRECTED]
+    text = (
+        f"{len(proof.verdicts):,} probes in {proof.seconds:.0f} s: {found[Status.ALLOWED]:,} allowed as declared, "
+        f"{found[Status.DENIED]:,} denied as declared, {wrong:,} wrong, {found[Status.INCONCLUSIVE]:,} inconclusive."
+    )
     lines = _wrapped(text, "", GOOD if proof.holds else BAD)
     by_chance = [verdict for verdict in proof.verdicts if _why(proof, verdict) == CHANCE]
-    denied = sum(verdict.status == DENIED for verdict in by_chance)
+    denied = sum(verdict.status is Status.DENIED for verdict in by_chance)
     if denied and not any(verdict.status in FAILURES for verdict in by_chance):
         lines += _wrapped(
-            "{:,} of those denied were at ports drawn by chance (seed {}), and not one got through: with 95\u00a0% "
-            "confidence at most {:.2g}\u00a0% of such flows are open (3/n).".format(denied, proof.seed, 300.0 / denied),
+            f"{denied:,} of those denied were at ports drawn by chance (seed {proof.seed}), and not one got through: with "
+            f"95\u00a0% confidence at most {300.0 / denied:.2g}\u00a0% of such flows are open (3/n).",
             "",
             None,
         )
-    services = {
-        name for name, all_ports in proof.site.services.items() if any(ports.proto in WITH_PORTS for ports in all_ports)
-    }
-    probed = {(verdict.proto, verdict.port) for verdict in proof.verdicts}
-    covered = sum(
-        all(
-            (ports.proto, end) in probed
-            for ports in proof.site.services[name]
-            if ports.proto in WITH_PORTS
-            for end in (ports.first, ports.last)
-        )
-        for name in services
-    )
     pairs = {(verdict.source.host, verdict.dest.host) for verdict in proof.verdicts}
-    lines.append(
-        (
-            "Covered: {} of {} declared services, {} pairs of {} hosts, IPv4.".format(
-                covered, len(proof.site.services), len(pairs), len(proof.hosts)
-            ),
-            None,
-        )
+    covered = (
+        f"Covered: {_covered(proof)} of {len(proof.site.services)} declared services, {len(pairs)} pairs of "
+        f"{len(proof.hosts)} hosts, IPv4."
     )
+    lines += _wrapped(covered, "", None)
+    if proof.left_out:
+        lines += _wrapped(f"Partial: {_left_out(proof)}; nothing is proven about them.", "", BAD)
     return lines
 
 
-def _why(proof, verdict):
+def _covered(proof: Proof) -> int:
+    """How many services were probed at both ends of each of their ranges."""
+    probed = {(verdict.proto, verdict.port) for verdict in proof.verdicts}
+    ends = {
+        name: {
+            (ports.proto, end) for ports in services if ports.proto in WITH_PORTS for end in (ports.first, ports.last)
+        }
+        for name, services in proof.site.services.items()
+    }
+    return sum(bool(wanted) and wanted <= probed for wanted in ends.values())
+
+
+def _why(proof: Proof, verdict: Judged) -> str:
     return proof.why.get(verdict.dest.host, {}).get((verdict.proto, verdict.port), "")
 
 
 # Failures
 
 
-def failures(proof):
-    """Probes that failed for the same reason, together: [{status, from, to, ports, probes, flow, cause, remedy}], worst
-    first."""
-    groups = {}
+def failures(proof: Proof) -> list[Failure]:
+    """Probes that failed for the same reason, together, worst first."""
+    groups: dict[tuple[int, str, str, str, str], list[Judged]] = {}
     for verdict in proof.verdicts:
         if verdict.status in FAILURES:
-            flow = "%s: %s" % (verdict.flow.path, verdict.flow) if verdict.flow else ""
+            flow = f"{verdict.flow.path}: {verdict.flow}" if verdict.flow else ""
             key = FAILURES.index(verdict.status), verdict.dest.host, verdict.cause, flow, verdict.remedy
             groups.setdefault(key, []).append(verdict)
     return [
-        {
-            "status": FAILURES[key[0]],
-            "from": sorted({_where(verdict.source) for verdict in group}),
-            "to": sorted({_where(verdict.dest) for verdict in group}),
-            "ports": list(
-                dict.fromkeys(
-                    _port(proof.site, verdict)
-                    for verdict in sorted(group, key=lambda verdict: (verdict.port, verdict.proto))
-                )
-            ),
-            "found": sorted({verdict.found for verdict in group}),
-            "probes": len(group),
-            "flow": key[3],
-            "cause": key[2],
-            "remedy": key[4],
-        }
-        for key, group in sorted(groups.items())
+        Failure(
+            status=FAILURES[rank],
+            sources=tuple(sorted({_where(verdict.source) for verdict in group})),
+            dests=tuple(sorted({_where(verdict.dest) for verdict in group})),
+            ports=_ports(proof.site, group),
+            found=tuple(sorted({verdict.found.value for verdict in group})),
+            probes=len(group),
+            flow=flow,
+            cause=cause,
+            remedy=remedy,
+        )
+        for (rank, _host, cause, flow, remedy), group in sorted(groups.items())
     ]
 
 
-def _where(leg):
+def _where(leg: Leg) -> str:
     """A host, with the address where it has several of them."""
-    return "%s (%s)" % (leg.host, leg.address) if leg.place in (GATEWAY, INTERNET) else leg.host
+    return f"{leg.host} ({leg.address})" if leg.place in (GATEWAY, INTERNET) else leg.host
 
 
-def _port(site, verdict):
-    port, name = "%d/%s" % (verdict.port, verdict.proto), service_name(site, verdict.proto, verdict.port)
-    return port if name == port else "%s (%s)" % (port, name)
+def _ports(site: Site, group: Iterable[Judged]) -> tuple[str, ...]:
+    in_order = sorted(group, key=lambda verdict: (verdict.port, verdict.proto))
+    return tuple(dict.fromkeys(_port(site, verdict) for verdict in in_order))
 
 
-def _failures(proof):
-    lines = [("\u2717 not probed: %s: %s" % item, BAD) for item in sorted(proof.missing.items())]
+def _port(site: Site, verdict: Judged) -> str:
+    port, name = f"{verdict.port}/{verdict.proto}", service_name(site, verdict.proto, verdict.port)
+    return port if name == port else f"{port} ({name})"
+
+
+def _failures(proof: Proof) -> list[Line]:
+    lines: list[Line] = []
+    for host, why in sorted(proof.missing.items()):
+        lines += _wrapped(f"\u2717 inconclusive: host {host}: {why}", "", BAD)
     found = failures(proof)
     for failure in found[:MOST_SHOWN]:
-        head = "\u2717 %s: %s \u2192 %s  %s" % (
-            TITLES[failure["status"]],
-            _some(failure["from"]),
-            _some(failure["to"]),
-            _some(failure["ports"], 8),
-        )
-        lines += _wrapped(head, "", BAD)
-        if failure["flow"]:
-            lines += _wrapped("declared by %s" % failure["flow"], "    ", None)
-        seen = "" if failure["status"] in (OPEN, INCONCLUSIVE, MISDIRECTED) else "%s: " % ", ".join(failure["found"])
-        lines += _wrapped(seen + failure["cause"], "    ", None)
-        lines += _wrapped("\u2192 " + failure["remedy"], "    ", None)
+        ends = f"{some(failure.sources)} \u2192 {some(failure.dests)}"
+        lines += _wrapped(f"\u2717 {TITLES[failure.status]}: {ends}  {some(failure.ports, 8)}", "", BAD)
+        if failure.flow:
+            lines += _wrapped(f"declared by {failure.flow}", "    ", None)
+        seen = "" if failure.status in PLAIN else f"{', '.join(failure.found)}: "
+        lines += _wrapped(f"{seen}{failure.cause}", "    ", None)
+        lines += _wrapped(f"\u2192 {failure.remedy}", "    ", None)
     rules = stray_rules(proof)
     for stray in rules[:MOST_SHOWN]:
-        lines += _wrapped("\u2717 rule not as declared: %(host)s's `%(rule)s`" % stray, "", BAD)
-        lines += _wrapped("%(cause)s" % stray, "    ", None) + _wrapped("\u2192 %(remedy)s" % stray, "    ", None)
+        lines += _wrapped(f"\u2717 rule not as declared: {stray.host}'s `{stray.rule}`", "", BAD)
+        lines += _wrapped(stray.cause, "    ", None) + _wrapped(f"\u2192 {stray.remedy}", "    ", None)
     if len(rules) > MOST_SHOWN:
-        lines.append(("and %d more such rules" % (len(rules) - MOST_SHOWN), BAD))
+        lines.append((f"and {len(rules) - MOST_SHOWN:,} more such rules", BAD))
     if len(found) > MOST_SHOWN:
-        lines.append(("and %d more; the JSON report has them all" % (len(found) - MOST_SHOWN), BAD))
+        lines.append((f"and {len(found) - MOST_SHOWN:,} more; the JSON report has them all", BAD))
     return lines
 
 
-def stray_rules(proof):
-    """Differences between the live rules and the site's that no failed probe tells of: [{host, rule, cause, remedy}].
+def stray_rules(proof: Proof) -> list[StrayRule]:
+    """Differences between the live rules and the site's that no failed probe tells of.
 
-    A rule for a source that nobody here has opens a flow as well, and one layer of two may be gone while the other
-    still holds.
+    A rule for a source that is none of these hosts opens a flow as well, and one layer of two may be gone while the
+    other still holds.
     """
     told = {verdict.cause for verdict in proof.verdicts if verdict.status in FAILURES}
     found = []
     for name, host in sorted(proof.hosts.items()):
-        for rules, cause in zip(strays(host), ("the site does not declare it", "it is missing")):
+        more, less = strays(host)
+        for rules, cause in ((more, "the site does not declare it"), (less, "it is missing")):
             found += [
-                {
-                    "host": name,
-                    "rule": rule,
-                    "cause": cause + ", though no probe from these hosts shows it",
-                    "remedy": MEND,
-                }
+                StrayRule(name, rule, f"{cause}, though no probe from these hosts shows it", APPLY)
                 for rule in rules
-                if not any(name in text and "`%s`" % rule in text for text in told)
+                if not any(name in text and f"`{rule}`" in text for text in told)
             ]
     return found
 
 
-def _some(items, most=5):
-    return ", ".join(items[:most]) + (" and %d more" % (len(items) - most) if len(items) > most else "")
+def _wrapped(text: str, indent: str, color: Optional[str]) -> list[Line]:
+    return [(line, color) for line in wrap(text, WIDTH, indent, f"{indent}  ")]
 
 
-def _wrapped(text, indent, color):
-    return [
-        (line, color)
-        for line in textwrap.wrap(
-            text,
-            WIDTH,
-            initial_indent=indent,
-            subsequent_indent=indent + "  ",
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-    ]
-
-
-def notes(proof):
-    """What a person should know beside the verdicts."""
-    found = []
+def notes(proof: Proof) -> list[str]:
+    """What a person should know in addition to the verdicts."""
+    found = list(proof.remarks)
     for name, host in sorted(proof.hosts.items()):
         if not host.hears:
             found.append(
-                "%s's listener may not see packets (it needs CAP_NET_RAW): less is known of where a packet ends" % name
+                f"{name}'s listener may not see packets (it needs CAP_NET_RAW): less is known of where a packet ends"
             )
-        if host.lost:
+        lost = host.lost + host.lost_wire
+        if lost:
             found.append(
-                "%s's listener lost %d packets, as it could not keep up: probes may be inconclusive for that"
-                % (name, host.lost)
+                f"{name}'s listener lost {lost} packets, as it could not keep up: probes may be inconclusive for that"
             )
     without = sorted(
         {str(ports) for services in proof.site.services.values() for ports in services if ports.proto not in WITH_PORTS}
     )
     if without:
-        found.append("not probed, as they have no ports: %s" % ", ".join(without))
+        found.append(f"not probed, as they have no ports: {', '.join(without)}")
     return found
 
 
-def _notes(proof):
-    return [line for note in notes(proof) for line in _wrapped("note: " + note, "", DIM)]
+def _notes(proof: Proof) -> list[Line]:
+    return [line for note in notes(proof) for line in _wrapped(f"note: {note}", "", DIM)]
 
 
 # JSON
 
 
-def report_json(proof):
+def report_json(proof: Proof) -> dict[str, Any]:
     """The whole proof as plain values, every probe included."""
     return {
         "holds": proof.holds,
+        "partial": bool(proof.left_out),
         "summary": summary(proof),
         "seed": proof.seed,
         "seconds": round(proof.seconds, 1),
-        "totals": dict(proof.count, probes=len(proof.verdicts)),
+        "totals": {**totals(proof), "probes": len(proof.verdicts)},
         "hosts": {
             name: [{"address": leg.address, "place": leg.place} for leg in host.legs]
             for name, host in sorted(proof.hosts.items())
         },
-        "missing": proof.missing,
-        "failures": failures(proof),
-        "rules": stray_rules(proof),
+        "missing": dict(proof.missing),
+        "left_out": sorted(proof.left_out),
+        "limit": proof.limit,
+        "failures": [failure.to_dict() for failure in failures(proof)],
+        "rules": [stray._asdict() for stray in stray_rules(proof)],
         "notes": notes(proof),
         "probes": [
             {
@@ -382,11 +404,16 @@ def report_json(proof):
                 "port": verdict.port,
                 "why": _why(proof, verdict),
                 "declared": verdict.flow.path if verdict.flow else None,
-                "found": verdict.found,
-                "status": verdict.status,
+                "found": verdict.found.value,
+                "status": verdict.status.value,
                 "ended": verdict.ended,
                 "detail": verdict.detail,
             }
             for verdict in proof.verdicts
         ],
     }
+
+
+def totals(proof: Proof) -> dict[str, int]:
+    """How many probes there are of each status that was found, as plain values."""
+    return {status.value: number for status, number in proof.count.items()}

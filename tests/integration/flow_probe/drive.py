@@ -7,7 +7,8 @@ import ipaddress
 import json
 import sys
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.listener import ask, start
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.control import ask, start
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Job
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.probe import probe_all
 
 
@@ -15,13 +16,15 @@ def main():
     asked = json.load(sys.stdin)
     if asked["step"] == "listen":
         ports = [tuple(port) for port in asked["ports"]]
-        result = start(
-            asked["token"], asked["name"], asked.get("ttl", 60), [ipaddress.ip_network("10.201.0.0/16")], ports
-        )
+        ranges = [ipaddress.ip_network("10.201.0.0/16")]
+        key = asked["key"].encode()
+        result = start(asked["token"], asked["name"], key, asked.get("ttl", 60), ranges, ports).to_dict()
     elif asked["step"] == "probe":
-        result = probe_all(asked["jobs"], asked["token"], asked.get("timeout", 1.5))
+        jobs = [Job.from_dict(job) for job in asked["jobs"]]
+        found = {result.id: result.to_dict() for result in probe_all(jobs, asked["token"], asked.get("timeout", 1.5))}
+        result = [found[job.id] for job in jobs]
     else:
-        result = ask(asked["token"], asked["peers"])
+        result = ask(asked["token"], asked["peers"]).to_dict()
     json.dump(result, sys.stdout)
 
 

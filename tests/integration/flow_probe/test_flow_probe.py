@@ -110,6 +110,7 @@ class Driver:
 
     def step(self, host, **asked):
         asked.setdefault("token", self.token)
+        asked.setdefault("key", f"the key of {host}")
         done = subprocess.run(
             ["ip", "netns", "exec", f"fp-{host}", self.python, str(DRIVE)],
             input=json.dumps(asked),
@@ -149,6 +150,11 @@ class Driver:
 
     def stop(self, name):
         return self.step(name, step="stop", peers=list(HOSTS.values()))
+
+
+def heard(flows):
+    """{(source, dest, proto): [ports]} of what a listener heard."""
+    return {(flow["source"], flow["dest"], flow["proto"]): flow["ports"] for flow in flows}
 
 
 @pytest.fixture
@@ -195,7 +201,7 @@ time.sleep(60)
 def test_an_open_network_answers_every_nonce(prober):
     said = prober.listen("b")
     assert [address["address"] for address in said["addresses"]] == [B]
-    assert said["bound"] == 2 * len(PORTS) and said["failed"] == [] and said["services"] == []
+    assert said["bound"] == 2 * len(PORTS) and said["unusable"] == [] and said["services"] == []
     assert said["hears"] == {"passed": True, "wire": True}
     jobs = [(proto, B, port) for proto in ("tcp", "udp") for port in PORTS]
     assert prober.verdicts("a", *jobs) == ["ALLOWED"] * len(jobs)
@@ -239,7 +245,7 @@ def test_a_closed_port_is_no_listener_and_a_missing_way_is_no_route(prober, rule
     closed = {"listening": False}
     assert prober.verdicts("a", ("tcp", B, 1001, closed), ("udp", B, 1001, closed)) == ["NO_LISTENER"] * 2
     run("ip -n fp-a route add unreachable 10.201.8.0/24; ip -n fp-r route add unreachable 10.201.9.0/24")
-    dests = ["10.201.7.7", "10.201.9.9", "10.201.8.8"]  # nobody's, refused by the router, refused by the host itself
+    dests = ["10.201.7.7", "10.201.9.9", "10.201.8.8"]  # of no host, refused by the router, refused by the host itself
     try:
         # The router answers for a missing route once a second at most, after the first five: it is asked again.
         jobs = [*[("udp", dest, 1000) for dest in dests], ("tcp", "10.201.8.8", 1000), ("tcp", "10.201.9.9", 1000)]
@@ -265,7 +271,7 @@ def test_a_real_service_is_used_and_is_sent_nothing(prober, service, rules):
     said = prober.listen("b")
     assert {(found["proto"], found["port"]) for found in said["services"]} == {("tcp", 2222), ("udp", 2222)}
     assert all(found["process"].startswith("python") for found in said["services"])
-    assert said["failed"] == [] and said["bound"] == 2 * len(PORTS) - 2
+    assert said["unusable"] == [] and said["bound"] == 2 * len(PORTS) - 2
     jobs = [("tcp", B, 2222, {"service": True}), ("udp", B, 2222, {"service": True})]
     assert prober.verdicts("a", *jobs) == ["ALLOWED"] * 2
     rules("b", "-A INPUT -p udp --dport 2222 ! -i lo -j DROP")
@@ -278,7 +284,7 @@ def test_a_port_of_the_kernel_is_judged_too(prober, rules):
     try:
         said = prober.listen("b")
         assert [(found["proto"], found["port"]) for found in said["services"]] == [("udp", 4789)] and said[
-            "failed"
+            "unusable"
         ] == []
         assert prober.verdicts("a", ("udp", B, 4789, {"service": True})) == ["ALLOWED"]
         rules("b", "-A INPUT -p udp --dport 4789 ! -i lo -j DROP")
@@ -290,7 +296,7 @@ def test_a_port_of_the_kernel_is_judged_too(prober, rules):
 def test_a_router_answers_for_the_kernel_s_port_from_the_address_that_was_asked(prober):
     run("ip -n fp-r link add fp-vx type vxlan id 42 dstport 4789 dev fp-r-b; ip -n fp-r link set fp-vx up")
     try:
-        assert prober.listen("r", ports=[1000])["failed"] == []
+        assert prober.listen("r", ports=[1000])["unusable"] == []
         result = prober.probe("a", ("udp", "10.201.2.1", 4789, {"service": True, "host": "r"}))[0]
         assert result["verdict"] == "ALLOWED" and "detail" not in result
     finally:
@@ -304,8 +310,8 @@ def test_two_listeners_do_not_answer_each_other_s_answers(prober):
         prober.listen("a", ports=[1000])
         prober.listen("b", ports=[1000])
         assert prober.verdicts("a", ("udp", B, 4789, {"service": True})) == ["ALLOWED"]
-        assert f"{B} {A} udp" not in prober.stop("a")["passed"]
-        assert prober.stop("b")["passed"][f"{A} {B} udp"] == [4789]
+        assert (B, A, "udp") not in heard(prober.stop("a")["passed"])
+        assert heard(prober.stop("b")["passed"])[A, B, "udp"] == [4789]
     finally:
         run("ip -n fp-b link delete fp-vx")
 
@@ -323,12 +329,12 @@ def test_where_a_packet_ended_is_heard_on_the_way(prober, rules):
         assert [verdict for verdict in prober.verdicts("a", *jobs) if verdict not in ("DROPPED", "REJECTED")] == []
     at = {name: prober.stop(name) for name in "abr"}
     for proto in ("tcp", "udp"):
-        key = f"{A} {B} {proto}"
-        assert at["a"]["left"][key] == [1001, 1002, 1003]
-        assert at["r"]["arrived"][key] == [1001, 1002, 1003]
-        assert at["r"]["left"][key] == [1002, 1003]
-        assert at["b"]["arrived"][key] == [1002, 1003]
-        assert at["b"]["passed"][key] == [1003]
+        key = A, B, proto
+        assert heard(at["a"]["left"])[key] == [1001, 1002, 1003]
+        assert heard(at["r"]["arrived"])[key] == [1001, 1002, 1003]
+        assert heard(at["r"]["left"])[key] == [1002, 1003]
+        assert heard(at["b"]["arrived"])[key] == [1002, 1003]
+        assert heard(at["b"]["passed"])[key] == [1003]
 
 
 def test_an_answer_from_the_wrong_host_is_misdirected(prober, rules):
@@ -378,7 +384,7 @@ def test_the_listener_ends_when_its_time_is_over(prober):
 
 def test_a_host_that_cannot_bind_a_port_says_so(prober, rules):
     rules("b", "-A INPUT -i lo -p tcp --dport 1000 -j DROP")
-    failed = prober.listen("b", ports=[1000, 1001])["failed"]
+    failed = prober.listen("b", ports=[1000, 1001])["unusable"]
     assert [(lost["proto"], lost["port"]) for lost in failed] == [("tcp", 1000)]
     assert "from the host itself: DROPPED" in failed[0]["error"]
 

@@ -1,114 +1,285 @@
+"""The steps of the proof as Ansible's workers run them, with hosts that answer by script."""
+
 from __future__ import annotations
 
 import json
-from datetime import date
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pytest
+from ansible import constants
+from ansible.errors import AnsibleConnectionFailure
+from ansible.inventory.manager import InventoryManager
+from ansible.parsing.dataloader import DataLoader
+from ansible.playbook.task import Task
+from ansible.template import Templar
 
-from ansible_collections.bulkhead.tiers.plugins.action.prove import (
-    LISTENING,
-    PROBED,
-    STOPPED,
-    Fleet,
-    make_proof,
-    write_report,
-)
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.declaration import declare
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
+from ansible_collections.bulkhead.tiers.plugins.action.prove import PROBE, READ, ActionModule
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import code_of
 
-DECLARED = {
+SITE = {
     "bulkhead_tiers": {"plant": {"vlan": 2, "subnet": "10.0.2.0/24"}},
     "bulkhead_services": {"ssh": "22/tcp"},
     "bulkhead_flows": [{"from": "plant", "to": "self", "allow": "ssh"}],
 }
-SITE = parse_site(DECLARED, date(2026, 1, 1))
+ADDRESSES = {"a": "10.0.2.1", "b": "10.0.2.2", "o": "203.0.113.1"}
+INVENTORY = """
+[plant]
+a
+b
+[outside]
+o ansible_host=203.0.113.1
+"""
 
 
-class HostVars(dict):
-    raw_get = dict.__getitem__
+class Play:
+    """A play of all hosts, whose modules answer honestly unless a host has a lie: {host: function of the answer}."""
+
+    def __init__(self, folder, inventory=INVENTORY):
+        self.file = folder / "hosts.ini"
+        self.file.write_text(inventory)
+        self.report = folder / "proof.json"
+        self.loader = DataLoader()
+        self.inventory = InventoryManager(self.loader, sources=[str(self.file)])
+        self.hosts = [host.name for host in self.inventory.get_hosts()]
+        self.limit = None
+        self.lies = {}
+        self.facts = {}
+        self.check_mode = False
+        self.calls = []
+        self.printed = []
+        self.keys = {}
+        self.token = ""
+        self.ports = []
+
+    def step(self, step, host=None, **args):
+        host = host or self.hosts[0]
+        variables = {
+            **SITE,
+            **self.inventory.get_host(host).get_vars(),
+            "ansible_facts": self.facts.get(host, {}),
+            "ansible_play_hosts_all": [name for name in self.hosts if self.limit in (None, name)],
+            "groups": self.inventory.get_groups_dict(),
+            "group_names": [group.name for group in self.inventory.get_host(host).get_groups()],
+            "hostvars": SimpleNamespace(_loader=self.loader, _inventory=self.inventory),
+        }
+        if self.limit:
+            variables["ansible_limit"] = self.limit
+        task = MagicMock(Task, args={"step": step, **args}, action="prove", async_val=0, diff=False)
+        task.check_mode, task.resolved_action = self.check_mode, "bulkhead.tiers.prove"
+        connection = SimpleNamespace(_shell=SimpleNamespace(tmpdir=None))
+        context = SimpleNamespace(check_mode=self.check_mode)
+        action = ActionModule(task, connection, context, self.loader, Templar(self.loader, variables), None)
+        action._display = SimpleNamespace(display=lambda line, color=None: self.printed.append(line))
+        action._execute_module = lambda **asked: self.answer(host, asked["module_name"], asked["module_args"])
+        return action.run(task_vars=variables)
+
+    def answer(self, host, module, args):
+        self.calls.append((host, module, args))
+        said = {
+            "changed": False,
+            "invocation": {"module_args": args},
+            **getattr(self, f"_{args.get('mode', 'read')}")(host, args),
+        }
+        return self.lies.get(host, lambda module, args, said: said)(module, args, said)
+
+    def _read(self, host, args):
+        rules = [{"rule": "allow", "proto": "tcp", "from_ip": "10.0.2.0/24", "to_ip": "10.0.2.0/24", "to_port": "22"}]
+        return {"active": True, "default": {"incoming": "deny", "outgoing": "allow", "routed": "deny"}, "rules": rules}
+
+    def _listen(self, host, args):
+        self.keys[host], self.token = bytes.fromhex(args["key"]), args["token"]
+        self.ports = [one["port"] for one in args["listen"]]
+        own = {"address": ADDRESSES[host], "prefix": 24, "interface": "eth0", "bridge": False}
+        return {"addresses": [own], "hears": {"passed": True, "wire": True}}
+
+    def _probe(self, host, args):
+        return {"results": [self.result(job) for job in args["jobs"]]}
+
+    def result(self, job):
+        if (job["proto"], job["port"]) != ("tcp", 22) or not job.get("again"):
+            return {"id": job["id"], "verdict": "DROPPED", "ms": 1.0}
+        key = self.keys[job["host"]]
+        mac = code_of(key, self.token, "tcp", job["id"], job["host"], job["source"], job["dest"], 22)
+        return {"id": job["id"], "verdict": "ALLOWED", "ms": 1.0, "mac": mac}
+
+    def _stop(self, host, args):
+        every = [
+            {"source": peer, "dest": ADDRESSES[host], "proto": proto, "ports": self.ports}
+            for peer in args["peers"]
+            for proto in ("tcp", "udp")
+        ]
+        passed = [{**flow, "ports": [22]} for flow in every if flow["proto"] == "tcp" and flow["source"][:4] == "10.0"]
+        passed = [flow for flow in passed if flow["dest"][:4] == "10.0"]
+        return {"running": True, "lost": 0, "lost_wire": 0, "arrived": every, "passed": passed, "left": []}
+
+    def prove(self, leave=()):
+        """All steps, as the role runs them; leave: (step, host) at which a host leaves the play."""
+        begun = self.step("begin", seed="1")
+        if begun.get("failed"):
+            return begun
+        playing = [name for name in self.hosts if self.limit in (None, name)]
+        for step in ("read", "listen", "probe", "stop"):
+            playing = [name for name in playing if (step, name) not in leave]
+            for host in playing:
+                self.step(step, host, run=begun["run"])
+        return self.step("report", playing[0], run=begun["run"], report=str(self.report))
 
 
-def a_host(address, peer, **results):
-    """A tier's host that probed its peer at one port, and was answered."""
-    ssh = {
-        "id": address,
-        "proto": "tcp",
-        "source": address,
-        "dest": peer[1],
-        "port": 22,
-        "host": peer[0],
-        "service": False,
-    }
-    return {
-        "group_names": ["plant"],
-        LISTENING: {
-            "addresses": [{"address": address, "prefix": 24, "interface": "eth0", "bridge": False}],
-            "ports": [["tcp", 22, "declared"]],
-            "hears": {"wire": True},
-        },
-        PROBED: {"jobs": [ssh], "results": [{"id": address, "verdict": "ALLOWED", "ms": 1}]},
-        STOPPED: {"running": True, "passed": {"%s %s tcp" % (peer[1], address): [22]}},
-        **results,
-    }
+@pytest.fixture(name="play")
+def fixture_play(tmp_path, monkeypatch):
+    monkeypatch.setattr(constants, "DEFAULT_LOCAL_TMP", str(tmp_path))
+    monkeypatch.setattr(constants, "INJECT_FACTS_AS_VARS", False)
+    return Play(tmp_path)
 
 
-@pytest.fixture
-def hosts():
-    return {
-        "a": a_host("10.0.2.1", ("b", "10.0.2.2")),
-        "b": a_host("10.0.2.2", ("a", "10.0.2.1")),
-        "elsewhere": {"group_names": ["databases"]},
-    }
+def test_a_fleet_that_does_as_declared_is_proven(play):
+    result = play.prove()
+    assert result["failed"] is False and result["msg"].startswith("The isolation holds: all ")
+    assert result["totals"]["allowed"] == 2 and set(result["totals"]) == {"allowed", "denied"}
+    assert json.loads(play.report.read_text())["hosts"].keys() == {"a", "b", "o"}
 
 
-def fleet_of(hosts):
-    groups = {"all": list(hosts)}
-    for name, variables in hosts.items():
-        for group in variables["group_names"]:
-            groups.setdefault(group, []).append(name)
-    task_vars = {"ansible_play_hosts_all": list(hosts), "hostvars": HostVars(hosts), "groups": groups}
-    return Fleet(task_vars, "outside", declare(DECLARED))
+def test_in_check_mode_it_probes_and_writes_no_report(play):
+    play.check_mode = True
+    assert play.prove()["failed"] is False
+    assert not play.report.exists() and any("was not written" in line for line in play.printed)
 
 
-def proof_of(hosts):
-    return make_proof(SITE, fleet_of(hosts), "1", 2.0)
+def test_nothing_of_a_host_becomes_a_result_of_a_task(play):
+    """Ansible makes variables, hosts and groups of what results hold."""
+
+    def lie(module, args, said):
+        facts = {"prove_report": "/etc/passwd", "bulkhead_flows": []}
+        return {**said, "ansible_facts": facts, "add_host": {"host_name": "x"}, "add_group": "gateway", "_ansible_x": 1}
+
+    play.lies["a"] = lie
+    run = play.step("begin", seed="1")["run"]
+    for step in ("read", "listen", "probe", "stop"):
+        result = play.step(step, "a", run=run)
+        assert not result.get("failed"), result
+        assert set(result) <= {"changed", "rules", "addresses", "bound", "probes", "running", "invocation"}
 
 
-def test_what_the_hosts_registered_becomes_the_proof(hosts):
-    proof = proof_of(hosts)
-    assert proof.holds and dict(proof.count) == {"allowed": 2}
-    assert proof.hosts["a"].passed == {("10.0.2.2", "10.0.2.1", "tcp"): {22}}
-    assert "elsewhere" not in proof.hosts
+def test_the_keys_of_listeners_reach_their_own_host_and_nothing_else(play):
+    result = play.prove()
+    assert len(set(play.keys.values())) == 3
+    texts = [json.dumps(args) for _host, _module, args in play.calls if args.get("mode") != "listen"]
+    shown = "".join([*texts, *play.printed, json.dumps(result), play.report.read_text()])
+    assert not any(key.hex() in shown for key in play.keys.values())
+    for host, _module, args in play.calls:
+        if args.get("mode") == "listen":
+            assert args["key"] == play.keys[host].hex() and args["token"] not in args["key"]
 
 
+def test_the_host_that_stands_for_the_internet_needs_no_firewall(play):
+    play.prove()
+    assert [host for host, module, _args in play.calls if module == READ] == ["a", "b"]
+    assert {host for host, module, _args in play.calls if module == PROBE} == {"a", "b", "o"}
+
+
+@pytest.mark.parametrize("step", ["read", "listen", "probe", "stop"])
+def test_a_host_that_leaves_the_play_is_missed(play, step):
+    result = play.prove(leave=[(step, "a")])
+    assert result["failed"] is True
+    content = json.loads(play.report.read_text())
+    if step == "stop":
+        assert any("listener was gone" in failure["cause"] for failure in content["failures"])
+    else:
+        assert "a" in content["missing"] or any("a" in failure["to"] for failure in content["failures"])
+
+
+@pytest.mark.parametrize("step", ["read", "listen", "probe"])
 @pytest.mark.parametrize(
-    ("result", "reason"),
-    [
-        ({"failed": True, "msg": "no\n  Python"}, "no Python"),
-        ({"unreachable": True, "msg": "gone"}, "gone"),
-        (None, "it was not reached"),
-    ],
+    "said", [{"failed": True, "msg": "no\n  Python \x1b[2J"}, {"results": []}, {"addresses": 7}, {"running": "yes"}, []]
 )
-def test_a_host_whose_step_failed_is_missing_with_the_reason(hosts, result, reason):
-    hosts["b"][PROBED] = result
-    proof = proof_of(hosts)
-    assert proof.missing == {"b": reason} and not proof.holds
+def test_a_host_whose_step_failed_or_answers_nonsense_is_named_with_the_reason(play, step, said):
+    mode = "mode" if step != "read" else "none"
+    play.lies["a"] = lambda module, args, honest: said if args.get(mode, "read") == step else honest
+    result = play.prove()
+    content = json.loads(play.report.read_text())
+    assert result["failed"] is True and result["msg"].isprintable()
+    assert "a" in content["missing"] or content["totals"].get("inconclusive")
+    if isinstance(said, dict) and said.get("failed"):
+        assert content["missing"]["a"] == f"the step {step} failed: no Python \\x1b[2J"
 
 
-def test_a_host_without_an_address_in_its_tier_is_missing(hosts):
-    hosts["b"][LISTENING]["addresses"][0]["address"] = "192.168.1.5"
-    hosts["a"][PROBED] = {"jobs": [], "results": []}
-    assert proof_of(hosts).missing["b"] == "it has no address in its tier"
+def test_a_host_that_cannot_be_reached_is_named_with_the_reason(play):
+    def gone(module, args, said):
+        raise AnsibleConnectionFailure("no way\nto it")
+
+    play.lies["a"] = gone
+    run = play.step("begin", seed="1")["run"]
+    with pytest.raises(AnsibleConnectionFailure):
+        play.step("read", "a", run=run)
+    result = play.step("report", "b", run=run, report=str(play.report))
+    assert (
+        result["failed"] and json.loads(play.report.read_text())["missing"]["a"] == "the step read failed: no way to it"
+    )
 
 
-def test_groups_say_what_a_host_is():
-    hosts = {"r": {"group_names": ["gateway", "outside"]}, "o": {"group_names": ["outside"]}, "x": {"group_names": []}}
-    fleet = fleet_of(hosts)
-    assert [fleet.part(name) for name in hosts] == ["gateway", "internet", ""]
+@pytest.mark.parametrize("name", ["bulkhead_flows", "prove_report", "prove_addresses", "__prove_begun"])
+@pytest.mark.parametrize("host", ["a", "b"])
+def test_no_fact_of_a_host_governs_the_proof(play, name, host):
+    play.facts[host] = {name: []}
+    result = play.prove()
+    assert result["failed"] is True
+    content = result["msg"] if host == "a" else json.loads(play.report.read_text())["missing"]["b"]
+    assert name in content and "facts of" in content
 
 
-def test_the_report_is_written_whole_where_there_was_no_folder(tmp_path):
-    path = write_report(str(tmp_path / "reports" / "proof.json"), {"holds": True})
-    assert json.loads((tmp_path / "reports" / "proof.json").read_text()) == {"holds": True}
-    assert path == str(tmp_path / "reports" / "proof.json")
-    assert [file.name for file in (tmp_path / "reports").iterdir()] == ["proof.json"]
+def test_the_groups_are_those_of_the_inventory_s_sources(play):
+    """A result put a host into the group that stands for the internet: its rules would not be looked at."""
+    play.inventory.groups["outside"].add_host(play.inventory.get_host("b"))
+    play.inventory.reconcile_inventory()
+    result = play.prove()
+    missing = json.loads(play.report.read_text())["missing"]
+    assert result["failed"] is True and "its groups changed during this run" in missing["b"]
+
+
+def test_a_host_that_a_result_added_is_not_vouched_for(play):
+    play.inventory.add_host("x", group="plant")
+    play.inventory.reconcile_inventory()
+    play.hosts.append("x")
+    play.lies["x"] = lambda module, args, said: said
+    result = play.prove()
+    missing = json.loads(play.report.read_text())["missing"]
+    assert result["failed"] is True and "the inventory does not name it" in missing["x"]
+
+
+def test_hosts_left_out_by_a_limit_make_the_verdict_partial(play):
+    play.limit = "a"
+    result = play.prove()
+    assert "Partial: 2 hosts of the inventory left out by --limit a (b, o)" in result["msg"]
+    assert result["failed"] is True and "nothing was probed" in result["msg"]
+
+
+def test_a_host_in_no_tier_fails_the_proof(tmp_path, play):
+    play = Play(tmp_path, f"{INVENTORY}[plnat]\nc\n")
+    result = play.prove()
+    missing = json.loads(play.report.read_text())["missing"]
+    assert result["failed"] is True and "its groups: plnat" in missing["c"]
+
+
+def test_an_inventory_without_a_host_of_the_site_proves_nothing(tmp_path, play):
+    play = Play(tmp_path, "x\ny\n")
+    result = play.prove()
+    assert result["failed"] is True and "nothing was probed" in result["msg"]
+
+
+def test_a_host_that_declares_another_site_is_not_vouched_for(play, monkeypatch):
+    run = play.step("begin", seed="1")["run"]
+    monkeypatch.setitem(SITE, "bulkhead_flows", [])
+    result = play.step("listen", "b", run=run)
+    assert result["failed"] is True and "one site for all hosts" in result["msg"]
+
+
+@pytest.mark.parametrize("run", ["", "../x", "0" * 15])
+def test_a_run_that_was_not_begun_is_refused(play, run):
+    assert "expected what the step begin returned" in play.step("listen", "a", run=run)["msg"]
+
+
+def test_a_declaration_with_problems_proves_nothing(play, monkeypatch):
+    monkeypatch.setitem(SITE, "bulkhead_flows", [{"from": "plant", "to": "nowhere", "allow": "ssh"}])
+    result = play.step("begin", seed="1")
+    assert result["failed"] is True and result["msg"].startswith("Nothing is proven.\nbulkhead_flows[0].to: got")

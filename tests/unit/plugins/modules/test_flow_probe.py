@@ -5,8 +5,12 @@ import json
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe import task
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.control import ListenerError
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Job, Listening, Result, Stopped, Verdict
 from ansible_collections.bulkhead.tiers.plugins.modules import flow_probe
 
+KEY = "0123456789abcdef" * 4
 JOB = {"id": "a/1", "proto": "tcp", "dest": "10.0.3.11", "port": 22}
 
 
@@ -20,26 +24,35 @@ def run(capsys, **arguments):
 def calls(monkeypatch):
     """What the module asks of the packet code, instead of any packet."""
     made = []
-    monkeypatch.setattr(flow_probe, "start", lambda *asked: made.append(asked) or {"bound": 2})
-    monkeypatch.setattr(flow_probe, "probe_all", lambda *asked: made.append(asked) or [{"id": "a/1"}])
-    monkeypatch.setattr(flow_probe, "ask", lambda *asked: made.append(asked) or {"running": True})
+    monkeypatch.setattr(task, "start", lambda *asked: made.append(asked) or Listening(bound=2))
+    monkeypatch.setattr(task, "probe_all", lambda *asked: made.append(asked) or [Result("a/1", Verdict.DROPPED)])
+    monkeypatch.setattr(task, "ask", lambda *asked: made.append(asked) or Stopped(running=True))
     return made
 
 
 def test_listen_starts_a_listener_on_every_port_once(capsys, calls):
     port = {"proto": "tcp", "port": 22}
-    said = run(capsys, mode="listen", name="mon1", addresses=["10.0.3.0/24"], listen=[port, port], ttl=5)
+    said = run(capsys, mode="listen", name="mon1", key=KEY, addresses=["10.0.3.0/24"], listen=[port, port], ttl=5)
     assert said["changed"] is False and said["bound"] == 2
-    token, name, ttl, ranges, ports = calls[0]
-    assert (token, name, ttl, [str(net) for net in ranges], ports) == ("run", "mon1", 5, ["10.0.3.0/24"], [("tcp", 22)])
+    token, name, key, ttl, ranges, ports = calls[0]
+    assert (token, name, key, ttl, ports) == ("run", "mon1", bytes.fromhex(KEY), 5, [("tcp", 22)])
+    assert [str(net) for net in ranges] == ["10.0.3.0/24"]
+
+
+def test_the_key_of_a_listener_is_never_shown(capsys, calls):
+    said = run(capsys, mode="listen", name="mon1", key=KEY)
+    assert KEY not in json.dumps(said)
+    for wrong in (KEY[:30], "no digits"):
+        said = run(capsys, mode="listen", name="mon1", key=wrong)
+        assert "key: got something else; expected at least 16 bytes" in said["msg"] and wrong not in json.dumps(said)
 
 
 @pytest.mark.parametrize("check_mode", [False, True])
 def test_probe_runs_in_check_mode_too_as_it_changes_nothing(capsys, calls, check_mode):
     said = run(capsys, mode="probe", jobs=[JOB], _ansible_check_mode=check_mode)
-    assert said["changed"] is False and said["results"] == [{"id": "a/1"}]
+    assert said["changed"] is False and said["results"] == [{"id": "a/1", "verdict": "DROPPED", "ms": 0.0}]
     jobs, token, timeout = calls[0]
-    assert jobs[0]["source"] is None and jobs[0]["service"] is False and timeout == 3.2
+    assert jobs == [Job("a/1", "tcp", "10.0.3.11", 22)] and timeout == 3.2
 
 
 def test_stop_asks_for_this_run_s_listener_alone(capsys, calls):
@@ -61,25 +74,29 @@ def test_all_errors_are_told_at_once_and_nothing_is_done(capsys, calls):
     for text in [
         "addresses[0]: got 10.0.3.11/24",
         "addresses[1]: got nowhere",
-        "listen[0].port: 0 is outside 1-65535",
-        "jobs[1].port: 70000 is outside 1-65535",
-        "jobs[1].dest: got mon1, expected an address",
+        "listen[0].port: got 0; expected a port, 1-65535",
+        "jobs[1].port: got 70000; expected a port, 1-65535",
+        "jobs[1].dest: got mon1; expected an address",
         "jobs[1].source: got 10.0.0.300",
         "jobs[1].id: got 'a b'",
-        "timeout: got 0.0, expected seconds above 0",
+        "timeout: got 0.0; expected seconds above 0",
         "token: got 'two words'",
     ]:
         assert text in said["msg"]
     assert "jobs[0]" not in said["msg"]
+    said = run(capsys, mode="probe", jobs=[JOB, JOB])
+    assert "jobs: got an id twice" in said["msg"] and not calls
 
 
-def test_a_listener_needs_a_name(capsys, calls):
-    assert "missing: name" in run(capsys, mode="listen")["msg"] and not calls
+def test_a_listener_needs_a_name_and_a_key(capsys, calls):
+    assert "missing: name, key" in run(capsys, mode="listen")["msg"] and not calls
 
 
 def test_a_listener_that_cannot_start_fails_with_its_reason(capsys, monkeypatch):
     def fail(*asked):
-        raise flow_probe.ListenerError("the listener could not start: no more descriptors")
+        raise ListenerError("the listener could not start: no more descriptors")
 
-    monkeypatch.setattr(flow_probe, "start", fail)
-    assert run(capsys, mode="listen", name="mon1")["msg"] == "the listener could not start: no more descriptors"
+    monkeypatch.setattr(task, "start", fail)
+    assert (
+        run(capsys, mode="listen", name="mon1", key=KEY)["msg"] == "the listener could not start: no more descriptors"
+    )

@@ -1,120 +1,21 @@
 from __future__ import annotations
 
-import socket
-import struct
-
-import pytest
-
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.listener import (
-    ONLY_PROBES,
-    SYN,
-    SYN_ACK,
-    TCP,
-    UDP,
-    grouped,
-    read_packet,
-    udp_datagram,
-)
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.probe import answer, question
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe import listener
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Heard
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.listener import Listener, grouped
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.wire import Packet
 
 SOURCE, DEST = "10.0.1.11", "10.0.3.11"
 
 
-def packet(proto, body, options=b""):
-    words = 5 + len(options) // 4
-    header = struct.pack(
-        "!BBHHHBBH4s4s",
-        0x40 | words,
-        0,
-        words * 4 + len(body),
-        0,
-        0,
-        64,
-        proto,
-        0,
-        socket.inet_aton(SOURCE),
-        socket.inet_aton(DEST),
-    )
-    return header + options + body
-
-
-def tcp(flags):
-    return struct.pack("!HHIIBBHHH", 40000, 22, 0, 0, 0x50, flags, 0, 0, 0)
-
-
-def filtered(data):
-    """Run the classic BPF program over a packet, as the kernel does: the number of bytes to keep."""
-    accumulator = index = at = 0
-    while True:
-        code, jump, other, operand = ONLY_PROBES[at]
-        at += 1
-        try:
-            if code == 0x06:
-                return operand
-            if code == 0x30:
-                accumulator = data[operand]
-            elif code == 0xB1:
-                index = (data[operand] & 0xF) * 4
-            elif code == 0x50:
-                accumulator = data[index + operand]
-            elif code == 0x40:
-                accumulator = struct.unpack_from("!I", data, index + operand)[0]
-            elif code == 0x54:
-                accumulator &= operand
-            elif code == 0x15:
-                at += jump if accumulator == operand else other
-        except (IndexError, struct.error):
-            return 0
-
-
-@pytest.mark.parametrize("options", [b"", bytes(8)])
-def test_a_syn_and_a_question_are_read_and_pass_the_filter(options):
-    syn = packet(TCP, tcp(SYN), options)
-    asked = packet(UDP, udp_datagram(SOURCE, 40000, DEST, 4789, question("run", "mgmt1/7")), options)
-    assert read_packet("run", syn) == (SOURCE, DEST, "tcp", 22, 40000, None)
-    assert read_packet("run", asked) == (SOURCE, DEST, "udp", 4789, 40000, "mgmt1/7")
-    assert filtered(syn) and filtered(asked)
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        packet(TCP, tcp(SYN_ACK)),
-        packet(TCP, tcp(0x10)),
-        packet(1, bytes(20)),
-        packet(UDP, udp_datagram(SOURCE, 40000, DEST, 53, b"a real request")),
-        packet(UDP, udp_datagram(SOURCE, 40000, DEST, 53, answer("run", "mgmt1/7", "mon1", SOURCE, DEST, 53))),
-    ],
-    ids=["syn-ack", "ack", "icmp", "datagram", "answer"],
-)
-def test_nothing_else_is_read_or_passes_the_filter(data):
-    assert read_packet("run", data) is None
-    assert filtered(data) == 0
-
-
-def test_a_question_of_another_run_is_not_ours():
-    asked = packet(UDP, udp_datagram(SOURCE, 40000, DEST, 4789, question("other", "mgmt1/7")))
-    assert read_packet("run", asked) is None
-
-
-@pytest.mark.parametrize("length", range(0, 60, 3))
-def test_a_packet_that_is_cut_short_is_not_read(length):
-    whole = packet(UDP, udp_datagram(SOURCE, 40000, DEST, 4789, question("run", "mgmt1/7")))[:length]
-    assert read_packet("run", whole) is None or length >= 20 + 8 + len("bhq run ")
-    assert read_packet("run", packet(TCP, tcp(SYN))[: min(length, 33)]) is None
-
-
-@pytest.mark.parametrize("payload", [b"", b"odd", b"even", bytes(range(255))])
-def test_the_checksum_of_a_datagram_is_right(payload):
-    datagram = udp_datagram(SOURCE, 4789, DEST, 40000, payload)
-    data = socket.inet_aton(SOURCE) + socket.inet_aton(DEST) + struct.pack("!BBH", 0, UDP, len(datagram)) + datagram
-    data += b"\0" * (len(data) % 2)
-    total = sum(struct.unpack("!%dH" % (len(data) // 2), data))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    assert total == 0xFFFF
-
-
 def test_flows_are_reported_by_source_and_only_for_those_that_were_asked_for():
     flows = {(SOURCE, DEST, "tcp", 22), (SOURCE, DEST, "tcp", 9), ("10.9.9.9", DEST, "tcp", 22)}
-    assert grouped(flows, {SOURCE}) == {"10.0.1.11 10.0.3.11 tcp": [9, 22]}
+    assert grouped(flows, {SOURCE}) == (Heard(SOURCE, DEST, "tcp", (9, 22)),)
+
+
+def test_what_does_not_fit_into_the_notes_counts_as_lost(monkeypatch):
+    monkeypatch.setattr(listener, "MOST_FLOWS", 2)
+    one = Listener("run", "mon1", b"key")
+    for port in (1, 2, 2, 1, 3, 4):
+        one._note("passed", Packet(SOURCE, DEST, "tcp", port, 40000, None))
+    assert (len(one.heard["passed"]), one.lost) == (2, 2)

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import contextlib
 import socket
+import threading
 
 import pytest
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Job, Verdict, code_of
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.hostnet import _address, bound_ports, own_addresses
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.probe import (
+    AGAIN,
     ANSWERS,
     ASKS,
     answer,
@@ -18,12 +22,13 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.probe import 
 
 def test_a_question_and_its_answer_are_read_as_they_were_written():
     assert read_question("run", question("run", "mgmt1/7")) == "mgmt1/7"
-    assert read_answer("run", answer("run", "mgmt1/7", "mon 1", "10.0.1.1", "10.0.3.1", 22)) == {
-        "id": "mgmt1/7",
+    assert read_answer("run", answer("run", b"key", "tcp", "1/7", "mon 1", "10.0.1.1", "10.0.3.1", 22)) == {
+        "id": "1/7",
         "name": "mon 1",
         "peer": "10.0.1.1",
         "at": "10.0.3.1",
         "port": 22,
+        "mac": code_of(b"key", "run", "tcp", "1/7", "mon 1", "10.0.1.1", "10.0.3.1", 22),
     }
 
 
@@ -32,7 +37,7 @@ def test_a_question_and_its_answer_are_read_as_they_were_written():
     [
         b"",
         b"SSH-2.0-OpenSSH_9.2\r\n",
-        answer("other", "1", "a", "b", "c", 1),
+        answer("other", b"key", "tcp", "1", "a", "b", "c", 1),
         ANSWERS + b"run {",
         ANSWERS + b"run []",
         ANSWERS + b"run \xff",
@@ -45,7 +50,7 @@ def test_what_is_not_an_answer_of_this_run_is_none(data):
 
 def test_an_answer_is_never_read_as_a_question():
     assert ASKS != ANSWERS and len(ASKS) == len(ANSWERS) == 4
-    assert read_question("run", answer("run", "1", "a", "b", "c", 1)) is None
+    assert read_question("run", answer("run", b"key", "tcp", "1", "a", "b", "c", 1)) is None
 
 
 def test_no_jobs_give_no_results():
@@ -53,22 +58,83 @@ def test_no_jobs_give_no_results():
 
 
 def test_an_address_that_is_not_the_host_s_own_cannot_be_a_source():
-    job = {"id": "1", "proto": "tcp", "source": "192.0.2.1", "dest": "127.0.0.1", "port": 9}
-    assert [result["verdict"] for result in probe_all([job], "run", 0.2)] == ["NO_ROUTE"]
+    job = Job("1", "tcp", "127.0.0.1", 9, source="192.0.2.1")
+    assert [result.verdict for result in probe_all([job], "run", 0.2)] == [Verdict.NO_ROUTE]
 
 
-def test_results_keep_the_order_of_the_jobs_and_what_has_no_value_is_left_out():
+def test_results_are_found_by_their_id_and_what_has_no_value_is_left_out():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        jobs = [
-            {"id": "open", "proto": "tcp", "source": None, "dest": "127.0.0.1", "port": port, "service": True},
-            {"id": "mute", "proto": "tcp", "source": None, "dest": "127.0.0.1", "port": port},
-        ]
-        opened, mute = probe_all(jobs, "run", 0.3)
-    assert (
-        opened["id"] == "open" and opened["verdict"] == "ALLOWED" and set(opened) == {"id", "verdict", "ms", "detail"}
-    )
-    assert mute["id"] == "mute" and mute["verdict"] == "MISDIRECTED"
+        jobs = [Job("open", "tcp", "127.0.0.1", port, service=True), Job("mute", "tcp", "127.0.0.1", port)]
+        found = {result.id: result for result in probe_all(jobs, "run", 0.1)}
+    assert found["open"].verdict is Verdict.ALLOWED and set(found["open"].to_dict()) == {
+        "id",
+        "verdict",
+        "ms",
+        "detail",
+    }
+    assert found["mute"].verdict is Verdict.MISDIRECTED
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_an_answer_that_is_late_is_waited_for_where_one_is_expected(again):
+    """The first question is answered long after its time."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        port = server.getsockname()[1]
+        job = Job("1", "udp", "127.0.0.1", port, again=again, host="me")
+        asked = []
+
+        def serve():
+            while True:
+                data, peer = server.recvfrom(1024)
+                if data == b"end":
+                    return
+                asked.append(peer)
+                if len(set(asked)) > 1:
+                    server.sendto(answer("run", b"key", "udp", "1", "me", peer[0], "127.0.0.1", port), peer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            (result,) = probe_all([job], "run", 0.2)
+        finally:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as end:
+                end.sendto(b"end", ("127.0.0.1", port))
+            thread.join()
+    assert result.verdict is (Verdict.ALLOWED if again else Verdict.DROPPED)
+
+
+def test_what_is_never_answered_is_asked_a_bounded_number_of_times():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        (result,) = probe_all([Job("1", "udp", *server.getsockname(), again=True)], "run", 0.05)
+        server.setblocking(False)
+        peers = set()
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                peers.add(server.recvfrom(1024)[1])
+    assert result.verdict is Verdict.DROPPED and len(peers) == 1 + AGAIN
+
+
+@pytest.mark.parametrize(
+    "said", [b"[]", b"{}", b'{"id": {}}', b'{"id": "1", "name": ["\x1b[2J"], "at": {}, "port": null}']
+)
+def test_an_answer_of_other_types_ends_no_prober(said):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        job = Job("1", "udp", *server.getsockname(), host="me")
+
+        def serve():
+            peer = server.recvfrom(1024)[1]
+            server.sendto(ANSWERS + b"run " + said + b"\n", peer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        (result,) = probe_all([job], "run", 0.3)
+        thread.join()
+    assert result.verdict in (Verdict.MISDIRECTED, Verdict.DROPPED)
+    assert result.detail.isprintable()
 
 
 @pytest.mark.parametrize(
@@ -97,4 +163,4 @@ def test_a_socket_that_listens_is_found_with_its_process():
 
 
 def test_loopback_and_link_local_addresses_are_not_told():
-    assert not [found for found in own_addresses() if found["address"].startswith(("127.", "fe80:"))]
+    assert not [found for found in own_addresses() if found.address.startswith(("127.", "fe80:"))]

@@ -6,9 +6,10 @@ from datetime import date
 
 import pytest
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Result, Socket, Verdict
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.ufw import DEFAULTS, host_rules
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import jobs_from, legs_of, ports_of
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.judge import Host, Judge
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import Leg, Target, jobs_from, ports_of
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.judge import Host, Judge, declared
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.report import Proof
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.rules import read_firewall
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
@@ -29,43 +30,41 @@ DECLARATION = {
 SEED = "1"
 
 
-def address(text, interface="eth0", prefix=24):
-    return {"address": text, "prefix": prefix, "interface": interface, "bridge": False}
-
-
 class Lab:
     """Hosts whose packets all arrive, and of which the policy says what is answered; a test then breaks something."""
 
     def __init__(self):
         self.site = parse_site(DECLARATION, date(2026, 1, 1))
         self.policy = Policy(self.site)
-        self.legs = (
-            legs_of(
-                "router",
-                [address("10.0.1.1", "a"), address("10.0.2.1", "b"), address("203.0.113.1", "c")],
-                self.site,
-                "gateway",
-            )
-            + legs_of("desk", [address("10.0.1.11")], self.site)
-            + legs_of("pump1", [address("10.0.2.11")], self.site)
-            + legs_of("pump2", [address("10.0.2.12")], self.site)
-            + legs_of("world", [address("203.0.113.10"), address("198.51.100.10", "lo", 32)], self.site, "internet")
-        )
+        self.legs = [
+            Leg("router", "10.0.1.1", 24, "a", "gateway"),
+            Leg("router", "10.0.2.1", 24, "b", "gateway"),
+            Leg("router", "203.0.113.1", 24, "c", "gateway"),
+            Leg("desk", "10.0.1.11", 24, "eth0", "office"),
+            Leg("pump1", "10.0.2.11", 24, "eth0", "plant"),
+            Leg("pump2", "10.0.2.12", 24, "eth0", "plant"),
+            Leg("world", "203.0.113.10", 24, "eth0", "internet"),
+            Leg("world", "198.51.100.10", 32, "lo", "internet"),
+        ]
         self.tiers = {"router": [], "desk": ["office"], "pump1": ["plant"], "pump2": ["plant"], "world": None}
         self.live = {name: self.compiled(name) for name in self.tiers}
         self.default = {name: dict(DEFAULTS) for name in self.tiers}
         self.active = dict.fromkeys(self.tiers, True)
         self.docker = {}  # host: (the live option docker of ufw_ruleset, the compiled one)
-        self.services = {name: {} for name in self.tiers}
-        self.failed = {name: {} for name in self.tiers}
+        self.services = {name: {} for name in self.tiers}  # {(proto, address, port): process}
+        self.unusable = {name: {} for name in self.tiers}
         self.running = dict.fromkeys(self.tiers, True)
         self.hears = dict.fromkeys(self.tiers, True)
+        self.lost = dict.fromkeys(self.tiers, 0)
+        self.lost_wire = dict.fromkeys(self.tiers, 0)
         self.verdicts = {}  # (source, dest, proto, port): the prober's verdict instead of the usual one
         self.details = {}
         self.passes = {}  # the same key: whether it is heard past INPUT
         self.held = set()  # the same keys: packets that end at the router
-        self.silent = set()  # hosts whose packets nobody sees arrive
+        self.silent = set()  # hosts whose packets are not seen to arrive
+        self.claimed = {}  # host: the keys of packets that it claims to have seen arrive
         self.missing = {}
+        self.left_out, self.limit = (), ""
 
     def compiled(self, name):
         tiers = self.tiers[name]
@@ -82,7 +81,9 @@ class Lab:
         return ports_of(self.site, [rule for other in (name, "router") for rule in self.live[other]], SEED)
 
     def jobs(self, name):
-        return jobs_from(name, self.legs, {host: self.ports(host) for host in self.tiers}, self.services)
+        targets = {host: Target(self.ports(host), [Socket(*key) for key in self.services[host]]) for host in self.tiers}
+        number = list(self.tiers).index(name)
+        return jobs_from(name, number, self.legs, targets, lambda *flow: declared(self.policy, *flow))
 
     def proof(self):
         heard = {name: {"passed": {}, "arrived": {}, "left": {}} for name in self.tiers}
@@ -90,6 +91,9 @@ class Lab:
         for name in self.tiers:
             for job in self.jobs(name):
                 probed.append((job, self.packet(job, heard, name)))
+        for name, keys in self.claimed.items():
+            for *flow, port in keys:
+                heard[name]["arrived"].setdefault(tuple(flow), set()).add(port)
         hosts = {
             name: Host(
                 name=name,
@@ -100,44 +104,55 @@ class Lab:
                 else read_firewall(True, DEFAULTS, self.compiled(name), self.docker.get(name, (None, None))[1]),
                 running=self.running[name],
                 hears=self.hears[name],
-                failed=self.failed[name],
-                services=self.services[name],
+                lost=self.lost[name],
+                lost_wire=self.lost_wire[name],
+                unusable={Socket(*key): why for key, why in self.unusable[name].items()},
+                services={Socket(*key): process for key, process in self.services[name].items()},
                 **heard[name],
             )
             for name in self.tiers
         }
         verdicts = Judge(self.policy, hosts).judge(probed)
         return Proof(
-            self.site, hosts, verdicts, {name: self.ports(name) for name in self.tiers}, self.missing, SEED, 9.6
+            self.site,
+            hosts,
+            verdicts,
+            {name: self.ports(name) for name in self.tiers},
+            self.missing,
+            SEED,
+            9.6,
+            self.left_out,
+            self.limit,
         )
 
     def packet(self, job, heard, name):
         """What the prober and the listeners say of one job."""
-        key = job["source"], job["dest"], job["proto"], job["port"]
+        key = job.source, job.dest, job.proto, job.port
         flow = self.policy.flow_for(*key)
-        answered = bool(flow) and job["dest"] != "203.0.113.1"
+        answered = bool(flow) and job.dest != "203.0.113.1"
         verdict = self.verdicts.get(key, "ALLOWED" if answered else "DROPPED")
-        flow_key, port = key[:3], {job["port"]}
+        flow_key, port = key[:3], {job.port}
 
         def hear(host, where):
             heard[host][where].setdefault(flow_key, set()).update(port)
 
         hear(name, "left")
         if name not in self.silent:
-            crosses = job["source"].rsplit(".", 1)[0] != job["dest"].rsplit(".", 1)[0] and "router" not in (
+            crosses = job.source.rsplit(".", 1)[0] != job.dest.rsplit(".", 1)[0] and "router" not in (
                 name,
-                job["host"],
+                job.host,
             )
             if crosses:
                 hear("router", "arrived")
             if key not in self.held and (not crosses or answered or verdict == "ALLOWED"):
-                hear(job["host"], "arrived")
+                hear(job.host, "arrived")
                 if crosses:
                     hear("router", "left")
         if self.passes.get(key, verdict == "ALLOWED"):
-            hear(job["host"], "passed")
-            hear(job["host"], "arrived")
-        return {"id": job["id"], "verdict": verdict, "ms": 1.0, "detail": self.details.get(key, "")}
+            hear(job.host, "passed")
+            hear(job.host, "arrived")
+        signed = "a code" if verdict == "ALLOWED" and not job.service else ""
+        return Result(job.id, Verdict(verdict), 1.0, self.details.get(key, ""), mac=signed)
 
 
 @pytest.fixture

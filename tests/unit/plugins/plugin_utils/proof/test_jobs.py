@@ -9,15 +9,10 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import (
     LIVE,
     SAMPLE,
     TWIN,
-    legs_of,
     ports_of,
 )
 
 SEED = "1"
-
-
-def address(text):
-    return {"address": text, "prefix": 24, "interface": "eth0", "bridge": False}
 
 
 def test_both_ends_of_every_declared_range_are_probed_and_their_neighbours(lab):
@@ -63,26 +58,19 @@ def test_no_neighbour_lies_outside_of_the_ports(lab):
     assert all(1 <= port <= 65535 for _dummy, port in ports)
 
 
-def test_an_address_belongs_to_its_tier_and_bridges_of_a_router_to_nothing(lab):
-    found = [address("10.0.2.11"), address("172.17.0.1"), address("fd00::1")]
-    assert [(leg.address, leg.place) for leg in legs_of("x", found, lab.site)] == [("10.0.2.11", "plant")]
-    bridge = dict(address("172.17.0.1"), bridge=True)
-    assert [leg.address for leg in legs_of("x", [*found, bridge], lab.site, "gateway")] == ["10.0.2.11", "172.17.0.1"]
-
-
 def test_every_host_probes_every_other_one_and_never_itself(lab):
     for name in lab.tiers:
         others = set(lab.tiers) - {name} - ({"world"} if name == "router" else set())
-        assert {job["host"] for job in lab.jobs(name)} == others
+        assert {job.host for job in lab.jobs(name)} == others
 
 
 def test_every_job_has_an_id_of_its_own(lab):
-    ids = [job["id"] for name in lab.tiers for job in lab.jobs(name)]
+    ids = [job.id for name in lab.tiers for job in lab.jobs(name)]
     assert len(ids) == len(set(ids)) > 500
 
 
 def test_a_router_sends_from_its_leg_in_the_subnet_that_it_probes(lab):
-    assert {(job["source"], job["host"]) for job in lab.jobs("router")} == {
+    assert {(job.source, job.host) for job in lab.jobs("router")} == {
         ("10.0.1.1", "desk"),
         ("10.0.2.1", "pump1"),
         ("10.0.2.1", "pump2"),
@@ -93,21 +81,27 @@ def test_the_near_address_is_probed_at_every_port_and_the_others_at_what_is_name
     whole = lab.ports("router")
     probed = {}
     for job in lab.jobs("desk"):
-        probed.setdefault((job["host"], job["dest"]), set()).add((job["proto"], job["port"]))
+        probed.setdefault((job.host, job.dest), set()).add((job.proto, job.port))
     assert probed["router", "10.0.1.1"] == set(whole)
     named = {key for key, why in whole.items() if why in (DECLARED, LIVE)}
     assert probed["router", "10.0.2.1"] == probed["router", "203.0.113.1"] == named
 
 
 def test_the_internet_probes_from_each_of_its_addresses(lab):
-    assert {job["source"] for job in lab.jobs("world")} == {"203.0.113.10", "198.51.100.10"}
-    outer = [job for job in lab.jobs("world") if job["dest"] == "203.0.113.1" and job["source"] == "203.0.113.10"]
+    assert {job.source for job in lab.jobs("world")} == {"203.0.113.10", "198.51.100.10"}
+    outer = [job for job in lab.jobs("world") if job.dest == "203.0.113.1" and job.source == "203.0.113.10"]
     assert len(outer) == len(lab.ports("router"))
 
 
 @pytest.mark.parametrize("proto", ["tcp", "udp"])
 def test_a_service_that_listens_already_is_probed_too_and_named_as_one(lab, proto):
     lab.services["pump1"] = {(proto, "10.0.2.11", 9100): "exporter"}
-    jobs = [job for job in lab.jobs("desk") if job["host"] == "pump1" and job["port"] == 9100]
-    assert [(job["proto"], job["service"]) for job in jobs] == [(proto, True)]
-    assert not any(job["service"] for job in lab.jobs("desk") if job["port"] != 9100)
+    jobs = [job for job in lab.jobs("desk") if job.host == "pump1" and job.port == 9100]
+    assert [(job.proto, job.service) for job in jobs] == [(proto, True)]
+    assert not any(job.service for job in lab.jobs("desk") if job.port != 9100)
+
+
+def test_silence_is_asked_again_only_where_an_answer_is_declared(lab):
+    again = {(job.host, job.proto, job.port) for job in lab.jobs("desk") if job.again}
+    assert ("pump1", "tcp", 22) in again and ("pump1", "udp", 53) not in again
+    assert all(lab.policy.flow_for(job.source, job.dest, job.proto, job.port) for job in lab.jobs("desk") if job.again)

@@ -4,14 +4,9 @@ from collections import Counter
 
 import pytest
 
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.judge import (
-    ALLOWED,
-    BLOCKED,
-    DENIED,
-    INCONCLUSIVE,
-    MISDIRECTED,
-    OPEN,
-)
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Job, Result, Verdict, code_of
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.judge import checked
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.status import Status
 
 DESK, PUMP1, PUMP2, WORLD = "10.0.1.11", "10.0.2.11", "10.0.2.12", "203.0.113.10"
 OPENED = {"rule": "allow", "proto": "tcp", "to_port": "9999"}
@@ -29,7 +24,10 @@ def verdict_of(lab, source, dest, proto, port):
 
 def test_a_site_that_does_what_it_declares_holds(lab):
     proof = lab.proof()
-    assert set(proof.count) == {ALLOWED, DENIED} and proof.count[DENIED] > proof.count[ALLOWED] > 20
+    assert (
+        set(proof.count) == {Status.ALLOWED, Status.DENIED}
+        and proof.count[Status.DENIED] > proof.count[Status.ALLOWED] > 20
+    )
     assert proof.holds
 
 
@@ -37,11 +35,11 @@ def test_a_port_opened_by_hand_is_named_with_its_host_and_rule(lab):
     lab.live["pump1"].insert(0, OPENED)
     lab.verdicts[PUMP2, PUMP1, "tcp", 9999] = "ALLOWED"
     verdict = verdict_of(lab, PUMP2, PUMP1, "tcp", 9999)
-    assert verdict.status == OPEN
+    assert verdict.status == Status.OPEN
     assert verdict.cause == (
         "let in by pump1's rule `allow in proto tcp from any to any port 9999`, which the site does not declare"
     )
-    assert verdict.remedy == "run site.yml, which mends it, or declare a flow for it"
+    assert verdict.remedy == "run site.yml, which restores it, or declare a flow for it"
 
 
 def test_a_routed_leak_names_the_router_s_rule_and_the_host_s(lab):
@@ -99,7 +97,7 @@ def test_an_open_published_port_names_the_entry_that_lets_it_in(lab):
     verdict = verdict_of(lab, PUMP2, PUMP1, "tcp", 80)
     entry = "published allow proto tcp from 10.0.2.0/24 to any port 80"
     assert verdict.cause == f"let in by pump1's list of published ports, `{entry}`"
-    assert verdict.remedy == "run site.yml, which mends it, or declare a flow for it"
+    assert verdict.remedy == "run site.yml, which restores it, or declare a flow for it"
 
 
 def test_an_open_published_port_that_the_list_denies_points_to_docker_user(lab):
@@ -124,7 +122,7 @@ def test_a_declared_flow_that_the_list_lacks_names_the_entry_and_the_chain(lab):
     lab.verdicts[DESK, PUMP1, "tcp", 80] = "DROPPED"
     verdict = verdict_of(lab, DESK, PUMP1, "tcp", 80)
     entry = "published allow proto tcp from 10.0.1.0/24 to any port 80"
-    assert verdict.status == BLOCKED
+    assert verdict.status == Status.BLOCKED
     assert verdict.cause.startswith(f"pump1's list of published ports lacks `{entry}`: its chain bulkhead-docker")
     published(lab, [LEAK], [])
     assert "DOCKER-USER drops it" in verdict_of(lab, DESK, PUMP1, "tcp", 80).cause
@@ -151,21 +149,21 @@ def test_a_leak_that_the_compiled_rules_let_in_is_a_defect_of_the_compiler(lab):
     lab.policy.flow_for = lambda *packet: None
     lab.verdicts[DESK, PUMP1, "tcp", 22] = "ALLOWED"
     verdict = verdict_of(lab, DESK, PUMP1, "tcp", 22)
-    assert verdict.status == OPEN
+    assert verdict.status == Status.OPEN
     assert "which the site compiles though no flow declares it" in verdict.cause and "report it" in verdict.remedy
 
 
 def test_a_packet_that_got_in_is_a_leak_even_if_its_answer_was_lost(lab):
     lab.passes[PUMP2, PUMP1, "tcp", 80] = True
     verdict = verdict_of(lab, PUMP2, PUMP1, "tcp", 80)
-    assert (verdict.status, verdict.found) == (OPEN, "ONE_WAY")
+    assert (verdict.status, verdict.found) == (Status.OPEN, "ONE_WAY")
 
 
 def test_a_declared_flow_whose_answer_is_lost_is_blocked_one_way(lab):
     lab.verdicts[DESK, PUMP1, "tcp", 22] = "DROPPED"
     lab.passes[DESK, PUMP1, "tcp", 22] = True
     verdict = verdict_of(lab, DESK, PUMP1, "tcp", 22)
-    assert (verdict.status, verdict.found) == (BLOCKED, "ONE_WAY")
+    assert (verdict.status, verdict.found) == (Status.BLOCKED, "ONE_WAY")
     assert "answer is lost" in verdict.cause
 
 
@@ -174,7 +172,7 @@ def test_a_declared_flow_whose_rule_was_deleted_names_the_host_and_the_rule(lab,
     lab.live["pump1"] = [rule for rule in lab.live["pump1"] if "22" not in rule.get("to_port", "")]
     lab.verdicts[DESK, PUMP1, "tcp", 22] = found
     verdict = verdict_of(lab, DESK, PUMP1, "tcp", 22)
-    assert (verdict.status, verdict.ended) == (BLOCKED, "pump1")
+    assert (verdict.status, verdict.ended) == (Status.BLOCKED, "pump1")
     assert (
         verdict.cause
         == "pump1 lacks the rule `allow in proto tcp from 10.0.1.0/24 to 10.0.2.0/24 port 22,80,8000:8009`"
@@ -211,7 +209,7 @@ def test_a_block_that_no_rule_explains_says_where_the_packet_ended(lab):
 def test_silence_proves_nothing_where_the_packet_met_no_filter(lab):
     lab.silent.add("world")
     verdict = verdict_of(lab, WORLD, PUMP1, "tcp", 22)
-    assert verdict.status == INCONCLUSIVE
+    assert verdict.status == Status.INCONCLUSIVE
     assert "it was seen at no gateway and not at pump1" in verdict.cause
     assert not lab.proof().holds
 
@@ -219,28 +217,28 @@ def test_silence_proves_nothing_where_the_packet_met_no_filter(lab):
 def test_without_ears_another_answer_between_the_same_addresses_is_the_control(lab):
     lab.hears = dict.fromkeys(lab.hears, False)
     lab.silent.add("desk")
-    assert verdict_of(lab, DESK, PUMP1, "tcp", 23).status == DENIED  # its ssh was answered
+    assert verdict_of(lab, DESK, PUMP1, "tcp", 23).status == Status.DENIED  # its ssh was answered
     lab.silent.add("world")
-    assert verdict_of(lab, WORLD, PUMP1, "tcp", 23).status == INCONCLUSIVE
+    assert verdict_of(lab, WORLD, PUMP1, "tcp", 23).status == Status.INCONCLUSIVE
 
 
 @pytest.mark.parametrize("proto", ["tcp", "udp"])
 def test_silence_of_a_port_that_nobody_can_listen_on_proves_nothing(lab, proto):
-    lab.failed["pump1"] = {(proto, PUMP1, 23 if proto == "tcp" else 22): "Permission denied"}
+    lab.unusable["pump1"] = {(proto, PUMP1, 23 if proto == "tcp" else 22): "Permission denied"}
     verdict = verdict_of(lab, DESK, PUMP1, proto, 23 if proto == "tcp" else 22)
-    assert verdict.status == INCONCLUSIVE and "Permission denied" in verdict.cause
+    assert verdict.status == Status.INCONCLUSIVE and "Permission denied" in verdict.cause
 
 
 def test_silence_after_the_listener_was_gone_proves_nothing(lab):
     lab.running["pump1"] = False
     statuses = Counter(verdict.status for verdict in lab.proof().verdicts if verdict.dest.host == "pump1")
-    assert set(statuses) == {ALLOWED, INCONCLUSIVE}
+    assert set(statuses) == {Status.ALLOWED, Status.INCONCLUSIVE}
 
 
 def test_a_declared_flow_that_was_refused_past_the_firewall_is_not_called_blocked(lab):
     lab.verdicts[DESK, PUMP1, "tcp", 22] = "REJECTED"
     lab.passes[DESK, PUMP1, "tcp", 22] = True
-    assert verdict_of(lab, DESK, PUMP1, "tcp", 22).status == INCONCLUSIVE
+    assert verdict_of(lab, DESK, PUMP1, "tcp", 22).status == Status.INCONCLUSIVE
 
 
 @pytest.mark.parametrize("port", [22, 23])
@@ -248,21 +246,89 @@ def test_an_answer_from_the_wrong_host_fails_whether_declared_or_not(lab, port):
     lab.verdicts[DESK, PUMP1, "tcp", port] = "MISDIRECTED"
     lab.details[DESK, PUMP1, "tcp", port] = "pump2 answered, at 10.0.2.12"
     verdict = verdict_of(lab, DESK, PUMP1, "tcp", port)
-    assert (verdict.status, verdict.cause) == (MISDIRECTED, "pump2 answered, at 10.0.2.12")
+    assert (verdict.status, verdict.cause) == (Status.MISDIRECTED, "pump2 answered, at 10.0.2.12")
 
 
 def test_a_real_service_that_answers_elsewhere_is_found_by_the_packet_that_never_came(lab):
     lab.services["pump1"] = {("tcp", PUMP1, 22): "sshd"}
-    assert verdict_of(lab, DESK, PUMP1, "tcp", 22).status == ALLOWED
+    assert verdict_of(lab, DESK, PUMP1, "tcp", 22).status == Status.ALLOWED
     lab.verdicts[DESK, PUMP1, "tcp", 22] = "ALLOWED"
     lab.silent.add("desk")
     lab.passes[DESK, PUMP1, "tcp", 22] = False
     verdict = verdict_of(lab, DESK, PUMP1, "tcp", 22)
-    assert (verdict.status, verdict.cause) == (MISDIRECTED, "a service answered, but no packet ever came to pump1")
+    assert (verdict.status, verdict.cause) == (
+        Status.MISDIRECTED,
+        "a service answered, but no packet ever came to pump1",
+    )
 
 
 def test_the_outer_address_of_a_router_is_not_the_internet(lab):
-    assert verdict_of(lab, DESK, "203.0.113.10", "tcp", 80).status == ALLOWED
-    assert verdict_of(lab, DESK, "203.0.113.1", "tcp", 80).status == DENIED
+    assert verdict_of(lab, DESK, "203.0.113.10", "tcp", 80).status == Status.ALLOWED
+    assert verdict_of(lab, DESK, "203.0.113.1", "tcp", 80).status == Status.DENIED
     lab.verdicts[DESK, "203.0.113.1", "tcp", 80] = "ALLOWED"
-    assert verdict_of(lab, DESK, "203.0.113.1", "tcp", 80).status == OPEN
+    assert verdict_of(lab, DESK, "203.0.113.1", "tcp", 80).status == Status.OPEN
+
+
+# -- what no host decides about others ---------------------------------------------------------------------------------
+
+KEY = b"k" * 32
+
+
+def test_an_answer_without_the_listener_s_code_is_another_host_s():
+    job = Job("1/2", "tcp", PUMP1, 22, DESK, host="pump1", listening=True)
+    right = code_of(KEY, "run", "tcp", "1/2", "pump1", DESK, PUMP1, 22)
+    said = Result("1/2", Verdict.ALLOWED, mac=right)
+    assert checked(job, said, KEY, "run") == said
+    for wrong in ("", "0" * 32, code_of(b"x" * 32, "run", "tcp", "1/2", "pump1", DESK, PUMP1, 22)):
+        assert checked(job, said._replace(mac=wrong), KEY, "run").verdict is Verdict.MISDIRECTED
+    # The code of another port, protocol, job or run does not serve.
+    for other in (job._replace(port=23), job._replace(proto="udp"), job._replace(id="1/3"), job._replace(host="pump2")):
+        assert checked(other, said, KEY, "run").verdict is Verdict.MISDIRECTED
+    assert checked(job, said, KEY, "another run").verdict is Verdict.MISDIRECTED
+    # Nor does a source that the listener did not see.
+    assert checked(job, said._replace(peer=PUMP2), KEY, "run").verdict is Verdict.MISDIRECTED
+
+
+def test_a_service_has_no_key_and_a_wrong_code_is_no_service():
+    job = Job("1/2", "tcp", PUMP1, 22, DESK, host="pump1", listening=True, service=True)
+    said = Result("1/2", Verdict.ALLOWED)
+    assert checked(job, said, KEY, "run") == said
+    assert checked(job, said._replace(mac="0" * 32), KEY, "run").verdict is Verdict.MISDIRECTED
+
+
+def test_a_silence_that_no_host_but_the_sender_vouches_for_proves_nothing(lab):
+    """It sent what is declared, and was answered; the rest it only claims to have sent."""
+    lab.silent.add("desk")
+    assert verdict_of(lab, DESK, PUMP1, "tcp", 22).status == Status.ALLOWED
+    assert verdict_of(lab, DESK, PUMP1, "tcp", 23).status == Status.INCONCLUSIVE
+
+
+def test_a_gateway_is_no_witness_of_packets_that_do_not_cross_it(lab):
+    beside, across = (PUMP2, PUMP1, "tcp", 23), (DESK, PUMP1, "tcp", 23)
+    lab.silent.update(("pump2", "desk"))
+    lab.claimed["router"] = [beside, across]
+    assert verdict_of(lab, *beside).status == Status.INCONCLUSIVE
+    assert verdict_of(lab, *across).status == Status.DENIED
+
+
+def test_packets_that_a_listener_lost_make_its_silence_worthless(lab):
+    lab.lost["pump1"] = 1
+    verdict = verdict_of(lab, DESK, PUMP1, "tcp", 23)
+    assert verdict.status == Status.INCONCLUSIVE and "lost 1 packets" in verdict.cause
+    assert verdict_of(lab, DESK, PUMP1, "tcp", 22).status == Status.ALLOWED
+
+
+def test_a_gateway_that_lost_packets_cannot_say_that_one_ended_there(lab):
+    key = DESK, PUMP1, "tcp", 23
+    lab.held.add(key)
+    assert verdict_of(lab, *key).ended == "router"
+    lab.lost_wire["router"] = 1
+    assert verdict_of(lab, *key).status == Status.INCONCLUSIVE
+
+
+def test_a_service_s_answer_is_no_answer_between_the_hosts_without_a_witness(lab):
+    lab.hears = dict.fromkeys(lab.hears, False)
+    lab.silent.add("desk")
+    for port in (22, 80, *range(8000, 8010)):
+        lab.services["pump1"]["tcp", PUMP1, port] = "sshd"
+    assert verdict_of(lab, DESK, PUMP1, "tcp", 23).status == Status.INCONCLUSIVE

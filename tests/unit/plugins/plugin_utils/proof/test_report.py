@@ -42,9 +42,7 @@ def test_a_proof_that_holds_reads_like_this(lab):
     assert "Covered: 3 of 4 declared services" in text(proof)
     assert "note: not probed, as they have no ports: esp" in lines
     assert "\u2717" not in text(proof)
-    assert summary(proof) == "The isolation holds: all %s probes found what the site declares." % format(
-        len(proof.verdicts), ","
-    )
+    assert summary(proof) == f"The isolation holds: all {len(proof.verdicts):,} probes found what the site declares."
 
 
 def test_cells_add_up_to_the_probes(lab):
@@ -76,9 +74,9 @@ def test_a_failing_cell_is_marked_and_red(lab):
 
 
 def test_probes_that_failed_for_one_reason_are_one_failure(lab):
-    assert [(found["status"], found["probes"], found["ports"]) for found in failures(broken(lab))] == [
-        ("open", 1, ["9999/tcp"]),
-        ("blocked", 2, ["22/tcp (ssh)", "80/tcp (web)"]),
+    assert [(found.status, found.probes, found.ports) for found in failures(broken(lab))] == [
+        ("open", 1, ("9999/tcp",)),
+        ("blocked", 2, ("22/tcp (ssh)", "80/tcp (web)")),
     ]
 
 
@@ -88,10 +86,10 @@ def test_a_rule_that_no_probe_shows_fails_the_proof_as_well(lab):
     removed = lab.live["pump2"].pop()
     proof = lab.proof()
     assert not proof.holds and not failures(proof)
-    assert [(stray["host"], stray["rule"]) for stray in stray_rules(proof)] == [
+    assert [(stray.host, stray.rule) for stray in stray_rules(proof)] == [
         ("desk", "allow app OpenSSH"),
         ("pump1", "allow in from 192.0.2.7 to any"),
-        ("pump2", "allow in proto %(proto)s from %(from_ip)s to %(to_ip)s port %(to_port)s" % removed),
+        ("pump2", "allow in proto {proto} from {from_ip} to {to_ip} port {to_port}".format(**removed)),
     ]
     assert "\u2717 rule not as declared: pump1's `allow in from 192.0.2.7 to any`" in text(proof)
     assert "3 rules not as declared" in summary(proof)
@@ -105,8 +103,8 @@ def test_a_host_that_could_not_be_probed_fails_the_proof(lab):
     lab.missing["pump3"] = "Connection refused"
     proof = lab.proof()
     assert not proof.holds
-    assert "\u2717 not probed: pump3: Connection refused" in text(proof)
-    assert "not probed: pump3" in summary(proof)
+    assert "\u2717 inconclusive: host pump3: Connection refused" in text(proof)
+    assert "nothing is proven about pump3" in summary(proof)
 
 
 def test_a_proof_of_nothing_does_not_hold(lab):
@@ -147,3 +145,17 @@ def test_the_json_report_holds_every_probe(lab):
 def test_a_port_is_named_by_its_service(lab):
     assert service_name(lab.site, "tcp", 8005) == "web"
     assert service_name(lab.site, "udp", 80) == "80/udp"
+
+
+def test_a_proof_without_some_hosts_is_partial_and_says_which(lab):
+    lab.left_out, lab.limit = ("pump9", "pump8"), "pump1,pump2"
+    proof = lab.proof()
+    assert proof.holds
+    assert summary(proof).endswith("Partial: 2 hosts of the inventory left out by --limit pump1,pump2 (pump8, pump9).")
+    assert summary(proof).startswith("The isolation holds between the 5 hosts of this run: all ")
+    flat = " ".join(text(proof).split())
+    assert "Partial: 2 hosts of the inventory left out by --limit pump1,pump2 (pump8, pump9); nothing is proven" in flat
+    content = report_json(proof)
+    assert content["partial"] is True and content["left_out"] == ["pump8", "pump9"]
+    lab.left_out = ()
+    assert report_json(lab.proof())["partial"] is False and "artial" not in text(lab.proof())

@@ -1,0 +1,107 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What packets say: the filter that picks probes out of all traffic, and the flow that a packet begins. Linux only."""
+
+from __future__ import annotations
+
+import array
+import socket
+import struct
+from typing import NamedTuple, Optional
+
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.probe import ASKS, LONGEST, read_question
+
+SO_ATTACH_FILTER, SO_RCVBUFFORCE, SO_MEMINFO = 26, 33, 55
+SOL_PACKET, PACKET_STATISTICS = 263, 6
+#: Bytes of unread packets: all hosts probe at once.
+BUFFER = 8 << 20
+TCP, UDP = socket.IPPROTO_TCP, socket.IPPROTO_UDP
+SYN, SYN_ACK = 0x02, 0x12
+#: FIN, SYN, RST, PSH, ACK and URG: a packet that begins a connection has SYN alone.
+FLAGS = 0x3F
+
+# Classic BPF (linux/filter.h): (code, jump if true, jump if false, operand). The packet starts with its IP header.
+LD_WORD, LD_BYTE, LD_BYTE_ABS, LDX_IHL = 0x40, 0x50, 0x30, 0xB1
+AND, JEQ, RETURN = 0x54, 0x15, 0x06
+ONLY_PROBES = [
+    (LD_BYTE_ABS, 0, 0, 9),
+    (JEQ, 1, 0, TCP),
+    (JEQ, 4, 8, UDP),
+    (LDX_IHL, 0, 0, 0),
+    (LD_BYTE, 0, 0, 13),
+    (AND, 0, 0, SYN_ACK),
+    (JEQ, 3, 4, SYN),
+    (LDX_IHL, 0, 0, 0),
+    (LD_WORD, 0, 0, 8),
+    (JEQ, 0, 1, struct.unpack("!I", ASKS)[0]),
+    (RETURN, 0, 0, LONGEST),
+    (RETURN, 0, 0, 0),
+]
+
+
+class Packet(NamedTuple):
+    """The flow that an IPv4 packet begins. job_id: of the question that it carries, None in a SYN."""
+
+    source: str
+    dest: str
+    proto: str
+    port: int
+    source_port: int
+    job_id: Optional[str]
+
+
+def read_packet(token: str, packet: bytes) -> Optional[Packet]:
+    """What an IPv4 packet begins, or None.
+
+    packet: bytes from the IP header on. TCP counts with its SYN alone; a SYN carries no nonce. A packet that the next
+    router would throw away for its age (TTL 1) is no evidence of a filter, nor is one with flags that no kernel sends.
+    """
+    if len(packet) < 28 or packet[8] <= 1:
+        return None
+    at = (packet[0] & 0xF) * 4
+    proto = packet[9]
+    if len(packet) < at + 8:
+        return None
+    sport, dport = struct.unpack_from("!HH", packet, at)
+    job_id = None
+    if proto == UDP:
+        job_id = read_question(token, packet[at + 8 :])
+        if job_id is None:
+            return None
+    elif proto != TCP or len(packet) < at + 14 or packet[at + 13] & FLAGS != SYN:
+        return None
+    source, dest = socket.inet_ntoa(packet[12:16]), socket.inet_ntoa(packet[16:20])
+    return Packet(source, dest, "udp" if proto == UDP else "tcp", dport, sport, job_id)
+
+
+def udp_datagram(source: str, sport: int, dest: str, dport: int, payload: bytes) -> bytes:
+    """A UDP header with its checksum (RFC 768), and the payload: what a raw socket sends for another's port."""
+    length = 8 + len(payload)
+    pseudo = socket.inet_aton(source) + socket.inet_aton(dest) + struct.pack("!BBH", 0, UDP, length)
+    header = struct.pack("!HHHH", sport, dport, length, 0)
+    data = pseudo + header + payload + b"\0" * (length % 2)
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return struct.pack("!HHHH", sport, dport, length, (~total & 0xFFFF) or 0xFFFF) + payload
+
+
+def hearing(sock: socket.socket) -> socket.socket:
+    """The same raw or packet socket, with the filter for probes and a large buffer."""
+    code = array.array("B", b"".join(struct.pack("HBBI", *step) for step in ONLY_PROBES))
+    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", len(ONLY_PROBES), code.buffer_info()[0]))
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER)
+    except OSError:  # no CAP_NET_ADMIN: as much as any process may have
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
+    sock.setblocking(False)
+    return sock
+
+
+def lost_by_raw(sock: socket.socket) -> int:
+    """How many packets did not fit into a raw socket's buffer: SK_MEMINFO_DROPS, the ninth word of SO_MEMINFO."""
+    return int(struct.unpack("9I", sock.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 36))[8])
+
+
+def lost_by_wire(sock: socket.socket) -> int:
+    """The same of a packet socket; see packet(7), PACKET_STATISTICS. Reading it sets it to 0."""
+    return int(struct.unpack("II", sock.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))[1])

@@ -1,0 +1,268 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A run of the proof put together: the hosts and what each of them said, matched with what it was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, NamedTuple, Optional
+
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import (
+    Heard,
+    Job,
+    Listening,
+    Malformed,
+    Result,
+    Socket,
+    Stopped,
+    Verdict,
+)
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.claims import Claims, settle
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import Leg, Port, Target, jobs_from
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.judge import (
+    HeardPorts,
+    Host,
+    Judge,
+    checked,
+    declared,
+)
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.members import Member, Part
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.report import Proof
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.rules import Firewall, Live
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.run import Run, Step
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Site
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.policy import Policy
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import some
+
+#: Gives the firewall that is compiled for a member.
+Compile = Callable[[Member], Firewall]
+
+
+class Listener(NamedTuple):
+    """What is kept of a host that listens: what it said, its legs, and the ports that it was asked to open."""
+
+    said: Listening
+    claims: Claims
+    named: tuple[str, ...]
+    ports: Mapping[Port, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "said": self.said.to_dict(),
+            "claims": self.claims.to_dict(),
+            "named": list(self.named),
+            "ports": [[proto, port, why] for (proto, port), why in sorted(self.ports.items())],
+        }
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Listener:
+        return cls(
+            Listening.from_dict(found["said"]),
+            Claims.from_dict(found["claims"]),
+            tuple(found["named"]),
+            {(proto, port): why for proto, port, why in found["ports"]},
+        )
+
+
+class Probes(NamedTuple):
+    """The jobs of a host, each with its own result; trouble: what is wrong with the results as a whole."""
+
+    pairs: tuple[tuple[Job, Result], ...]
+    trouble: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"pairs": [[job.to_dict(), result.to_dict()] for job, result in self.pairs], "trouble": self.trouble}
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Probes:
+        pairs = tuple((Job.from_dict(job), Result.from_dict(result)) for job, result in found["pairs"])
+        return cls(pairs, found["trouble"])
+
+
+def match(jobs: Sequence[Job], said: Any, key_of: Callable[[str], bytes], token: str) -> Probes:
+    """Each job with the one result that has its id, of what a host returned.
+
+    A job whose result is missing, there twice or malformed is INCONCLUSIVE. Results that were not asked for are trouble.
+    key_of: the key of a host's listener.
+    """
+    found: dict[str, list[Any]] = {job.id: [] for job in jobs}
+    strangers = 0
+    results = said if isinstance(said, (list, tuple)) else ()
+    for value in results[: 2 * len(jobs) + 1]:
+        job_id = value.get("id") if isinstance(value, Mapping) else None
+        if isinstance(job_id, str) and job_id in found:
+            found[job_id].append(value)
+        else:
+            strangers += 1
+    keys: dict[str, bytes] = {}
+    pairs = []
+    for job in jobs:
+        host = job.host or ""
+        if host not in keys:
+            keys[host] = key_of(host)
+        pairs.append((job, checked(job, _only(job, found[job.id]), keys[host], token)))
+    more = len(results) > 2 * len(jobs) + 1
+    trouble = "it returned results that were not asked for" if strangers or more else ""
+    return Probes(tuple(pairs), trouble)
+
+
+def _only(job: Job, values: Sequence[Any]) -> Result:
+    if len(values) != 1:
+        why = "the host returned no result for it" if not values else "the host returned several results for it"
+        return Result(job.id, Verdict.INCONCLUSIVE, detail=why)
+    try:
+        return Result.from_dict(values[0])
+    except Malformed as error:
+        return Result(job.id, Verdict.INCONCLUSIVE, detail=f"the host returned a malformed result: {error}")
+
+
+class Fleet:
+    """What is known so far of all hosts."""
+
+    def __init__(self, run: Run, site: Site) -> None:
+        self.run = run
+        self.site = site
+        self.record = run.record
+        left_out = set(self.record.left_out)
+        #: The hosts that take part, by name, in the inventory's order.
+        self.members = {
+            name: member
+            for name, member in self.record.members.items()
+            if member.part is not Part.NONE and name not in left_out and name not in self.record.trouble
+        }
+
+    @cached_property
+    def listeners(self) -> dict[str, Listener]:
+        """The hosts that listen, each address with one of them at most."""
+        found = {}
+        for name in self.members:
+            kept = self.run.kept(Step.LISTENING, name)
+            if kept:
+                found[name] = Listener.from_dict(kept)
+        claims = settle(
+            {name: one.claims for name, one in found.items()}, {name: one.named for name, one in found.items()}
+        )
+        return {name: one._replace(claims=claims[name]) for name, one in found.items()}
+
+    @cached_property
+    def legs(self) -> list[Leg]:
+        """The legs of all hosts that listen."""
+        return [leg for one in self.listeners.values() for leg in one.claims.legs]
+
+    def live(self, name: str) -> Optional[Live]:
+        """The live firewall of a host; None for a host that needs none, or that did not say."""
+        kept = self.run.kept(Step.LIVE, name)
+        return Live.from_dict(kept) if kept else None
+
+    def rules_for(self, name: str) -> list[Mapping[str, Any]]:
+        """The live rules that name ports to probe at a host: its own, and the gateways'."""
+        live = [
+            self.live(other) for other, member in self.members.items() if other == name or member.part is Part.GATEWAY
+        ]
+        return [rule for one in live if one for rule in one.rules]
+
+    def services(self, name: str) -> dict[Socket, str]:
+        """What listened on a host's legs before, and its process."""
+        listener = self.listeners[name]
+        own = {leg.address for leg in listener.claims.legs}
+        return {one.socket: one.text for one in listener.said.services if one.socket.address in own}
+
+    def jobs(self, name: str) -> list[Job]:
+        """The jobs of one host."""
+        policy = Policy(self.site)
+        targets = {host: Target(one.ports, self.services(host)) for host, one in self.listeners.items()}
+        number = list(self.record.members).index(name)
+        return jobs_from(name, number, self.legs, targets, lambda *flow: declared(policy, *flow))
+
+    def proof(self, compile_for: Compile, seconds: float) -> Proof:
+        """Judge what all hosts found."""
+        hosts: dict[str, Host] = {}
+        missing = dict(self.record.trouble)
+        pairs: list[tuple[Job, Result]] = []
+        for name, member in self.record.members.items():
+            if member.part is Part.NONE and name not in self.record.left_out:
+                missing.setdefault(name, _no_part(member, self.record.outside))
+        for name, member in self.members.items():
+            kept = self.run.kept(Step.PROBED, name)
+            probes = Probes.from_dict(kept) if kept else None
+            listener = self.listeners.get(name)
+            trouble = self.run.kept(Step.TROUBLE, name) or ""
+            if listener and listener.claims.legs:
+                hosts[name] = self._host(member, listener, compile_for)
+            if listener is None or probes is None:
+                missing[name] = trouble or "it was not reached"
+            else:
+                addresses = {leg.address for leg in self.legs}
+                if any(job.source not in addresses or job.dest not in addresses for job, _dummy in probes.pairs):
+                    trouble = trouble or "addresses changed while it probed"
+                trouble = trouble or listener.claims.trouble or probes.trouble
+                if trouble:
+                    missing[name] = trouble
+                pairs += probes.pairs
+        verdicts = Judge(Policy(self.site), hosts).judge(pairs)
+        return Proof(
+            self.site,
+            hosts,
+            verdicts,
+            {name: one.ports for name, one in self.listeners.items()},
+            missing,
+            self.record.seed,
+            seconds,
+            self.record.left_out,
+            self.record.limit,
+            self._remarks(),
+        )
+
+    def _host(self, member: Member, listener: Listener, compile_for: Compile) -> Host:
+        kept = self.run.kept(Step.STOPPED, member.name)
+        stopped = Stopped.from_dict(kept) if kept else Stopped()
+        live = self.live(member.name)
+        firewalled = member.part is not Part.INTERNET
+        return Host(
+            name=member.name,
+            legs=listener.claims.legs,
+            live=live.firewall() if firewalled and live else None,
+            compiled=compile_for(member) if firewalled else None,
+            running=stopped.running,
+            hears=listener.said.hears.wire,
+            lost=stopped.lost,
+            lost_wire=stopped.lost_wire,
+            unusable={one.socket: one.text for one in listener.said.unusable},
+            services=self.services(member.name),
+            passed=_ports(stopped.passed),
+            arrived=_ports(stopped.arrived),
+            left=_ports(stopped.left),
+        )
+
+    def _remarks(self) -> list[str]:
+        """What a person should know of the inventory, and of what hosts claim."""
+        members = self.record.members.values()
+        found = [
+            f"tier {tier} has no host: nothing is proven about it"
+            for tier in self.site.tiers
+            if not any(tier in member.tiers for member in members)
+        ]
+        if len(self.site.tiers) > 1 and not any(member.part is Part.GATEWAY for member in members):
+            found.append("no host is in group gateway: no packet between the tiers can be followed on its way")
+        if not any(member.part is Part.INTERNET for member in members):
+            found.append(f"no host is in group {self.record.outside}: nothing is proven about the internet")
+        for name, one in self.listeners.items():
+            if one.claims.unknown:
+                found.append(
+                    f"{name} has {some(one.claims.unknown)}, unknown to the site: not probed (if it is to be, name it in "
+                    "the host's prove_addresses)"
+                )
+        return found
+
+
+def _no_part(member: Member, outside: str) -> str:
+    groups = f"its groups: {', '.join(member.groups)}" if member.groups else "it is in no group"
+    return f"it is in no tier, no gateway and not in {outside} ({groups}): leave it out with --limit, or correct its groups"
+
+
+def _ports(heard: Sequence[Heard]) -> HeardPorts:
+    ports: dict[tuple[str, str, str], frozenset[int]] = {}
+    for flow in heard:
+        key = flow.source, flow.dest, flow.proto
+        ports[key] = ports.get(key, frozenset()).union(flow.ports)
+    return ports

@@ -1,0 +1,118 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""One run of the proof: what its steps know, kept on the controller until Ansible ends.
+
+Every step of every host is a process of its own. What one learns is for the others in a folder that this user alone can
+read, below Ansible's temporary folder of this run, which it removes at its end. So no result of a host stands in a
+variable, where another result could replace it, and the secret of the run in none at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import re
+import secrets
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any, NamedTuple, Optional
+
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.members import Member
+
+
+class Step(str, Enum):
+    """What is kept of each host."""
+
+    LIVE = "live"
+    LISTENING = "listening"
+    PROBED = "probed"
+    STOPPED = "stopped"
+    #: Why it is out of the proof, in the words of the first step that failed.
+    TROUBLE = "trouble"
+
+
+class Record(NamedTuple):
+    """What is settled before the first packet.
+
+    members: every host of the inventory; left_out: those that are not part of this play; limit: what --limit says.
+    declaration: the key of the declared site; trouble: {host: why the proof cannot vouch for it}.
+    """
+
+    seed: str
+    outside: str
+    began: float
+    declaration: str
+    limit: str
+    members: Mapping[str, Member]
+    left_out: tuple[str, ...]
+    trouble: Mapping[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**self._asdict(), "members": [member.to_dict() for member in self.members.values()]}
+
+    @classmethod
+    def from_dict(cls, found: Mapping[str, Any]) -> Record:
+        members = map(Member.from_dict, found["members"])
+        return cls(
+            **{
+                **found,
+                "members": {member.name: member for member in members},
+                "left_out": tuple(found["left_out"]),
+            }
+        )
+
+
+class Run:
+    """The folder of one run. Its id marks the packets, and is no secret."""
+
+    def __init__(self, base: str, run_id: str) -> None:
+        if not re.fullmatch("[0-9a-f]{16}", run_id):
+            raise ValueError(f"run: got {run_id!r}, expected what the step begin returned")
+        self.id = run_id
+        self._folder = os.path.join(base, f"bulkhead-prove-{run_id}")
+
+    @classmethod
+    def begin(cls, base: str, record: Record) -> Run:
+        """A new run. base: a folder that lives as long as Ansible does."""
+        run = cls(base, secrets.token_hex(8))
+        os.mkdir(run._folder, 0o700)
+        run._write("secret", secrets.token_hex(32))
+        run._write("record", record.to_dict())
+        return run
+
+    @property
+    def record(self) -> Record:
+        return Record.from_dict(self._read("record"))
+
+    def key_of(self, host: str) -> bytes:
+        """The key of a host's listener. It leaves the controller for that host alone."""
+        return hmac.new(bytes.fromhex(self._read("secret")), host.encode("utf-8", "replace"), hashlib.sha256).digest()
+
+    def keep(self, step: Step, host: str, value: Any) -> None:
+        """Keep what a step says of a host: plain values."""
+        self._write(self._name(step, host), value)
+
+    def kept(self, step: Step, host: str) -> Optional[Any]:
+        """What was kept; None where there is nothing."""
+        try:
+            return self._read(self._name(step, host))
+        except FileNotFoundError:
+            return None
+
+    @staticmethod
+    def _name(step: Step, host: str) -> str:
+        # A host may be called anything; its hash is a file's name.
+        return f"{step.value}-{hashlib.sha256(host.encode('utf-8', 'replace')).hexdigest()[:32]}"
+
+    def _write(self, name: str, value: Any) -> None:
+        path = os.path.join(self._folder, name)
+        partial = f"{path}.{os.getpid()}"
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as file:
+            json.dump(value, file)
+        os.replace(partial, path)
+
+    def _read(self, name: str) -> Any:
+        with open(os.path.join(self._folder, name), encoding="utf-8") as file:
+            return json.load(file)

@@ -1,0 +1,220 @@
+"""A run of two hosts of a tier, an unknown one, and what a taken host may say: nothing of it makes the proof hold."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import (
+    Address,
+    Heard,
+    Hears,
+    Listening,
+    Noted,
+    Socket,
+    Stopped,
+    Verdict,
+    code_of,
+)
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.claims import Named, claims_of
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.fleet import Fleet, Listener, Probes, match
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import DECLARED
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.members import Member, Part
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.rules import read_firewall
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.run import Record, Run, Step
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.status import Status
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
+
+SITE = parse_site(
+    {
+        "bulkhead_tiers": {"plant": {"vlan": 2, "subnet": "10.0.2.0/24"}},
+        "bulkhead_services": {"ssh": "22/tcp", "db": "5432/tcp"},
+        "bulkhead_flows": [{"from": "plant", "to": "self", "allow": "ssh"}],
+    },
+    date(2026, 1, 1),
+)
+A, B = "10.0.2.1", "10.0.2.2"
+HOSTS = {"a": A, "b": B}
+PORTS = {("tcp", 22): DECLARED, ("tcp", 5432): DECLARED}
+
+
+class Site:
+    """Two hosts that do as declared: ssh is answered, the database's port is dropped at the other end."""
+
+    def __init__(self, base):
+        self.members = {name: Member(name, Part.TIER, ("plant",)) for name in HOSTS}
+        self.base = str(base)
+        self.left_out, self.trouble = (), {}
+        self.said = {
+            name: Listening((Address(own, 24, "eth0", False),), hears=Hears(True, True)) for name, own in HOSTS.items()
+        }
+        self.results = {}  # host: what it returns instead
+        self.passed = dict.fromkeys(HOSTS, (22,))
+        self.unprobed = set()
+
+    def fleet(self):
+        record = Record("1", "outside", 0.0, "d", "", self.members, self.left_out, self.trouble)
+        self.run = Run.begin(self.base, record)
+        for name, said in self.said.items():
+            named = Named.read(SITE, name, (), None)
+            listener = Listener(said, claims_of(SITE, self.members[name], said, named), named.texts, PORTS)
+            self.run.keep(Step.LISTENING, name, listener.to_dict())
+        fleet = Fleet(self.run, SITE)
+        for name in HOSTS:
+            other = "b" if name == "a" else "a"
+            jobs = fleet.jobs(name) if name in fleet.members else []
+            honest = [self.honest(job) for job in jobs]
+            returned = self.results.get(name, lambda results: results)(honest)
+            if name not in self.unprobed:
+                self.run.keep(Step.PROBED, name, match(jobs, returned, self.run.key_of, self.run.id).to_dict())
+            heard = Heard(HOSTS[other], HOSTS[name], "tcp", (22, 5432))
+            stopped = Stopped(True, 0, 0, (heard._replace(ports=self.passed[name]),), (heard,))
+            self.run.keep(Step.STOPPED, name, stopped.to_dict())
+        return fleet
+
+    def honest(self, job):
+        if job.port != 22:
+            return {"id": job.id, "verdict": "DROPPED", "ms": 3200.0}
+        peer = HOSTS["a" if job.host == "b" else "b"]
+        mac = code_of(self.run.key_of(job.host), self.run.id, "tcp", job.id, job.host, peer, job.dest, job.port)
+        return {"id": job.id, "verdict": "ALLOWED", "ms": 1.0, "mac": mac}
+
+    def proof(self):
+        return self.fleet().proof(lambda member: read_firewall(True, {}, []), 2.0)
+
+
+@pytest.fixture(name="site")
+def fixture_site(tmp_path):
+    return Site(tmp_path)
+
+
+def test_two_hosts_that_do_as_declared_are_proven(site):
+    proof = site.proof()
+    assert proof.holds and dict(proof.count) == {Status.ALLOWED: 2, Status.DENIED: 2}
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        lambda results: [],
+        lambda results: None,
+        lambda results: {"1/0": "ALLOWED"},
+        lambda results: results[:1],
+        lambda results: [*results, results[1]],
+        lambda results: [results[0], {**results[1], "verdict": "FINE"}],
+        lambda results: [results[0], {**results[1], "verdict": ["DROPPED"]}],
+        lambda results: [results[0], {**results[1], "ms": float("nan")}],
+        lambda results: [results[0], {**results[1], "icmp": {"type": 3}}],
+        lambda results: [results[0], {**results[1], "id": 1}],
+        lambda results: [results[0], [results[1]]],
+        lambda results: [*results, {"id": "9/9", "verdict": "DROPPED"}],
+        lambda results: [*results, *[{}] * 100000],
+    ],
+    ids=[
+        "none",
+        "null",
+        "no list",
+        "one is missing",
+        "one is there twice",
+        "an unknown verdict",
+        "a verdict of another type",
+        "no number",
+        "half an ICMP message",
+        "an id of another type",
+        "nested",
+        "an id that was not asked for",
+        "very many",
+    ],
+)
+def test_a_result_that_is_missing_twice_unknown_or_malformed_is_no_proof(site, lie):
+    site.results["a"] = lie
+    proof = site.proof()
+    assert not proof.holds
+    assert "a" in proof.missing or proof.count[Status.INCONCLUSIVE] > 0
+    assert all(
+        verdict.status in (Status.ALLOWED, Status.DENIED) for verdict in proof.verdicts if verdict.source.host == "b"
+    )
+
+
+def test_results_are_matched_by_their_id_whatever_their_order(site):
+    site.results["a"] = lambda results: results[::-1]
+    assert site.proof().holds
+
+
+def test_a_prober_that_claims_silence_does_not_hide_what_the_other_side_heard(site):
+    site.passed["b"] = (22, 5432)
+    (leak,) = [verdict for verdict in site.proof().verdicts if verdict.status is Status.OPEN]
+    assert (leak.source.host, leak.dest.host, leak.port, leak.found) == ("a", "b", 5432, Verdict.ONE_WAY)
+    site.results["a"] = lambda results: []
+    assert [verdict.port for verdict in site.proof().verdicts if verdict.status is Status.OPEN] == [5432]
+
+
+def test_a_prober_cannot_make_up_an_answer(site):
+    site.results["a"] = lambda results: [{**result, "verdict": "ALLOWED", "mac": "0" * 32} for result in results]
+    proof = site.proof()
+    assert proof.count[Status.MISDIRECTED] == 2 and not proof.holds
+
+
+def test_a_host_that_leaves_the_play_is_missed(site):
+    site.unprobed.add("a")
+    assert site.proof().missing == {"a": "it was not reached"}
+    fleet = site.fleet()
+    fleet.run.keep(Step.TROUBLE, "a", "the step probe failed: gone")
+    proof = fleet.proof(lambda member: read_firewall(True, {}, []), 1.0)
+    assert proof.missing == {"a": "the step probe failed: gone"} and not proof.holds
+
+
+def test_a_host_of_no_part_fails_the_proof_unless_it_is_left_out(site):
+    site.members["x"] = Member("x", Part.NONE, groups=("databses",))
+    proof = site.proof()
+    assert not proof.holds and "its groups: databses" in proof.missing["x"] and "--limit" in proof.missing["x"]
+    site.left_out = ("x",)
+    proof = site.proof()
+    assert proof.holds and proof.left_out == ("x",)
+
+
+def test_a_host_whose_groups_changed_is_not_vouched_for(site):
+    site.trouble = {"b": "its groups changed during this run"}
+    proof = site.proof()
+    assert not proof.holds and proof.missing["b"] == "its groups changed during this run"
+    assert not proof.verdicts
+
+
+def test_two_hosts_that_claim_one_address_prove_nothing_about_it(site):
+    site.said["b"] = site.said["b"]._replace(addresses=(Address(A, 24, "eth0", False), Address(B, 24, "eth0", False)))
+    proof = site.proof()
+    assert not proof.holds and set(proof.missing) == {"a", "b"}
+
+
+def test_services_at_addresses_that_are_not_the_host_s_are_not_probed(site):
+    service = Noted(Socket("tcp", "8.8.8.8", 53), "named")
+    site.said["b"] = site.said["b"]._replace(services=(service, Noted(Socket("tcp", B, 9100), "exporter")))
+    jobs = site.fleet().jobs("a")
+    assert {job.dest for job in jobs} == {B}
+    assert [job.port for job in jobs if job.service] == [9100]
+
+
+def test_what_is_unknown_and_what_has_no_host_is_said(site):
+    site.said["b"] = site.said["b"]._replace(others=(Address("8.8.8.8", 32, "eth1", False),))
+    remarks = site.proof().remarks
+    assert (
+        "b has 8.8.8.8, unknown to the site: not probed (if it is to be, name it in the host's prove_addresses)"
+        in remarks
+    )
+    assert "no host is in group outside: nothing is proven about the internet" in remarks
+
+
+def test_an_empty_inventory_proves_nothing(site):
+    site.members.clear()
+    site.said.clear()
+    proof = site.proof()
+    assert not proof.holds
+    assert "tier plant has no host: nothing is proven about it" in proof.remarks
+
+
+def test_what_is_kept_is_read_as_it_was_written(site):
+    fleet = site.fleet()
+    kept = fleet.run.kept(Step.PROBED, "a")
+    assert Probes.from_dict(kept).to_dict() == kept
+    assert fleet.listeners["a"] == Listener.from_dict(fleet.listeners["a"].to_dict())
