@@ -103,7 +103,7 @@ echo KERNEL; for c in iptables-save ip6tables-save; do $c -t filter | grep -v -e
     sed 's/ \\[.*//'; done
 echo FILES; cat /etc/ufw/user.rules /etc/ufw/user6.rules /etc/ufw/ufw.conf /etc/default/ufw
 echo STATUS; ufw status verbose
-echo LEFT; find /run/bulkhead/ufw/change.json /var/lib/bulkhead/ufw /etc/systemd/system/ufw.service.d \
+echo LEFT; find /run/bulkhead/ufw/change.json /etc/ufw/bulkhead-keep.sh /etc/systemd/system/ufw.service.d \
     ! -type d ! -name '.*.bulkhead' 2>/dev/null || true
 """
 

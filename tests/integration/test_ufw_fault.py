@@ -9,6 +9,7 @@ import hosts as fault_hosts
 import pytest
 import ufw_kill
 import ufw_lockout
+import ufw_user
 
 GOOD = ufw_lockout.GOOD
 
@@ -60,3 +61,10 @@ def test_after_a_kill_the_old_or_the_new_ruleset_is_there_as_a_whole(bench, role
     row = ufw_kill.try_role(bench, role, how, every, offset)
     assert row.problems == []
     assert row.tried >= 1
+
+
+# The lock that others can open when the module comes; and the rollback without room for its outcome.
+@pytest.mark.parametrize("name", ["a shared lock of the open file", "/run filled up"])
+def test_a_user_without_rights_does_not_stop_the_rollback(bench, name):
+    ufw_user.prepare(bench.host)
+    assert ufw_user.try_attack(bench.host, next(each for each in ufw_user.ATTACKS if each.name == name)) == []

@@ -8,35 +8,52 @@ confirmation ends after ``load``; whoever has come in over a new connection pers
 
 from __future__ import annotations
 
+import errno
 import glob
+import importlib
 import inspect
+import io
 import os
 import re
 import secrets
 import shutil
 import sys
+import zipfile
 from collections.abc import Callable, Mapping
 from typing import Optional
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import guard as guard_program
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.vocabulary import BUILTIN
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.drift import Repair
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import CONF, DEFAULTS, INIT, RULES, Host
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import DEFAULTS, FRAMEWORK, Host
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import (
+    CONF,
+    INIT,
     PROGRAM,
+    RULES,
+    SAVE,
     TREE,
+    Change,
     Guard,
     GuardError,
-    StagedFile,
     mark,
     now,
+    restore_command,
 )
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import RESTORE
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import Kernel
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.render import hook_chains
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import PREFIX
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import StagedFile, make_private
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.tables import Part, Table, part_of, read_table
 
-# The longest that an apply of thousands of rules takes; then nobody waits for it any more.
+#: Seconds; the longest that an apply of thousands of rules takes: then nothing waits for it any more.
 CRASH_TIMEOUT = 30
+#: The modules that the program on the host is made of; the first one is run.
+_PROGRAM = ("ufw.guard", "ufw.system", "ufw.tables", "packets.vocabulary")
+_PACKAGE = __name__.rpartition(".ufw.")[0]
 
 Repairs = Mapping[int, Repair]
+Kernels = Mapping[int, Kernel]
 
 
 def start_test(host: Host, repairs: Repairs) -> Callable[[], None]:
@@ -54,8 +71,9 @@ def start_test(host: Host, repairs: Repairs) -> Callable[[], None]:
 class Transaction:
     """One change of the kernel and the files. Call prepare, arm, load, persist in this order; rollback at any time.
 
-    ``repairs`` are the payloads that load and undo; with ``start`` ufw's own boot script loads the kernel instead (what
-    it does beyond the rules is its own affair), and ``start`` gives the repairs that are left after it.
+    ``repairs`` are the payloads; ``before`` and ``after`` the kernel as it is and as they should make it. With ``start``
+    ufw's own boot script loads the kernel instead (what it does beyond the rules is its own affair), and ``start`` gives
+    the repairs that are left after it.
     """
 
     def __init__(
@@ -64,72 +82,58 @@ class Transaction:
         repairs: Repairs,
         files: dict[str, str],
         old_files: dict[str, str],
+        before: Kernels,
+        after: Kernels,
         start: Optional[Callable[[], Repairs]] = None,
     ) -> None:
         self.token = secrets.token_hex(4)
-        self.after: list[list[str]] = []
         self._host = host
         self._repairs = repairs
-        self._files = files
-        self._old_files = old_files
         self._start = start
         self._guard = Guard(host.root, host.run)
-        self._staged: list[StagedFile] = []
-        self._change: Optional[dict] = None
+        self._change = Change(
+            self.token,
+            0.0,
+            files=files,
+            old={path: old_files[path] for path in files},
+            parts=[part for family, fix in repairs.items() for part in parts_of(family, fix, before, after)],
+            switch=start is not None,
+        )
 
     def prepare(self) -> None:
-        """What else can fail without a trace: the new files, on the disk."""
+        """What else can fail without a trace: whether the new files can be written."""
         try:
             self._sweep()
-            for path, text in self._files.items():
-                self._staged.append(self._host.stage(path, text))
+            for path, text in self._change.files.items():
+                _require_room(self._host.path(path), len(text))
         except OSError as error:
-            self._discard()
             raise RulesetError(f"ufw's files cannot be written: {error}; nothing was changed") from error
 
-    def arm(self, seconds: int) -> None:
-        """Have the host itself take the change back after so many seconds, whatever becomes of this process."""
-        undo = self._undo(self._repairs)
-        if self._start:
-            undo.insert(0, [self._init("stop"), ""])
+    def arm(self, seconds: int, boot: list[list[str]]) -> None:
+        """Have the host itself take the change back after so many seconds, whatever becomes of this process. ``boot`` are
+        commands for when it is kept."""
+        change = self._change
+        watched = (CONF, DEFAULTS, *RULES.values(), *FRAMEWORK[4], *FRAMEWORK[6])
         try:
-            if self._start:
+            if change.switch:
                 self._build_tree()
-            self._guard.write(PROGRAM, inspect.getsource(guard_program), 0o700)
-            change = {
-                "token": self.token,
-                "deadline": now() + seconds,
-                "undo": undo,
-                "moves": [[staged.temporary, staged.path] for staged in self._staged],
-                "old": {path: self._old_files[path] for path in self._files},
-                "marks": {
-                    path: mark(self._host.path(path)) for path in (CONF, DEFAULTS, *RULES.values(), *self._files)
-                },
-                "after": self.after,
-                "timer": self._timer(seconds),
-            }
+            self._guard.write(PROGRAM, program(), 0o700)
+            change.deadline = now() + seconds
+            change.marks = {path: mark(self._host.path(path)) for path in dict.fromkeys((*watched, *change.files))}
+            change.boot = boot
+            change.timer = self._timer(seconds)
             self._guard.arm(change)
         except OSError as error:
-            self._discard()
             raise RulesetError(f"the rollback cannot be prepared: {error}; nothing was changed") from error
-        self._change = change
 
     def load(self) -> None:
         """The rules into the kernel, a transaction for each family."""
-        loaded: Repairs = {}
         try:
             if self._start:
-                loaded = self._repairs
                 self._boot()
             for family, fix in (self._start() if self._start else self._repairs).items():
-                if fix.payload.count("\nCOMMIT\n") > 1:
-                    loaded = {**loaded, family: fix}  # of several transactions, some may be done when one fails
                 _start_restore(self._host, family, fix.payload)()
-                loaded = {**loaded, family: fix}
         except (RulesetError, OSError) as error:
-            if not self._start:
-                # A family that was refused, or not come to, is as it was: iptables-restore does all or nothing.
-                self._change["undo"] = self._undo(loaded)
             self.rollback(str(error))
             raise (
                 error
@@ -137,11 +141,25 @@ class Transaction:
                 else RulesetError(f"the ruleset cannot be loaded: {error}; the old ruleset is in force")
             ) from error
 
-    def when_kept(self, commands: list[list[str]]) -> None:
-        """Commands to run as soon as the change is kept."""
-        if commands:
-            self._change["after"] = commands
-            self._guard.arm(self._change)
+    def wait(self, commands: list[list[str]], look: bool) -> None:
+        """Note down commands to run as soon as the change is kept, and with ``look`` what the kernel holds now: whether
+        that is still in force is asked before it is kept."""
+        change = self._change
+        change.after = commands
+        if look:
+            change.parts = self._look(change.parts)
+            change.seen = True
+        elif not commands:
+            return
+        try:
+            self._guard.arm(change)
+        except OSError as error:
+            self.rollback(str(error))
+            raise RulesetError(f"the change cannot wait: {error}; the old ruleset is in force") from error
+
+    def _look(self, parts: list[Part]) -> list[Part]:
+        started = [self._host.start([SAVE[part.family], "-t", part.table]) for part in parts]
+        return [part._replace(new=part.cut(read_table(end().out))) for part, end in zip(parts, started)]
 
     def persist(self) -> None:
         """The new files into place, and the timer off."""
@@ -157,20 +175,12 @@ class Transaction:
         except GuardError as error:
             raise RulesetError(f"{why}; and {error}") from error
 
-    @staticmethod
-    def _undo(repairs: Repairs) -> list[list]:
-        return [[_restore(family), fix.undo] for family, fix in repairs.items() if fix.undo]
-
     # -- steps ---------------------------------------------------------------------------------------------------
 
-    def _discard(self) -> None:
-        for staged in self._staged:
-            staged.discard()
-
     def _sweep(self) -> None:
-        """Remove new files that a reboot or a kill left behind; nothing waits, so nobody needs them."""
+        """Remove new files that a kill left behind; nothing waits, so nothing needs them."""
         for folder in sorted({os.path.dirname(path) for path in (CONF, DEFAULTS)}):
-            for path in glob.glob(self._host.path(folder) + "/.*.bulkhead"):
+            for path in glob.glob(glob.escape(self._host.path(folder)) + "/.*.bulkhead"):
                 os.unlink(path)
 
     def _timer(self, seconds: int) -> str:
@@ -178,10 +188,11 @@ class Transaction:
         settle = [sys.executable or "/usr/bin/python3", "-I", self._host.path(PROGRAM), "settle", self.token]
         if self._host.exists("/run/systemd/system"):
             unit = "bulkhead-ufw-" + self.token
-            # systemd's own accuracy is a minute. A rollback that somebody kills is started again.
+            # systemd's own accuracy is a minute. A rollback that is killed is started again, however often.
             argv = ["systemd-run", "--quiet", "--collect", "--unit", unit, "--on-active", f"{seconds}s"]
             argv += ["--timer-property", "AccuracySec=100ms"]
-            argv += ["--property", "Restart=on-failure", "--property", "RestartSec=1"]
+            for setting in ("Restart=on-failure", "RestartSec=1", "StartLimitIntervalSec=0"):
+                argv += ["--property", setting]
             try:
                 if not self._host.run([*argv, *settle]).status:
                     return unit + ".timer"
@@ -194,10 +205,11 @@ class Transaction:
         """Copies of ufw's files with the new ones among them, to start from: those in /etc stay the old ones."""
         tree = self._host.path(TREE)
         shutil.rmtree(tree, ignore_errors=True)
+        for folder in ("", "/etc", "/etc/default"):
+            make_private(tree + folder)
         shutil.copytree(self._host.path("/etc/ufw"), tree + "/etc/ufw", ignore=shutil.ignore_patterns(".*.bulkhead"))
-        os.makedirs(tree + "/etc/default")
         shutil.copy(self._host.path(DEFAULTS), tree + DEFAULTS)
-        for path, text in self._files.items():
+        for path, text in self._change.files.items():
             StagedFile(tree + path, text).commit()
 
     def _boot(self) -> None:
@@ -214,14 +226,51 @@ class Transaction:
         return [INIT, "--datadir", self._host.path(TREE), word]
 
 
-def _restore(family: int) -> list[str]:
-    # -w: the legacy backend has one lock for all programs; wait for it instead of failing.
-    return [RESTORE[family], "-n", "-w", "10"]
+def parts_of(family: int, fix: Repair, before: Kernels, after: Kernels) -> list[Part]:
+    """What a family's repair does, table by table, with what is there before and should be after."""
+    parts = []
+    for table in dict.fromkeys(section.table for section in fix.sections):
+        ends = {name: hook_chains(PREFIX[family], name)[-1] for name in BUILTIN} if table == "filter" else {}
+        part = part_of(family, [section for section in fix.sections if section.table == table], ends)
+        old, new = (part.cut(_table(kernels[family], table)) for kernels in (before, after))
+        parts.append(part._replace(old=old, new=new))
+    return parts
+
+
+def _table(kernel: Kernel, table: str) -> Table:
+    found = kernel if table == "filter" else kernel.security
+    return Table(found.policies, found.chains) if found else Table({}, {})
+
+
+def _require_room(path: str, size: int) -> None:
+    """OSError where a file cannot be replaced by one of this size, as far as that is seen without writing."""
+    folder = os.path.dirname(os.path.realpath(path))
+    for name in (folder, path):
+        if not os.access(name, os.W_OK):
+            raise PermissionError(errno.EROFS, "cannot be written (read-only, or immutable)", name)
+    room = os.statvfs(folder)
+    if room.f_bavail * room.f_frsize < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), folder)
+
+
+def program() -> bytes:
+    """The program that stays on the host: an archive that Python runs, with the modules under their own names."""
+    names = [f"{_PACKAGE}.{name}" for name in _PROGRAM]
+    texts = {f"{name.replace('.', '/')}.py": inspect.getsource(importlib.import_module(name)) for name in names}
+    for path in list(texts):
+        folders = path.split("/")[:-1]
+        texts.update({"/".join([*folders[:depth], "__init__.py"]): "" for depth in range(1, len(folders) + 1)})
+    texts["__main__.py"] = f"import sys\n\nfrom {names[0]} import main\n\nraise SystemExit(main(sys.argv[1:]))\n"
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path, text in texts.items():
+            archive.writestr(path, text)
+    return buffer.getvalue()
 
 
 def _start_restore(host: Host, family: int, payload: str, *options: str) -> Callable[[], None]:
     """Hand a payload to iptables-restore; what is returned waits for it, and raises a RulesetError where it refuses."""
-    argv = [*_restore(family), *options]
+    argv = [*restore_command(family), *options]
     wait = host.start(argv, payload)
 
     def end() -> None:

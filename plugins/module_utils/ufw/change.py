@@ -55,7 +55,7 @@ def change(
     else:
         # What takes nothing away cannot cut the connection.
         wait = seconds if plan.switch != "disable" and plan.touches_kernel else 0
-        flows = _apply(host, state, plan, wait, effect if flush else NO_EFFECT, pending)
+        flows = _apply(host, state, plan, after, wait, effect if flush else NO_EFFECT, pending)
     result = {**effect.lists, "unlisted": effect.unlisted, "flushed": flows}
     return ({**result, "pending": pending} if pending else result), warnings
 
@@ -81,7 +81,15 @@ def _prove(host: Host, plan: Plan, after: dict[int, Kernel], params: Params, rem
     return [f"the connection of this task, {session.text()}: {finding.doubt}"] if finding.doubt else []
 
 
-def _apply(host: Host, state: State, plan: Plan, wait: int, cut: Effect, pending: dict[str, Any]) -> int:
+def _apply(
+    host: Host,
+    state: State,
+    plan: Plan,
+    after: dict[int, Kernel],
+    wait: int,
+    cut: Effect,
+    pending: dict[str, Any],
+) -> int:
     """Load, and persist at once or leave that to the confirmation, which ``pending`` tells of. How many flows it cuts."""
 
     def rest() -> dict[int, Repair]:
@@ -92,13 +100,13 @@ def _apply(host: Host, state: State, plan: Plan, wait: int, cut: Effect, pending
         return kernel_repairs(fresh, plan.goal, plan.rules)
 
     start = rest if plan.switch == "enable" else None
-    transaction = Transaction(host, plan.repairs, plan.files, state.texts, start)
+    transaction = Transaction(host, plan.repairs, plan.files, state.texts, state.kernel, after, start)
     transaction.prepare()
-    transaction.arm(wait or CRASH_TIMEOUT)
+    transaction.arm(wait or CRASH_TIMEOUT, [])
     transaction.load()
     # Looked up as late as this: from now on no new flow of theirs can begin.
     flows = find_flows(host, cut)
-    transaction.when_kept(flows)
+    transaction.wait(flows, look=bool(wait))
     if wait:
         pending.update(token=transaction.token, timeout=wait, program=host.path(PROGRAM), python=sys.executable)
     else:

@@ -13,8 +13,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import (
-    LOCK,
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import (
     LOCK_TIMEOUT,
     Result,
     StagedFile,
@@ -83,16 +82,19 @@ class Host:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold ufw's own lock. Taken before anything is read: ufw itself reads first, which loses updates."""
+        """Hold ufw's own lock, and ours. Taken before anything is read: ufw itself reads first, which loses updates."""
         with contextlib.ExitStack() as stack:
             try:
-                stack.enter_context(locked(self.path(LOCK), LOCK_TIMEOUT))
+                stack.enter_context(locked(self.root, LOCK_TIMEOUT))
             except TimeoutError as error:
+                name = str(error.filename)[len(self.root) :]
                 raise RulesetError(
-                    f"{LOCK} is held by another process for {LOCK_TIMEOUT:.0f} s; `fuser -v {LOCK}` shows it"
+                    f"{name} is held by another process for {LOCK_TIMEOUT:.0f} s; `fuser -v {name}` shows it"
                 ) from error
             except OSError as error:
-                raise RulesetError(f"{LOCK} cannot be opened: {error}; run the task as root (become: true)") from error
+                raise RulesetError(
+                    f"the lock of ufw cannot be taken: {error}; run the task as root (become: true)"
+                ) from error
             yield
 
     # -- commands ----------------------------------------------------------------------------------------------------

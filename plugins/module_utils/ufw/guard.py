@@ -1,170 +1,150 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The part of a change that outlives the module: keep it, take it back, or finish what a killed process left.
 
-This file is part of the module and a program of its own. For a change it is copied to the host, where a timer runs it
-when nobody has kept the change in time, and where an operator may run it by hand:
+This file is part of the module and, with system.py and tables.py, a program of its own. For a change it is copied to the
+host as one archive, where a timer runs it when nothing has kept the change in time, and where an operator may run it:
 
     python3 /run/bulkhead/ufw/guard.py status | keep [TOKEN] | back [TOKEN] | settle TOKEN [SECONDS]
 
-A change goes through two files. CHANGE, in /run, says how to bring the kernel back; a reboot forgets it together with
-the kernel's rules, and starts from ufw's files, which are the old ones until the change is kept. JOURNAL, on the disk,
-is the decision to keep it: before it is there the files are the old ones, and from then on they will be the new ones,
-whoever is killed: it is a shell script that moves them into place, and ufw.service runs it first at the next boot.
-It imports nothing but the standard library, so that it runs alone.
+A change goes through two files. CHANGE, in /run, holds the new files and says how to bring the kernel back; a reboot
+forgets it together with the kernel's rules, and starts from ufw's files, which are the old ones until the change is kept.
+JOURNAL, beside ufw's files, is the decision to keep it: before it is there the files are the old ones, and from then on
+they will be the new ones, whatever is killed: it is a shell script that moves them into place, and ufw.service runs it
+first at the next boot. A change ends with one rename of CHANGE, which needs no room where /run is full.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import glob
 import json
 import os
+import re
 import shlex
 import shutil
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from typing import Any, Callable, NamedTuple, Optional
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Optional, Union
 
-LOCK = "/run/ufw.lock"
-FOLDER = "/run/bulkhead/ufw"
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import (
+    FOLDER,
+    ROOM,
+    Result,
+    Run,
+    StagedFile,
+    flush,
+    locked,
+    make_private,
+    read_text,
+    remove,
+    run_command,
+)
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.tables import (
+    Part,
+    Table,
+    not_in_force,
+    payload_to,
+    read_table,
+)
+
 PROGRAM = FOLDER + "/guard.py"
 CHANGE = FOLDER + "/change.json"
-OUTCOME = FOLDER + "/outcome.json"
 # ufw's files under another root, for `ufw-init --datadir`: ufw starts from them while those in /etc are still the old.
 TREE = FOLDER + "/tree"
-LASTING = "/var/lib/bulkhead/ufw"
-JOURNAL = LASTING + "/keep.sh"
+JOURNAL = "/etc/ufw/bulkhead-keep.sh"
 BOOT = "/etc/systemd/system/ufw.service.d/50-bulkhead-keep.conf"
+CONF = "/etc/ufw/ufw.conf"
+RULES = {4: "/etc/ufw/user.rules", 6: "/etc/ufw/user6.rules"}
+INIT = "/lib/ufw/ufw-init"
+#: Of an iptables with one lock for all programs: ours, for a rollback that does not get the common one.
+_XTABLES_LOCK = FOLDER + "/xtables.lock"
 
 KEPT, BACK, WAITING, UNKNOWN = "kept", "back", "waiting", "unknown"
+#: What CHANGE becomes in the end.
+OUTCOMES = {KEPT: FOLDER + "/kept.json", BACK: FOLDER + "/back.json"}
 
-# ufw holds its lock for one command; a reload takes up to 3 s on a small machine.
-LOCK_TIMEOUT = 30.0
-_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+SAVE = {4: "iptables-save", 6: "ip6tables-save"}
+RESTORE = {4: "iptables-restore", 6: "ip6tables-restore"}
+#: How often a table is read and loaded until it is as wanted: others may write to it at the same moment.
+_TRIES = 5
+#: Seconds between the tries of a rollback that fails, at most.
+_LONGEST_PAUSE = 60.0
+_TOKEN = "# change "
+_ENABLED = re.compile(r'^ENABLED="?yes', re.IGNORECASE | re.MULTILINE)
 
 
 class GuardError(Exception):
     """A change cannot be kept or taken back; the message is for the operator as it is."""
 
 
-class Result(NamedTuple):
-    """A finished command: exit status, output, errors."""
+@dataclass
+class Change:
+    """A change that waits, as it stands in CHANGE.
 
-    status: int
-    out: str
-    err: str
+    token: its name. deadline: when it is taken back, in seconds since the boot (now()). files, old: {file: text}, as they
+    will be and as they were. marks: {file: mark(file)} of the files that no one else may write to in the meantime. parts:
+    what it does to the kernel; seen: whether they hold what the kernel printed afterwards. switch: whether ufw's own
+    start loaded it, from TREE. after: commands for when it is kept; what they say does not matter. boot: likewise, for
+    the next boot; what they say does. timer: the systemd unit that settles it, or "".
+    """
 
+    token: str
+    deadline: float
+    files: dict[str, str] = field(default_factory=dict)
+    old: dict[str, str] = field(default_factory=dict)
+    marks: dict[str, list[int]] = field(default_factory=dict)
+    parts: list[Part] = field(default_factory=list)
+    seen: bool = False
+    switch: bool = False
+    after: list[list[str]] = field(default_factory=list)
+    boot: list[list[str]] = field(default_factory=list)
+    timer: str = ""
 
-Run = Callable[..., Result]
+    def to_text(self) -> str:
+        return json.dumps({**vars(self), "parts": [part.to_dict() for part in self.parts]})
 
-
-def run_command(argv: list[str], stdin: str = "") -> Result:
-    """Run a command; FileNotFoundError where it is missing."""
-    return start_command(argv, stdin)()
-
-
-def start_command(argv: list[str], stdin: str = "") -> Callable[[], Result]:
-    """Start a command, FileNotFoundError where it is missing; what is returned waits for its end."""
-    pipe = subprocess.PIPE
-    # Its input is in memory as a whole: the command need not wait for us, nor we for it.
-    with os.fdopen(os.memfd_create("stdin"), "wb+") as stream:
-        stream.write(stdin.encode("utf-8", "surrogateescape"))
-        stream.seek(0)
-        process = subprocess.Popen(  # pylint: disable=consider-using-with
-            argv, stdin=stream, stdout=pipe, stderr=pipe, env=dict(os.environ, PATH=_PATH, LC_ALL="C")
-        )
-
-    def end() -> Result:
-        out, err = process.communicate()
-        return Result(process.returncode, out.decode("utf-8", "surrogateescape"), err.decode("utf-8", "replace"))
-
-    return end
+    @classmethod
+    def from_text(cls, text: str) -> Change:
+        values = json.loads(text)
+        return cls(**{**values, "parts": [Part.from_dict(part) for part in values["parts"]]})
 
 
-@contextlib.contextmanager
-def locked(path: str, timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
-    """Hold ufw's own lock, which is a POSIX one; TimeoutError where another process keeps it, or another OSError."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644), "w") as stream:
-        end = time.monotonic() + timeout
-        while True:
-            try:
-                fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except OSError as error:
-                if time.monotonic() > end:
-                    raise TimeoutError(str(error)) from error
-                time.sleep(0.05)
-        yield
+@dataclass
+class Outcome:
+    """What became of a change, as the program prints it. state: WAITING, KEPT, BACK or UNKNOWN. error: why the program
+    could not do what it was asked to."""
 
+    token: str
+    state: str
+    why: str = ""
+    error: str = ""
 
-class StagedFile:
-    """The new text of a file, on the disk under another name in the same folder."""
-
-    def __init__(self, path: str, text: str, mode: Optional[int] = None) -> None:
-        """``mode`` is for a file that need not be there yet; without it, owner and mode are those of the old one."""
-        self.path = os.path.realpath(path)
-        self.temporary: Optional[str] = None
-        folder = os.path.dirname(self.path)
-        handle, self.temporary = tempfile.mkstemp(prefix=f".{os.path.basename(path)}.", suffix=".bulkhead", dir=folder)
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(text.encode("utf-8", "surrogateescape"))
-                stream.flush()
-                if mode is None:
-                    old = os.stat(self.path)
-                    os.fchown(stream.fileno(), old.st_uid, old.st_gid)
-                    mode = old.st_mode & 0o7777
-                os.fchmod(stream.fileno(), mode)
-                os.fsync(stream.fileno())
-        except BaseException:
-            self.discard()
-            raise
-
-    def commit(self) -> None:
-        """Put the new file in the place of the old one; the folder is flushed too, so that it survives a power cut."""
-        if self.temporary is None:
-            return
-        os.rename(self.temporary, self.path)
-        self.temporary = None
-        _flush(os.path.dirname(self.path))
-
-    def discard(self) -> None:
-        """Remove the new text, if it has not been committed."""
-        if self.temporary is not None:
-            os.unlink(self.temporary)
-            self.temporary = None
-
-
-def _flush(folder: str) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def read_text(path: str) -> str:
-    with open(path, encoding="utf-8", errors="surrogateescape") as stream:
-        return stream.read()
+    def to_text(self) -> str:
+        """One line of JSON."""
+        return json.dumps({name: value for name, value in asdict(self).items() if value or name != "error"})
 
 
 def now() -> float:
-    """Seconds since the boot: CHANGE does not outlive the boot, and nobody sets this clock."""
+    """Seconds since the boot: CHANGE does not outlive the boot, and nothing sets this clock."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def mark(path: str) -> list[int]:
-    """What differs after anybody has written to a file, if only the same text as before."""
+    """What differs after a file was written to, if only with the same text as before."""
     found = os.stat(path)
     return [found.st_ino, found.st_mtime_ns, found.st_size]
 
 
+def restore_command(family: int) -> list[str]:
+    """iptables-restore without a flush."""
+    # -w: the legacy backend has one lock for all programs; wait for it instead of failing.
+    return [RESTORE[family], "-n", "-w", "10"]
+
+
 class Guard:
-    """The change of one host. Every method but ``status`` wants ufw's lock to be held."""
+    """The change of one host. Every method but ``change`` and ``outcome`` wants the locks to be held."""
 
     def __init__(self, root: str = "", run: Run = run_command) -> None:
         self.root = root
@@ -175,74 +155,104 @@ class Guard:
     def path(self, name: str) -> str:
         return self.root + name
 
-    def change(self) -> Optional[dict[str, Any]]:
+    def change(self) -> Optional[Change]:
         """The change that waits, or None."""
-        return self._load(CHANGE)
-
-    def _load(self, name: str) -> Optional[dict[str, Any]]:
         try:
-            return json.loads(read_text(self.path(name)))
+            return Change.from_text(read_text(self.path(CHANGE)))
         except FileNotFoundError:
             return None
 
-    def write(self, name: str, text: str, mode: int) -> None:
-        """Put a file of our own in place in one step; its folder is made where it is missing, for root alone."""
+    def write(self, name: str, text: Union[str, bytes], mode: int) -> None:
+        """Put a file of our own in place in one step; its folder is made where it is missing."""
         path = self.path(name)
-        os.makedirs(os.path.dirname(path), mode=0o755 if name == BOOT else 0o700, exist_ok=True)
+        if name.startswith(FOLDER):
+            for folder in (ROOM, FOLDER):
+                make_private(self.path(folder))
+        elif not os.path.isdir(os.path.dirname(path)):
+            os.makedirs(os.path.dirname(path))
+            os.chmod(os.path.dirname(path), 0o755)
         StagedFile(path, text, mode).commit()
 
-    def remove(self, name: str) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.path(name))
+    def remove(self, *names: str) -> None:
+        for name in names:
+            remove(self.path(name))
 
     # -- a change ------------------------------------------------------------------------------------------------
 
-    def arm(self, change: dict[str, Any]) -> None:
-        """Note down a change before the kernel is touched:
+    def arm(self, change: Change) -> None:
+        """Note down a change before the kernel is touched, and again as more is known of it."""
+        self.remove(*OUTCOMES.values())
+        self.write(CHANGE, change.to_text(), 0o600)
 
-        token     its name
-        deadline  when it is taken back, in seconds since the boot (now())
-        undo      [[argv, input], ...]: the commands that bring the kernel back, in their order
-        moves     [[temporary file, file], ...]: the new files, on the disk already
-        old       {file: text}: the files as they were
-        marks     {file: mark(file)}: files that nobody else may write to in the meantime
-        after     [argv, ...]: commands for when it is kept; what they say does not matter
-        timer     the systemd unit that settles it, or ""
-        """
-        self.remove(OUTCOME)
-        self.write(CHANGE, json.dumps(change), 0o600)
-
-    def keep(self, change: dict[str, Any]) -> None:
-        """Put the new files into place. GuardError, and everything as it was, where that cannot be done."""
-        touched = [name for name, was in change["marks"].items() if mark(self.path(name)) != was]
-        if touched:
-            self.back(change, f"somebody else wrote to {' and '.join(touched)} while the change waited")
-            raise GuardError(f"{self.outcome(change['token'])['why']}; the old ruleset is back: run the task again")
+    def keep(self, change: Change) -> None:
+        """Put the new files into place, or go on with that. GuardError, and everything as it was, where that cannot be
+        done."""
+        resumed = self._is_decided(change)
+        found = "" if resumed else self._why_not(change)
+        if found:
+            self.back(change, found)
+            raise GuardError(f"{found}; the old ruleset is back: run the task again")
         try:
-            self._decide(change["moves"])
-            self.finish()
+            if not resumed:
+                self._decide(change)
+            self._move()
         except OSError as error:
             self._restore_files(change)
-            self.back(change, f"ufw's files cannot be replaced: {error}")
+            self.back(change, f"ufw's files cannot be replaced: {error}", others=[])
             raise GuardError(f"ufw's files cannot be replaced: {error}; the old ruleset is back") from error
-        self._close(change, KEPT, "")
+        if resumed or change.seen:
+            # Others may have loaded the old files until they were replaced.
+            self._bring(change, back=False)
+        self._close(change, KEPT, self._for_the_boot(change))
 
-    def _decide(self, moves: list[list[str]]) -> None:
-        """Write the journal. The boot's drop-in comes first: the journal must never be there without it."""
-        if not moves:
+    def _why_not(self, change: Change) -> str:
+        """What others have done to the files or to the kernel, so that it is not this change that was confirmed."""
+        touched = self._written_by_others(change)
+        if touched:
+            return f"somebody else wrote to {' and '.join(touched)} while the change waited"
+        if not change.seen:
+            return ""
+        lost = [
+            f"IPv{part.family} {name}"
+            for part in change.parts
+            for name in not_in_force(part, self._read(part.family, part.table))
+        ]
+        if not lost:
+            return ""
+        more = f" and {len(lost) - 3} more" if len(lost) > 3 else ""
+        return (
+            "another program changed the kernel's rules while the change waited, such as a restart of ufw: the new ones "
+            f"are not in force ({', '.join(lost[:3])}{more})"
+        )
+
+    def _written_by_others(self, change: Change) -> list[str]:
+        return [name for name, was in change.marks.items() if _mark_or_none(self.path(name)) != was]
+
+    def _is_decided(self, change: Optional[Change]) -> bool:
+        """Whether the journal is there; with a change, whether it is this one's."""
+        try:
+            text = read_text(self.path(JOURNAL))
+        except FileNotFoundError:
+            return False
+        return change is None or f"\n{_TOKEN}{change.token}\n" in text
+
+    def _decide(self, change: Change) -> None:
+        """Write the new files beside the old ones, and the journal. The boot's drop-in comes first: nothing of the rest
+        must ever be there without it."""
+        if not change.files:
             return
         if os.path.isdir(self.path("/run/systemd/system")):
-            tidy = f"rm -f {BOOT}; rmdir {os.path.dirname(BOOT)} 2>/dev/null"
-            self.write(
-                BOOT, f"[Service]\nExecStartPre=-/bin/sh -c '[ ! -e {JOURNAL} ] || sh {JOURNAL}; {tidy}'\n", 0o644
-            )
+            self.write(BOOT, _boot_text(sorted({os.path.dirname(name) for name in change.files})), 0o644)
         lines = ["#!/bin/sh", "# ufw's files of a change that is decided; written by bulkhead.tiers.ufw_ruleset."]
-        for temporary, path in moves:
-            lines.append("[ ! -e {0} ] || mv -f {0} {1}".format(shlex.quote(temporary), shlex.quote(path)))
+        lines.append(_TOKEN + change.token)
+        for name, text in change.files.items():
+            staged = StagedFile(self.path(name), text)
+            temporary = shlex.quote(str(staged.temporary))
+            lines.append(f"[ ! -e {temporary} ] || mv -f {temporary} {shlex.quote(staged.path)}")
         lines += [f"rm -f {JOURNAL} {BOOT}", f"rmdir {os.path.dirname(BOOT)} 2>/dev/null || true", ""]
         self.write(JOURNAL, "\n".join(lines), 0o700)
 
-    def finish(self) -> bool:
+    def _move(self) -> bool:
         """Move the files of a decided change into place; whether there was one. The journal stays until the change is
         closed: as long as both are there, a kill must not lead to a rollback."""
         try:
@@ -254,117 +264,219 @@ class Guard:
             if os.path.exists(temporary):
                 os.rename(temporary, path)
         for folder in {os.path.dirname(path) for _temporary, path in moves}:
-            _flush(folder)
+            flush(folder)
         return True
 
-    def _forget_decision(self) -> None:
-        self.remove(JOURNAL)
-        self.remove(BOOT)
-        # What somebody was writing when he was killed.
-        for name in (CHANGE, JOURNAL, BOOT):
-            for path in glob.glob(self.path(os.path.dirname(name)) + "/.*.bulkhead"):
-                os.unlink(path)
-        with contextlib.suppress(OSError):  # others may have files of theirs in there
-            os.rmdir(self.path(os.path.dirname(BOOT)))
+    def _for_the_boot(self, change: Change) -> str:
+        """Run what makes the next boot load the ruleset; what went wrong."""
+        for argv in change.boot:
+            done = self._run_any(argv)
+            if done.status:
+                return f"`{' '.join(argv)}` failed: {(done.err + done.out).strip()}"
+        return ""
 
-    def _restore_files(self, change: dict[str, Any]) -> None:
-        self._forget_decision()
-        for path, text in change["old"].items():
-            if read_text(self.path(path)) != text:
-                StagedFile(self.path(path), text).commit()
+    def _forget_decision(self, change: Optional[Change] = None) -> None:
+        self.remove(JOURNAL, BOOT)
+        # What was being written when a process was killed.
+        folders = {os.path.dirname(name) for name in (CHANGE, JOURNAL, BOOT, *(change.files if change else ()))}
+        for folder in folders:
+            for path in glob.glob(glob.escape(self.path(folder)) + "/.*.bulkhead"):
+                remove(path)
+        folder = self.path(os.path.dirname(BOOT))
+        if os.path.isdir(folder):
+            with contextlib.suppress(OSError):  # others may have files of theirs in there
+                os.rmdir(folder)
 
-    def back(self, change: dict[str, Any], why: str) -> None:
-        """Bring the old kernel rules back and drop the new files. GuardError where iptables-restore refuses."""
-        failed = []
-        for argv, payload in change["undo"]:
-            done = self._run(argv, payload)
-            # Without a payload it is ufw's own stop, for its hooks: the payloads after it undo all of the rules.
-            if done.status and payload:
-                failed.append(f"{' '.join(argv)}: {(done.err + done.out).strip()} (status {done.status})")
-        if failed:
-            raise GuardError(
-                "the old ruleset cannot be loaded: " + "; ".join(failed) + "; `ufw reload` loads the files"
-            )
-        for temporary, _path in change["moves"]:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(temporary)
+    def _restore_files(self, change: Change) -> None:
+        self._forget_decision(change)
+        for name, text in change.old.items():
+            if read_text(self.path(name)) != text:
+                StagedFile(self.path(name), text).commit()
+
+    def back(self, change: Change, why: str, others: Optional[list[str]] = None) -> None:
+        """Bring the old kernel rules back; the files are the old ones still. GuardError where iptables-restore refuses.
+
+        Files that others have written meanwhile (``others``) are right: where ufw was switched off it stays off, and what
+        they loaded stays loaded.
+        """
+        others = self._written_by_others(change) if others is None else others
+        enabled = bool(_ENABLED.search(self._conf()))
+        if change.switch:
+            # ufw's own stop is for its hooks; what is loaded after it undoes all of the rules.
+            self._run([INIT, "--datadir", self.path(TREE), "stop"])
+        if change.switch and enabled:
+            self._run([INIT, "start"])
+        elif change.switch:
+            self._bring(change, back=True)
+        elif enabled or not others:
+            self._bring(change, back=True, leave=bool(others))
+            self._load_rules_of_others(others)
         self._close(change, BACK, why)
 
-    def _close(self, change: dict[str, Any], state: str, why: str) -> None:
-        for argv in change["after"] if state == KEPT else ():
-            with contextlib.suppress(FileNotFoundError):
-                self._run(argv)
-        self.write(OUTCOME, json.dumps({"token": change["token"], "state": state, "why": why}), 0o600)
-        self.remove(CHANGE)
-        # A drop-in may be there without a journal, where somebody was killed between the two.
-        self._forget_decision()
+    def _conf(self) -> str:
+        try:
+            return read_text(self.path(CONF))
+        except OSError:
+            return ""
+
+    def _load_rules_of_others(self, others: Iterable[str]) -> None:
+        """ufw's own commands write a rule to the file and to the kernel; the kernel's was undone with the rest."""
+        for family, name in RULES.items():
+            if name not in others or f"{_prefix(family)}-user-input" not in self._read(family, "filter").chains:
+                continue
+            done = self._restore(family, read_text(self.path(name)))
+            if done.status:
+                raise GuardError(f"{name} cannot be loaded: {done.err.strip()} (status {done.status})")
+
+    def _close(self, change: Change, state: str, why: str) -> None:
+        for argv in change.after if state == KEPT else ():
+            self._run_any(argv)
+        self.remove(*OUTCOMES.values())
+        # In one step, and with no need of room.
+        os.rename(self.path(CHANGE), self.path(OUTCOMES[state]))
+        with contextlib.suppress(OSError):
+            self.write(OUTCOMES[state], Outcome(change.token, state, why).to_text(), 0o600)
+        # A drop-in may be there without a journal, where a process was killed between the two.
+        self._forget_decision(change)
         shutil.rmtree(self.path(TREE), ignore_errors=True)
         # Last: until here the timer would do what a killed process did not come to. A sleeping process wakes, sees
         # that the change is gone, and ends.
-        if change["timer"]:
-            self._run(["systemctl", "stop", change["timer"]])
+        if change.timer:
+            self._run_any(["systemctl", "stop", change.timer])
 
     def settle(self, why: str, token: Optional[str] = None) -> Optional[str]:
         """Bring what a process left to an end: a decided change is finished, one that waits is taken back.
         KEPT or BACK; None where there was nothing. With a token, another change is left alone."""
         change = self.change()
-        if change is not None and token not in (None, change["token"]):
-            return None
-        if self.finish():
-            if change is not None:
-                self._close(change, KEPT, "")
-            else:
-                self._forget_decision()
-            return KEPT
         if change is None:
+            decided = self._move()
             self._forget_decision()
+            return KEPT if decided else None
+        if token not in (None, change.token):
             return None
+        if self._is_decided(change):
+            self.keep(change)
+            return KEPT
         self.back(change, why)
         return BACK
 
+    # -- the kernel ----------------------------------------------------------------------------------------------
+
+    def _bring(self, change: Change, back: bool, leave: bool = False) -> None:
+        """Take the kernel to the old ruleset or the new one; GuardError where iptables-restore refuses."""
+        failed = []
+        for part in change.parts:
+            done = Result(0, "", "")
+            for number in range(_TRIES):
+                payload = payload_to(part, self._read(part.family, part.table), back, change.seen, leave)
+                # Without a look at it, the new rules are not known as the kernel prints them: once is enough.
+                if not payload or (number and not done.status and not back and not change.seen):
+                    break
+                done = self._restore(part.family, payload)
+            if done.status:
+                failed.append(f"IPv{part.family}: {(done.err + done.out).strip()} (status {done.status})")
+        if failed:
+            which = "old" if back else "new"
+            raise GuardError(f"the {which} ruleset cannot be loaded: {'; '.join(failed)}; `ufw reload` loads the files")
+
+    def _read(self, family: int, table: str) -> Table:
+        done = self._run([SAVE[family], "-t", table])
+        if done.status and table == "filter":
+            raise GuardError(f"{SAVE[family]} failed: {done.err.strip()} (status {done.status})")
+        return read_table("" if done.status else done.out)
+
+    def _restore(self, family: int, payload: str) -> Result:
+        done = self._run(restore_command(family), payload)
+        if done.status and "xtables lock" in done.err:
+            # A file that any user can open, and so lock, where another program has made it with a mode of its own.
+            own = [f"XTABLES_LOCKFILE={self.path(_XTABLES_LOCK)}", *restore_command(family)]
+            done = self._run(["env", *own], payload)
+        return done
+
+    def _run_any(self, argv: list[str]) -> Result:
+        try:
+            return self._run(argv)
+        except Exception as error:  # pylint: disable=broad-except  # a missing command has a type of its own in a Host
+            return Result(127, "", str(error))
+
     # -- what became of it ---------------------------------------------------------------------------------------
 
-    def outcome(self, token: Optional[str] = None) -> dict[str, str]:
-        """{token, state, why} of the change that waits or the last one: WAITING, KEPT or BACK; else UNKNOWN."""
-        change, last = self.change(), self._load(OUTCOME)
+    def outcome(self, token: Optional[str] = None) -> Outcome:
+        """What became of the change that waits, or of the last one."""
+        change = self.change()
         if change is not None:
-            last = {
-                "token": change["token"],
-                "state": WAITING,
-                "why": f"until {change['deadline'] - now():.0f} s from now",
-            }
-        if last is None or token not in (None, last["token"]):
-            return {"token": token or "", "state": UNKNOWN, "why": "no such change since the host was started"}
+            last = Outcome(change.token, WAITING, f"until {change.deadline - now():.0f} s from now")
+        else:
+            last = next(filter(None, map(self._last, OUTCOMES)), Outcome("", UNKNOWN))
+        if last.state == UNKNOWN or token not in (None, last.token):
+            return Outcome(token or "", UNKNOWN, "no such change since the host was started")
         return last
+
+    def _last(self, state: str) -> Optional[Outcome]:
+        try:
+            values: dict[str, Any] = json.loads(read_text(self.path(OUTCOMES[state])))
+        except FileNotFoundError:
+            return None
+        # The change itself, where there was no room for its outcome.
+        return Outcome(values["token"], state, values.get("why", ""))
+
+
+def _prefix(family: int) -> str:
+    return "ufw" if family == 4 else "ufw6"
+
+
+def _mark_or_none(path: str) -> Optional[list[int]]:
+    try:
+        return mark(path)
+    except FileNotFoundError:
+        return None
+
+
+def _boot_text(folders: list[str]) -> str:
+    """The drop-in: at the boot, finish what was decided, and remove what was not."""
+    leftovers = " ".join(f"{folder}/.*.bulkhead" for folder in folders)
+    tidy = f"rm -f {BOOT} {leftovers}; rmdir {os.path.dirname(BOOT)} 2>/dev/null"
+    return f"[Service]\nExecStartPre=-/bin/sh -c '[ ! -e {JOURNAL} ] || sh {JOURNAL}; {tidy}'\n"
 
 
 def main(words: list[str]) -> int:
     """The program: prints the outcome as one line of JSON; status 0 where it is what was asked for."""
     command, token = words[0] if words else "status", words[1] if len(words) > 1 else None
-    wanted = {"status": None, "keep": KEPT, "back": BACK, "settle": BACK}
-    if command not in wanted:
+    if command not in ("status", "keep", "back", "settle"):
         sys.stderr.write("usage: guard.py status | keep [TOKEN] | back [TOKEN] | settle TOKEN [SECONDS]\n")
         return 2
+    if command == "settle":
+        time.sleep(float(words[2]) if len(words) > 2 else 0)
+    pause = 1.0
+    while True:
+        answer = _act(command, token)
+        if command != "settle" or not answer.error:
+            break
+        # Whatever kept it from rolling back, the host may be cut off until it has.
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
+    sys.stdout.write(answer.to_text() + "\n")
+    wanted = {"keep": KEPT, "back": BACK}.get(command, answer.state)
+    return 1 if answer.error or answer.state != wanted else 0
+
+
+def _act(command: str, token: Optional[str]) -> Outcome:
     guard = Guard()
-    if command == "settle" and len(words) > 2:
-        time.sleep(float(words[2]))
+    if command == "status":
+        return guard.outcome(token)
     try:
-        with locked(LOCK):
+        # A rollback does not wait for a lock for ever: what must not be there is in force meanwhile.
+        with locked(insist=command in ("back", "settle")):
             change = guard.change()
-            mine = change is not None and token in (None, change["token"])
-            if command == "keep" and mine:
+            mine = change is not None and token in (None, change.token)
+            if change is not None and mine and command == "keep":
                 guard.keep(change)
-            elif command == "back" and mine:
-                guard.settle("by hand", change["token"])
+            elif change is not None and mine and command == "back":
+                guard.settle("by hand", change.token)
             elif command == "settle":
                 guard.settle("no confirmation came over a new connection in time", token)
-            answer = guard.outcome(token)
+            return guard.outcome(token)
     except (GuardError, OSError) as error:
-        answer = dict(guard.outcome(token), error=str(error))
-    sys.stdout.write(json.dumps(answer) + "\n")
-    # A failure has systemd start the timer's service again.
-    return 1 if "error" in answer or (command in ("keep", "back") and answer["state"] != wanted[command]) else 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+        answer = guard.outcome(token)
+        answer.error = str(error)
+        return answer

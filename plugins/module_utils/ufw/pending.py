@@ -10,6 +10,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Ho
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import (
     BACK,
     CHANGE,
+    JOURNAL,
     KEPT,
     PROGRAM,
     Guard,
@@ -27,7 +28,7 @@ def clear_the_way(host: Host, check_mode: bool) -> list[str]:
     Warnings; RulesetError where a change waits for its confirmation."""
     guard = Guard(host.root, host.run)
     change = guard.change()
-    left = change["deadline"] - now() if change else 0
+    left = change.deadline - now() if change else 0
     if change and left > -_LATE:
         raise RulesetError(
             f"another change of the ruleset waits for its confirmation: expected none; it is rolled back in "
@@ -35,13 +36,14 @@ def clear_the_way(host: Host, check_mode: bool) -> list[str]:
             f"`python3 {PROGRAM} back` (or `keep`)"
         )
     if check_mode:
-        return ["a change that a killed process left is brought to an end first"] if change else []
+        left_over = change or host.exists(JOURNAL)
+        return ["a change that a killed process left is brought to an end first"] if left_over else []
     try:
         state = guard.settle("its timer was lost")
     except (GuardError, OSError) as error:
         raise RulesetError(
             f"a change that a killed process left cannot be brought to an end: {error}; when the ruleset is as it "
-            f"should be, remove {CHANGE}"
+            f"should be, remove {' and '.join(name for name in (CHANGE, JOURNAL) if host.exists(name))}"
         ) from error
     return [f"a change that a killed process left was found; it is {_WORDS[state]}"] if state else []
 
@@ -51,6 +53,6 @@ def waiting(host: Host) -> Optional[dict[str, Any]]:
     change = Guard(host.root, host.run).change()
     if change is None:
         return None
-    token = change["token"]
+    token = change.token
     commands = {word: f"python3 {PROGRAM} {word} {token}" for word in ("keep", "back")}
-    return {"token": token, "seconds": max(0, round(change["deadline"] - now())), **commands}
+    return {"token": token, "seconds": max(0, round(change.deadline - now())), **commands}

@@ -26,6 +26,7 @@ class RestoreFailed(Exception):
 
 def transactions(payload: str) -> list[str]:
     """The parts of a payload, each from its table's name to its COMMIT."""
+    payload = "".join(line for line in payload.splitlines(keepends=True) if not line.startswith("#") and line.strip())
     parts = payload.rstrip("\n").removesuffix("COMMIT").split("COMMIT\n") if payload else []
     return [part + "COMMIT\n" for part in parts]
 
@@ -80,8 +81,14 @@ class FakeTable:
         if how == "-A":
             self.chains[name].append(rule)
         elif how == "-I":
-            self.chains[name].insert(0, rule)
+            number, _space, rest = rule.partition(" ")
+            place = int(number) - 1 if number.isdigit() else 0
+            if place > len(self.chains[name]):
+                raise RestoreFailed("index of insertion too big")
+            self.chains[name].insert(place, rest if number.isdigit() else rule)
         elif how == "-D":
+            if rule not in self.chains[name]:
+                raise RestoreFailed("no such rule")
             self.chains[name].remove(rule)
         elif how == "-F":
             self.chains[name] = []

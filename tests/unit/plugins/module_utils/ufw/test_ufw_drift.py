@@ -9,6 +9,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables im
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.packet import packet
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.program import ALLOWED, DENIED, Question
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.unfold import unfold
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.apply import parts_of
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.drift import repair
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import filter_section
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import parse_save
@@ -19,6 +20,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.render import (
     kernel_plan_without_ipv6,
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import read_rules
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.tables import payload_to, read_table
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import (
     RECORDED,
     FakeTable,
@@ -94,6 +96,13 @@ DAMAGE = {
 }
 
 
+def undo(fix, before, after):
+    """What takes the change back, by what the table was before and is after."""
+    kernels = [{4: parse_save(table.save())} for table in (before, after)]
+    (part,) = parts_of(4, fix, *kernels)
+    return payload_to(part, read_table(after.save()), back=True, seen=True)
+
+
 @pytest.mark.parametrize("name", DAMAGE)
 def test_damage_to_the_kernel_is_found_named_mended_and_can_be_brought_back(name):
     steps, complaint = DAMAGE[name]
@@ -103,7 +112,7 @@ def test_damage_to_the_kernel_is_found_named_mended_and_can_be_brought_back(name
     assert any(line.startswith(complaint) for line in fix.drift), fix.drift
     table.restore(fix.payload.rstrip("\n"))
     assert repair(plan(), parse_save(table.save())).drift == []
-    table.restore(fix.undo.rstrip("\n"))
+    table.restore(undo(fix, before, table))
     assert {name: rules for name, rules in table.chains.items() if rules} == {
         name: rules for name, rules in before.chains.items() if rules
     }
@@ -221,7 +230,7 @@ def test_a_packet_that_meets_new_rules_and_old_policies_fares_as_before_or_after
     assert (before == after) == (not seen)
     ends = [verdicts(start.policies, start.chains), verdicts(table.policies, table.chains)]
     assert repair(a_plan(after), parse_save(table.save())).drift == []
-    seen += between(table, fix.undo)
+    seen += between(table, undo(fix, start, table)) if fix.payload else []
     assert (table.policies, table.chains) == (start.policies, start.chains)
     assert [end[:2] for end in ends] == [[ALLOWED, DENIED]] * 2
     for answers in seen:

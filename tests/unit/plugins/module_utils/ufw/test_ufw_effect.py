@@ -150,17 +150,22 @@ def test_every_edit_is_rendered_as_it_is_applied():
     section = Section(
         "filter",
         {"INPUT": "DROP"},
-        [Edit("-I", "OUTPUT", "-o lo -j ACCEPT"), Edit("-D", "FORWARD", "-j x"), Edit("-A", "FORWARD", "-j y")],
+        [
+            Edit("-I", "OUTPUT", "-o lo -j ACCEPT"),
+            Edit("-D", "FORWARD", "-j x"),
+            Edit("-A", "FORWARD", "-j y"),
+            Edit("-I", "FORWARD", "-j z", 2),
+        ],
         {"x": ["-j DROP"], "INPUT": ["-j x"]},
         ["gone"],
     )
     table = FakeTable(
-        "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:x - [0:0]\n:y - [0:0]\n:gone - [0:0]\n"
+        "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:x - [0:0]\n:y - [0:0]\n:z - [0:0]\n:gone - [0:0]\n"
         "-A INPUT -j y\n-A FORWARD -j x\n-A OUTPUT -j y\nCOMMIT\n"
     )
     before = parse_save(table.save())
     table.restore(section.render())
-    assert section.applied(before) == parse_save(table.save())
+    assert applied(before, [section]) == parse_save(table.save())
 
 
 def test_the_candidate_without_ipv6_is_what_the_kernel_has_afterwards(host, plans):

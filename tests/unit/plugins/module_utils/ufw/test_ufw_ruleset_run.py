@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -295,8 +296,8 @@ def test_a_file_that_cannot_be_replaced_brings_kernel_and_files_back(host, monke
     def fail_second(source, target):
         if target.startswith(host.path("/etc/")):
             calls.append(target)
-        if len(calls) == 2:
-            raise OSError(28, "No space left on device")
+            if len(calls) == 3:  # the decision, the first file, the second
+                raise OSError(28, "No space left on device")
         rename(source, target)
 
     monkeypatch.setattr(os, "rename", fail_second)
@@ -307,11 +308,9 @@ def test_a_file_that_cannot_be_replaced_brings_kernel_and_files_back(host, monke
 
 def test_a_full_disk_is_noticed_before_the_kernel_is_touched(host, monkeypatch):
     before = host.snapshot()
-
-    def full(_handle):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
+    found = os.statvfs(host.root)
+    full = SimpleNamespace(f_bavail=0, f_frsize=found.f_frsize)
+    monkeypatch.setattr(os, "statvfs", lambda _path: full)
     with pytest.raises(RulesetError, match="nothing was changed"):
         converge(host, params(purge=True, rules=SITE), False)
     assert host.snapshot() == before
