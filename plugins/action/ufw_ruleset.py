@@ -7,6 +7,7 @@ The confirmation is one command over the new connection. Whatever fails here, th
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shlex
@@ -15,6 +16,8 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
+
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils import ways
 
 MODULE = "bulkhead.tiers.ufw_ruleset"
 # Connections that reach the host from below its network: no ruleset can cut them.
@@ -68,10 +71,24 @@ class ActionModule(ActionBase):
         """The module's answer, with what became of the confirmation."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         arguments = dict(self._task.args)
+        hosts = self._behind(arguments.pop("ways", None) or [], task_vars or {})
         transport = self._connection.transport.rpartition(".")[2]
         inside = transport in INSIDE
         if inside:
             arguments["confirm"] = {"timeout": 0}
+        open_ways: list[ways.Way] = []
+        if hosts and not self._task.check_mode:
+            # What changes nothing cuts no way: the others are only asked where something would change.
+            foreseen = self._foresee(arguments, task_vars)
+            if foreseen.get("failed") or not foreseen.get("changed"):
+                result.update(foreseen)
+                if not result.get("failed"):
+                    result["confirmation"] = "nothing to confirm"
+                return result
+            open_ways, silent = ways.ways(hosts, task_vars or {}, self._play_context, self._loader)
+            arguments["through"] = [way.to_dict() for way in open_ways if way.client]
+            if silent:
+                self._display.vv(f"not reached before the change, and not asked after it: {', '.join(silent)}")
         began = time.monotonic()
         try:
             answer = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
@@ -92,8 +109,51 @@ class ActionModule(ActionBase):
         if pending is None:
             result["confirmation"] = self._why_not(result, inside, transport)
             return result
+        lost = self._lost(open_ways, pending, began, task_vars)
+        if lost:
+            self._roll_back(result, pending, lost)
+            return result
         self._confirm(result, pending, began + pending["timeout"] + GRACE)
         return result
+
+    def _foresee(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        """The module's answer in check mode."""
+        self._task.check_mode = True
+        try:
+            return dict(self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars))
+        finally:
+            self._task.check_mode = False
+
+    @staticmethod
+    def _behind(names: list[str], task_vars: dict[str, Any]) -> list[str]:
+        """The other hosts that names of hosts and groups stand for, each once."""
+        groups = task_vars.get("groups") or {}
+        hosts = dict.fromkeys(host for name in names for host in groups.get(name, [name]))
+        return [host for host in hosts if host != task_vars.get("inventory_hostname")]
+
+    def _lost(
+        self, before: list[ways.Way], pending: dict[str, Any], began: float, task_vars: dict[str, Any] | None
+    ) -> list[str]:
+        """The hosts that answered before the change and do not any more, asked again until half of the time is over."""
+        lost = [way.host for way in before]
+        while lost:
+            _found, lost = ways.ways(lost, task_vars or {}, self._play_context, self._loader)
+            if time.monotonic() > began + pending["timeout"] / 2:
+                break
+        return lost
+
+    def _roll_back(self, result: dict[str, Any], pending: dict[str, Any], lost: list[str]) -> None:
+        with contextlib.suppress(AnsibleConnectionFailure, ValueError):  # the host's own timer does it otherwise
+            self._over_a_new_connection(f"{self._program(pending)} back {pending['token']}")
+        result.update(
+            failed=True,
+            changed=False,
+            confirmation="rolled back",
+            msg=(
+                f"The new ruleset was not confirmed: no new connection comes through this host to {', '.join(lost)}. "
+                "The old one is back, in the kernel and in the files."
+            ),
+        )
 
     def _why_not(self, result: dict[str, Any], inside: bool, transport: str) -> str:
         if self._task.check_mode:

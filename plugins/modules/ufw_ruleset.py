@@ -69,6 +69,39 @@ options:
         confirmation still rolls it back if no new connection comes through.
     type: bool
     default: false
+  ways:
+    description:
+      - Hosts and groups of the inventory whose way from the controller may lead through this host, a router.
+      - Where this task would change something, each of them is first asked over a new connection what it sees as its
+        client. A ruleset that would cut one of these ways is refused with the list of them, and the change is only
+        confirmed when all that answered before answer again.
+      - Hosts that are not reached over SSH are passed over.
+    type: list
+    elements: str
+    default: []
+  through:
+    description:
+      - What the hosts of O(ways) see. The task fills it in by itself; give it where there is no controller.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      host:
+        description: Its name, for messages.
+        type: str
+        required: true
+      client:
+        description: The address that a connection comes from.
+        type: str
+        required: true
+      server:
+        description: The address that it goes to.
+        type: str
+        required: true
+      port:
+        description: The TCP port that it goes to.
+        type: int
+        required: true
   flush_established:
     description:
       - Cut connections that are established and that the change would not let in any more, when it is confirmed.
@@ -512,6 +545,13 @@ conflicting:
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.task import run_ruleset
 
+WAY = {
+    "host": {"type": "str", "required": True},
+    "client": {"type": "str", "required": True},
+    "server": {"type": "str", "required": True},
+    "port": {"type": "int", "required": True},
+}
+
 
 def main() -> None:
     """Entry point of the module."""
@@ -529,6 +569,9 @@ def main() -> None:
             "confirm": {"type": "dict", "options": {"timeout": {"type": "int", "default": 30}}, "apply_defaults": True},
             "accept_lockout": {"type": "bool", "default": False},
             "flush_established": {"type": "bool", "default": False},
+            # The action plugin asks these hosts and hands over what they see, as `through`.
+            "ways": {"type": "list", "elements": "str", "default": []},
+            "through": {"type": "list", "elements": "dict", "default": [], "options": WAY},
         }
     )
 

@@ -24,6 +24,7 @@ LAYERS = {
     "module_utils.stacks": ("module_utils.docker",),
     # the controller ring
     "plugin_utils.text": (),
+    "plugin_utils.ways": (),
     "plugin_utils.site": ("module_utils.docker", "plugin_utils.text"),
     "plugin_utils.compile": ("module_utils.ufw", "plugin_utils.site"),
     "plugin_utils.declaration": ("plugin_utils.site", "plugin_utils.compile"),

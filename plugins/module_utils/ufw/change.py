@@ -43,7 +43,7 @@ def change(
     so. Return values of the module, and warnings."""
     tested = start_test(host, plan.repairs)  # while the packet engine works
     after = candidates(state.kernel, plan.repairs, plan.switch)
-    warnings = _prove(host, plan, after, params, bool(seconds))
+    warnings = _prove(host, plan, state.kernel, after, params, bool(seconds))
     effect = effect_of(state.kernel, after)
     flush = bool(params.get("flush_established") and effect.stopped)
     if flush:
@@ -60,10 +60,34 @@ def change(
     return ({**result, "pending": pending} if pending else result), warnings
 
 
-def _prove(host: Host, plan: Plan, after: dict[int, Kernel], params: Params, remote: bool) -> list[str]:
+def _prove(
+    host: Host, plan: Plan, now: dict[int, Kernel], after: dict[int, Kernel], params: Params, remote: bool
+) -> list[str]:
     """Warnings; LockoutError where the candidate would cut the connection that the task came by."""
     if plan.switch == "disable" or not plan.repairs:
         return []
+    return _prove_ways(host, now, after, params) + _prove_own(host, plan, after, params, remote)
+
+
+def _prove_ways(host: Host, now: dict[int, Kernel], after: dict[int, Kernel], params: Params) -> list[str]:
+    """The same for the controller's ways to other hosts that lead through this one."""
+    if not params.get("through"):
+        return []
+    from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.ways import cut
+
+    closed = cut(host, params["through"], now, after)
+    if not closed:
+        return []
+    message = f"the new ruleset would cut the controller's way to {', '.join(closed)}, which leads through this host"
+    if not params.get("accept_lockout"):
+        raise RulesetError(
+            f"{message}; nothing was changed. Declare the flow that lets the controller through, or set accept_lockout: true"
+        )
+    return [message]
+
+
+def _prove_own(host: Host, plan: Plan, after: dict[int, Kernel], params: Params, remote: bool) -> list[str]:
+    """The connection of the task itself."""
     session = find_session(host)
     if session is None:
         unseen = "the connection of this task was not found in the environment of its processes (SSH_CONNECTION)"

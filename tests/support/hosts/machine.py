@@ -130,15 +130,20 @@ def started(machines: Sequence[Machine], keep: bool = False) -> Iterator[None]:
 
 
 class Play:
-    """Tasks in one play on one machine, which are running now; ``results`` waits for their end."""
+    """Tasks in one play on one machine, which are running now; ``results`` waits for their end.
 
-    def __init__(self, name: str, inventory: dict, tasks: list[dict], **environment: str) -> None:
+    ``others``: further hosts of the inventory, by name; no task runs on them.
+    """
+
+    def __init__(
+        self, name: str, inventory: dict, tasks: list[dict], others: dict[str, dict] | None = None, **environment: str
+    ) -> None:
         self._name = name
         self._folder = tempfile.TemporaryDirectory(prefix="bulkhead-play-")
         folder = Path(self._folder.name)
         hosts, playbook = folder / "hosts.json", folder / "play.json"
-        hosts.write_text(json.dumps({"all": {"hosts": {name: inventory}}}))
-        playbook.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks}]))
+        hosts.write_text(json.dumps({"all": {"hosts": {name: inventory, **(others or {})}}}))
+        playbook.write_text(json.dumps([{"hosts": name, "gather_facts": False, "tasks": tasks}]))
         self._process = subprocess.Popen(
             [str(Path(sys.executable).parent / "ansible-playbook"), "-i", hosts, playbook],
             cwd=ROOT,

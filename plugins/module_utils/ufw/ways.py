@@ -1,0 +1,86 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The controller's ways to other hosts through this one: whether a ruleset lets new connections on them pass.
+
+Imported only where a router's change is proven.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Union
+
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import Ruleset, parse
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.packet import packet
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.program import DENIED, Question
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.unfold import verdict
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import Kernel
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.lockout import save_text
+
+_Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
+
+
+class _Route(NamedTuple):
+    """Where a packet to an address leaves this host; ``own``: the address is this host's."""
+
+    interface: str
+    own: bool
+
+
+def cut(
+    host: Host, ways: Sequence[Mapping[str, Any]], now: Mapping[int, Kernel], then: Mapping[int, Kernel]
+) -> list[str]:
+    """The ways that are open now and would be closed then, as texts.
+
+    ways: [{host, client, server, port}], as the controller found them; one whose ends are not known is passed over.
+    now, then: the kernels by family.
+    """
+    before = {family: parse(save_text(kernel), family) for family, kernel in now.items()}
+    after = {family: parse(save_text(kernel), family) for family, kernel in then.items()}
+    routes: dict[str, _Route] = {}
+    closed = []
+    for way in ways:
+        ends = _ends(way)
+        if ends is None:
+            continue
+        client, server = ends
+        family = client.version
+        if family not in before or family not in after:
+            continue
+        inward, outward = (_route(host, end, routes) for end in (client, server))
+        if outward.own or not outward.interface or (inward.interface == outward.interface and not inward.own):
+            continue  # to this host itself, nowhere, or beside it
+        question = (family, str(client), str(server), way["port"], inward, outward)
+        if _open(before[family], *question) and not _open(after[family], *question):
+            closed.append(f"{way['host']} ({client} -> {server} port {way['port']})")
+    return closed
+
+
+def _ends(way: Mapping[str, Any]) -> Any:
+    try:
+        client, server = ipaddress.ip_address(way["client"]), ipaddress.ip_address(way["server"])
+    except ValueError:
+        return None
+    return (client, server) if client.version == server.version and 0 < way["port"] < 65536 else None
+
+
+def _route(host: Host, address: _Address, known: dict[str, _Route]) -> _Route:
+    text = str(address)
+    if text not in known:
+        done = host.run(["ip", "-o", "route", "get", text])
+        words = [] if done.status else done.out.split()
+        interface = words[words.index("dev") + 1] if "dev" in words[:-1] else ""
+        known[text] = _Route(interface, words[:1] == ["local"])
+    return known[text]
+
+
+def _open(ruleset: Ruleset, family: int, client: str, server: str, port: int, inward: _Route, outward: _Route) -> bool:
+    """Whether a new connection may pass; where that depends on what is not known, it counts as open. The source port is
+    any: one that the system gives out."""
+    inside = "" if inward.own else inward.interface
+    one = packet(family, client, server, port=port, inside=inside, outside=outward.interface)
+    found = verdict(
+        ruleset, one, Question("OUTPUT" if inward.own else "FORWARD", "NEW", (client,) if inward.own else ())
+    )
+    return found is None or found.answer != DENIED
