@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Optional
 
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils import declaration
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.stacks import lint_arguments
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.plan.plan import plan_json, plan_text
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import count
 
 
@@ -40,13 +44,35 @@ class ActionModule(ActionBase):
         result.update(changed=False)
         if options["report"]:
             groups = {name: list(hosts) for name, hosts in (task_vars.get("groups") or {}).items()}
-            self._display.display(plan_text(declared.site, groups))
-            result["plan"] = plan_json(declared.site)
+            site = declared.site
+            site = replace(site, warnings=(*site.warnings, *self._about_stacks(site, task_vars)))
+            self._display.display(plan_text(site, groups))
+            result["plan"] = plan_json(site)
             warnings = []
         warnings += declaration.warnings_of_settings()
         if warnings:
             result["warnings"] = warnings
         return result
+
+    def _about_stacks(self, site: Site, task_vars: Mapping[str, Any]) -> list[str]:
+        """What the stacks' files show that would end their deployment; a plan without an inventory has no files."""
+        inventory = task_vars.get("inventory_dir")
+        if not site.stacks or not (inventory or "stacks_directory" in task_vars):
+            return []
+        settings: dict[str, Any] = {
+            "stacks_directory": os.path.join(os.path.dirname(str(inventory)), "stacks"),
+            "stacks_environment": {},
+        }
+        for name in set(settings) & set(task_vars):
+            settings[name] = declaration.value_of(name, task_vars, self._templar)
+        # Only a plan reads files: each host of each run checks the site, and would import the reader of Compose files.
+        from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.placement import placement_warnings
+
+        directory, environment = settings["stacks_directory"], settings["stacks_environment"]
+        try:
+            return placement_warnings(lint_arguments(site), str(directory), environment)
+        except Refused as error:
+            return error.errors
 
     def _declared(self, task_vars: Mapping[str, Any]) -> Mapping[str, Any]:
         """The site's variables as this host sees them, templated; Refused where a host has set one."""

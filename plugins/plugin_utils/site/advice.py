@@ -50,6 +50,7 @@ def warnings(site: Site, extents: Extents, today: date) -> Iterator[str]:
         for text in _network_warnings(network):
             yield f"bulkhead_networks.{network.name}{text}"
     yield from docker.public_warnings(site)
+    yield from docker.stack_warnings(site)
     yield from _swarm_warnings(site)
 
 

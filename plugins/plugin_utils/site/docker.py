@@ -10,6 +10,7 @@ from ipaddress import ip_address, ip_network
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.limits import (
     BRIDGE,
     DRIVERS,
+    OVERLAY,
     Wish,
     broken_limits,
     is_public,
@@ -17,8 +18,9 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.limits impor
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import BRIDGE_NAME_OPTION, Subnet
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Network, Site
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Network, Site, Stack
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.reader import Reader
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.stacks import SWARM
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net, parse_address
 
 
@@ -133,3 +135,33 @@ def public_warnings(site: Site) -> Iterator[str]:
                 f"{path}: {net} is public address space: whoever has it outside is not reached from these networks any more; "
                 f"take a private range, or write public: true if it is yours"
             )
+
+
+def stack_warnings(site: Site) -> Iterator[str]:
+    """A warning for each zone that a stack asks for and whose networks it cannot join; its own may still have that zone."""
+    for stack in site.stacks.values():
+        for pattern, zones in stack.demands.items():
+            for zone in zones:
+                networks = [network for network in site.networks.values() if network.zone == zone]
+                why = [_obstacle(site, stack, network) for network in networks]
+                if why and all(why):
+                    yield f"bulkhead_stacks.{stack.name}.require.{pattern}: no network of zone {zone} will do: {'; '.join(why)}"
+
+
+def _obstacle(site: Site, stack: Stack, network: Network) -> str:
+    """Why a stack cannot join a network of the site, "" where it can. Docker says so only when the stack is deployed."""
+    if stack.kind == SWARM:
+        return (
+            ""
+            if network.driver == OVERLAY
+            else f"{network.name} is a {network.driver} of single hosts, and a Swarm stack needs an overlay"
+        )
+    if network.driver == OVERLAY:
+        if not network.attachable:
+            return (
+                f"{network.name} is an overlay that is not attachable, and a Compose stack's containers join it by hand"
+            )
+        missing = sorted(set(stack.tiers) - {site.swarm.tier})
+    else:
+        missing = sorted(set(stack.tiers) - set(network.tiers))
+    return f"{network.name} is not on {', '.join(missing)}, where the stack runs" if missing else ""

@@ -114,3 +114,46 @@ def test_the_report_is_printed_and_returned(declaration):
 def test_an_unknown_option_is_refused(declaration):
     with pytest.raises(Exception, match="reprot"):
         run(declaration, reprot=True)
+
+
+STACK = """
+services:
+  web: {image: "web:1", networks: [front]}
+networks:
+  front: {external: true, name: NAME}
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "said"),
+    [
+        ("swarm", "mgmt-lan", "is a bridge of one host, and shop is a Swarm stack"),
+        ("compose", "closed", "is an overlay that is not attachable, and shop is a Compose stack"),
+        ("compose", "mgmt-lan", "is on no host of monitoring, where shop runs"),
+        ("swarm", "closd", "is external, and neither the site nor another stack declares it"),
+        ("swarm", "closed", None),
+    ],
+)
+def test_the_plan_says_which_networks_the_stacks_cannot_join(declaration, tmp_path, kind, name, said):
+    on = {"on": "monitoring"} if kind == "compose" else {}
+    declaration["bulkhead_stacks"] = {"shop": {"file": "shop.yml", "kind": kind, **on}}
+    declaration["bulkhead_networks"] = {
+        "mgmt-lan": {"driver": "bridge", "subnet": "10.99.1.0/24", "on": "management"},
+        "closed": {"driver": "overlay", "subnet": "10.99.2.0/24"},
+    }
+    declaration["bulkhead_allocations"] = {}
+    (tmp_path / "stacks").mkdir()
+    (tmp_path / "stacks" / "shop.yml").write_text(STACK.replace("NAME", name))
+    result, printed = run(dict(declaration, inventory_dir=str(tmp_path / "inventory")), ["monitoring"], report=True)
+    found = [text for text in result["plan"]["warnings"] if text.startswith("bulkhead_stacks.shop: ")]
+    assert (len(found), all(said in text and name in text for text in found)) == (said is not None, True)
+    assert not found or "shop.yml:5)" in found[0] and "bulkhead_stacks.shop" in printed[0]
+
+
+def test_the_plan_names_a_stack_whose_file_is_not_there(declaration, tmp_path):
+    declaration["bulkhead_stacks"] = {"shop": {"file": "shop.yml", "kind": "swarm"}}
+    result = run(dict(declaration, stacks_directory=str(tmp_path)), ["monitoring"], report=True)[0]
+    assert any("bulkhead_stacks.shop: " in text and "shop.yml" in text for text in result["plan"]["warnings"])
+    assert not any(
+        "bulkhead_stacks" in text for text in run(declaration, ["monitoring"], report=True)[0]["plan"]["warnings"]
+    )

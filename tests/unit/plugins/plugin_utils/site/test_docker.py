@@ -283,3 +283,36 @@ def test_one_interface_is_not_two_networks_on_the_same_hosts():
         f"bulkhead_networks.two.options.{INTERFACE}: got br-x; expected an interface that network one"
     )
     assert mistakes({"one": {**one, "on": "apps"}, "two": two}) == []
+
+
+@pytest.mark.parametrize(
+    ("network", "stack", "said"),
+    [
+        (BRIDGE, {"kind": "swarm"}, "n is a bridge of single hosts, and a Swarm stack needs an overlay"),
+        (OVERLAY, {"kind": "swarm"}, None),
+        (OVERLAY, {"kind": "compose", "on": "apps"}, "n is an overlay that is not attachable"),
+        ({**OVERLAY, "attachable": True}, {"kind": "compose", "on": "apps"}, None),
+        (
+            {**OVERLAY, "attachable": True},
+            {"kind": "compose", "on": ["apps", "web"]},
+            "n is not on web, where the stack runs",
+        ),
+        (BRIDGE, {"kind": "compose", "on": "apps"}, None),
+        (BRIDGE, {"kind": "compose", "on": "web"}, "n is not on web, where the stack runs"),
+    ],
+)
+def test_a_zone_whose_networks_a_stack_cannot_join_is_a_warning(network, stack, said):
+    stacks = {"shop": {"file": "shop.yml", **stack, "require": {"web": "front"}}}
+    found = site({"n": {**network, "zone": "front"}}, bulkhead_stacks=stacks).warnings
+    found = [
+        text
+        for text in found
+        if text.startswith("bulkhead_stacks.shop.require.web: no network of zone front will do: ")
+    ]
+    assert (len(found), all(said in text for text in found)) == (said is not None, True)
+
+
+def test_one_network_of_a_zone_is_enough():
+    stacks = {"shop": {"file": "shop.yml", "kind": "swarm", "require": {"web": "front"}}}
+    networks = {"n": {**BRIDGE, "zone": "front"}, "m": {**OVERLAY, "zone": "front"}}
+    assert not [text for text in site(networks, bulkhead_stacks=stacks).warnings if "bulkhead_stacks" in text]
