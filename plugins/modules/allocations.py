@@ -13,7 +13,7 @@ description:
     that is not pinned yet into C(bulkhead_allocations), so that it never moves again, whatever is declared later.
   - With O(live) it knows what lives on the hosts. A network of C(bulkhead_networks) that lives in its pool already, with
     its size and the same subnet on every host, is pinned where it is; no other one gets addresses of a live network,
-    whoever made that.
+      declared or not.
   - It touches one file, adds lines to it, and keeps all others, comments included.
   - It refuses where the inventory has C(bulkhead_allocations) from another file as well, because one of them would
     hide the other.

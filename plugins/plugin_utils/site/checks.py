@@ -111,10 +111,12 @@ def check_addresses(reader: Reader, site: Site) -> None:
 
 
 def _check_address(reader: Reader, path: str, address: Net, site: Site) -> None:
-    for net, what in nowhere():
-        if net.holds(address):
-            reader.note(path, str(address), "the address of a host", f"{net} is {what}: name the host's own address")
-            return
+    found = nowhere(address)
+    if found:
+        reader.note(
+            path, str(address), "the address of a host", f"{found[0]} is {found[1]}: name the host's own address"
+        )
+        return
     homes = [subnet for tier in site.tiers.values() for subnet in tier.subnets]
     homes += [network.subnet for network in site.networks.values() if network.subnet]
     for home in homes:

@@ -14,7 +14,6 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.limits impor
     Wish,
     broken_limits,
     is_public,
-    nowhere_of,
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import BRIDGE_NAME_OPTION, Subnet
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake
@@ -22,6 +21,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import N
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.reader import Reader
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.stacks import SWARM
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net, parse_address
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.wellknown import nowhere
 
 
 def check_docker(reader: Reader, site: Site) -> None:
@@ -33,9 +33,9 @@ def check_docker(reader: Reader, site: Site) -> None:
     reader.mistakes.extend(_shared_interfaces(site))
     for name, nets in site.pools.items():
         for net in nets:
-            nowhere = nowhere_of(ip_network(str(net)))
-            if nowhere:
-                expected = f"addresses that a container can have: {nowhere[0]} is {nowhere[1]}"
+            found = nowhere(net)
+            if found:
+                expected = f"addresses that a container can have: {found[0]} is {found[1]}"
                 remedy = "take a subnet of a private range"
                 reader.mistakes.append(Mistake(f"bulkhead_pools.{name}", str(net), expected, remedy))
 
@@ -132,7 +132,7 @@ def public_warnings(site: Site) -> Iterator[str]:
     for path, net, said in found:
         if not said and is_public(ip_network(str(net))):
             yield (
-                f"{path}: {net} is public address space: whoever has it outside is not reached from these networks any more; "
+                f"{path}: {net} is public address space: its owners outside are not reached from these networks any more; "
                 f"take a private range, or write public: true if it is yours"
             )
 

@@ -26,6 +26,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.ports import P
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.reader import TAKEN_NAME, Reader, suggestion
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net, parse_point, require_netaddr
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.unreadable import Unreadable
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.wellknown import nowhere
 
 #: The variables that declare a site.
 VARIABLES = (
@@ -150,6 +151,11 @@ def _read_tier(reader: Reader, path: str, name: str, value: object) -> Tier:
     if not isinstance(value, dict):
         return Tier(name, None, ())
     subnets = reader.nets(f"{path}.subnet", known.get("subnet"))
+    for subnet in subnets:
+        found = nowhere(subnet)
+        if found:
+            expected = "a network in which hosts can have addresses"
+            reader.note(f"{path}.subnet", str(subnet), expected, f"{found[0]} is {found[1]}: choose another network")
     gateways: tuple[Net, ...] = ()
     if known.get("gateway") is not None:
         gateways = reader.addresses(f"{path}.gateway", known["gateway"])

@@ -21,7 +21,7 @@ _PERCENT = re.compile(r"(0|[1-9][0-9]?)%\Z")
 
 
 class Live(NamedTuple):
-    """A subnet that a network has on a host, whoever made it."""
+    """A subnet that a network has on a host, declared or not."""
 
     net: Net
     network: str

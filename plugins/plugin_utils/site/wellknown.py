@@ -4,21 +4,11 @@
 from __future__ import annotations
 
 from functools import cache
+from ipaddress import ip_network
+from typing import Optional
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.limits import nowhere_of
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net, parse_net
-
-#: Places where no host of a site has its address.
-_NOWHERE = (
-    ("0.0.0.0/8", "this network"),
-    ("127.0.0.0/8", "loopback"),
-    ("169.254.0.0/16", "link-local"),
-    ("224.0.0.0/4", "multicast"),
-    ("240.0.0.0/4", "reserved"),
-    ("::/128", "unspecified"),
-    ("::1/128", "loopback"),
-    ("fe80::/10", "link-local"),
-    ("ff00::/8", "multicast"),
-)
 
 
 @cache
@@ -39,7 +29,7 @@ def shared_space() -> tuple[Net, ...]:
     return (parse_net("100.64.0.0/10"),)
 
 
-@cache
-def nowhere() -> tuple[tuple[Net, str], ...]:
-    """(network, what it is): where no host of a site has its address."""
-    return tuple((parse_net(cidr), what) for cidr, what in _NOWHERE)
+def nowhere(net: Net) -> Optional[tuple[str, str]]:
+    """(network, what it is) of addresses that no host can have, where a block meets such: loopback, multicast ..."""
+    found = nowhere_of(ip_network(str(net)))
+    return (str(found[0]), found[1]) if found else None

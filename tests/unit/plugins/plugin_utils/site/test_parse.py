@@ -125,6 +125,20 @@ BAD = [
     # The shape of a value.
     ([T], [1], "bulkhead_tiers: got a list of 1; expected a mapping of tiers; write it like management: {vlan: 10, "),
     ([T], {}, "bulkhead_tiers: got an empty mapping; expected the site's tiers; declare them in the inventory"),
+    *(
+        (
+            [T, "admin", "subnet"],
+            cidr,
+            f"bulkhead_tiers.admin.subnet: got {cidr}; expected a network in which hosts can have addresses; {what}",
+        )
+        for cidr, what in (
+            ("127.0.1.0/24", "127.0.0.0/8 is loopback: choose"),
+            ("224.0.0.0/24", "224.0.0.0/4 is multicast: choose"),
+            ("0.0.0.0/0", "0.0.0.0/8 is this network: choose"),
+            ("255.255.255.0/24", "240.0.0.0/4 is reserved and broadcast: choose"),
+            ("fe80::/64", "fe80::/10 is link-local: choose"),
+        )
+    ),
     ([T, "admin"], "x", 'bulkhead_tiers.admin: got "x"; expected a mapping of its settings; write it like {vlan: 10,'),
     (
         [T, "admin", "vlan"],
