@@ -19,7 +19,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.networks.pins impor
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.networks.survey import live_networks
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.pools import Live
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import count, write_whole
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import count, some, write_whole
 
 #: Where the pins are, beside the inventory.
 PLACE = os.path.join("group_vars", "all", "allocations.yml")
@@ -45,9 +45,10 @@ class ActionModule(SiteAction):
             result.update(failed=True, msg=f"Nothing was pinned.\n{error}")
             return result
         result.update(changed=bool(pins), pinned=pins, path=path)
-        left = unasked(task_vars) if pins and options["live"] else 0
+        left = unasked(task_vars) if pins and options["live"] else []
         if left:
-            result["warnings"] = [f"{count(left, 'host')} of the inventory not asked: what lives there is not known"]
+            hosts = f"{count(len(left), 'host')} of the inventory not asked ({some(left)})"
+            result["warnings"] = [f"{hosts}: what lives there is not known"]
         if pins:
             result["diff"] = {"before_header": path, "after_header": path, "before": before or "", "after": after}
         return result

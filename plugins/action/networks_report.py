@@ -41,7 +41,7 @@ class ActionModule(SiteAction):
             self._display.display(line, color=colour)
         made = datetime.now(timezone.utc).isoformat(timespec="seconds")
         found = report_json(fleet, made)
-        result.update(changed=False, failed=bool(fleet.conflicts), msg=summary(fleet), conflicts=found["conflicts"])
+        result.update(changed=False, failed=not fleet.holds, msg=summary(fleet), conflicts=found["conflicts"])
         if self._task.check_mode:
             self._display.display(f"Check mode: the report {options['report']} was not written.")
             return result
@@ -71,6 +71,7 @@ def heard(task_vars: Mapping[str, Any], name: str) -> Heard:
     return hear({host: variables.get(name) or {} for host, variables in hosts.items()})
 
 
-def unasked(task_vars: Mapping[str, Any]) -> int:
-    """How many hosts of the inventory are not in the play."""
-    return len(set((task_vars.get("groups") or {}).get("all") or ()) - set(task_vars["ansible_play_hosts_all"]))
+def unasked(task_vars: Mapping[str, Any]) -> list[str]:
+    """The hosts of the inventory that are not in the play."""
+    asked = set(task_vars["ansible_play_hosts_all"])
+    return [host for host in (task_vars.get("groups") or {}).get("all") or () if host not in asked]

@@ -60,7 +60,7 @@ def _gateway_edges(site: Site) -> Iterator[Edge]:
 
 def _tier_edges(site: Site, tiers: Collection[str]) -> Iterator[Edge]:
     """What a host of some tiers sees: packets to itself (INPUT), and to the containers of its bridges (FORWARD)."""
-    homes = [(subnet, False) for name in tiers for subnet in site.tiers[name].subnets]
+    homes = [(subnet, False) for subnet in site.subnets_of(tiers)]
     homes += [(network.subnet, True) for network in site.bridges_of(tiers) if network.subnet]
     for flow, source, destination, start, end in _pairs(site):
         if end is None or end in site.legs:

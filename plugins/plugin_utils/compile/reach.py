@@ -31,7 +31,7 @@ def host_reach(site: Site, tiers: Collection[str], gateway: bool, name: str, ser
 
 def _sources(site: Site, tiers: Collection[str], gateway: bool, address: Net) -> list[list[Net]]:
     """The blocks that a host's packets to an address may come from: lists of which each must be let in, one suffices."""
-    choices = [[subnet] for name in tiers for subnet in site.tiers[name].subnets]
+    choices = [[subnet] for subnet in site.subnets_of(tiers)]
     if gateway:
         # A router sends from its leg in the destination's own subnet; to anywhere else it may be any of them.
         near = [

@@ -32,7 +32,10 @@ def summary(fleet: Fleet) -> str:
     """The report in one line."""
     conflicts = count(len(fleet.conflicts), "conflict") if fleet.conflicts else "no conflict"
     found = f"{count(len(fleet.rows), 'network')} on {count(len(fleet.asked), 'host')}, {conflicts}"
-    return f"{found}, {count(len(fleet.orphans), 'orphan')}" if fleet.orphans else found
+    found += f", {count(len(fleet.orphans), 'orphan')}" if fleet.orphans else ""
+    if not (fleet.asked or fleet.silent):
+        return f"{found}: no host was asked"
+    return f"{found}; nothing is known of {some(fleet.unknown)}" if fleet.unknown else found
 
 
 def report_lines(fleet: Fleet) -> Iterator[Line]:
@@ -41,9 +44,12 @@ def report_lines(fleet: Fleet) -> Iterator[Line]:
     for number, line in enumerate(table(_HEADERS, [_cells(row) for row in fleet.rows], WIDTH)):
         yield line, DIM if number == 0 else None
     for host, silent in fleet.silent.items():
-        yield f"  {host}: {silent.text}", DIM
+        for line in wrap(f"{host}: {silent.text}", WIDTH, "  ", "      "):
+            yield line, BAD if host in fleet.unknown else DIM
     if fleet.unasked:
-        yield f"  {count(fleet.unasked, 'host')} of the inventory not asked: their networks are not seen here", DIM
+        left = f"{count(len(fleet.unasked), 'host')} of the inventory not asked ({some(fleet.unasked)})"
+        for line in wrap(f"{left}: their networks are not seen here", WIDTH, "  ", "      "):
+            yield line, DIM
     yield "", None
     for title, items, colour in (
         ("CONFLICTS", [str(conflict) for conflict in fleet.conflicts], BAD),
@@ -98,7 +104,9 @@ def report_json(fleet: Fleet, made: str) -> dict[str, Any]:
         "made": made,
         "hosts": {host: dict(node) for host, node in fleet.asked.items()},
         "silent": {host: silent.text for host, silent in fleet.silent.items()},
-        "unasked": fleet.unasked,
+        "unasked": len(fleet.unasked),
+        "left_out": list(fleet.unasked),
+        "unknown": fleet.unknown,
         "networks": [_row_json(row) for row in fleet.rows],
         "conflicts": [conflict._asdict() for conflict in fleet.conflicts],
         "orphans": [orphan._asdict() for orphan in fleet.orphans],

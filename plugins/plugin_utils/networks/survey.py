@@ -7,7 +7,13 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Optional, Union
 
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.networks.answer import Answer, Heard, LiveNetwork, Silent
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.networks.answer import (
+    Answer,
+    Heard,
+    LiveNetwork,
+    Silence,
+    Silent,
+)
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.allocator import Buddies
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.claims import Kind, Owner, declared_claims
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Site
@@ -89,30 +95,41 @@ class Room:
 @dataclass(frozen=True)
 class Fleet:
     """Everything that the report is made of. asked: {host: its node}; silent: {host: why it has none};
-    unasked: how many hosts of the inventory were not part of the run."""
+    unasked: the hosts of the inventory that were not part of the run."""
 
     asked: Mapping[str, Mapping[str, str]]
     silent: Mapping[str, Silent]
-    unasked: int
+    unasked: tuple[str, ...]
     rows: tuple[Row, ...]
     conflicts: tuple[Conflict, ...]
     orphans: tuple[Orphan, ...]
     missing: tuple[Missing, ...]
     rooms: tuple[Room, ...]
 
+    @property
+    def unknown(self) -> list[str]:
+        """The hosts of the run of which nothing is known: they may have any network."""
+        return [host for host, silent in self.silent.items() if silent.kind is not Silence.NO_ENGINE]
 
-def survey(site: Site, heard: Heard, planned: Mapping[str, Collection[str]], unasked: int = 0) -> Fleet:
+    @property
+    def holds(self) -> bool:
+        """Whether at least one host was asked, every one of them is known, and no two have the same addresses."""
+        return bool(self.asked or self.silent) and not self.conflicts and not self.unknown
+
+
+def survey(site: Site, heard: Heard, planned: Mapping[str, Collection[str]], unasked: Collection[str] = ()) -> Fleet:
     """The Fleet of a site.
 
-    planned: {host: names of the networks that the site wants there}; unasked: how many hosts of the inventory were
-    left out.
+    planned: {host: names of the networks that the site wants there}; unasked: the hosts of the inventory that were left
+    out.
     """
     answers = heard.answers
     names = {host: {network.name for network in answer.networks} for host, answer in answers.items()}
+    names.update((host, set()) for host, silent in heard.silent.items() if silent.kind is Silence.NO_ENGINE)
     return Fleet(
         asked={host: answer.node for host, answer in answers.items()},
         silent=heard.silent,
-        unasked=unasked,
+        unasked=tuple(unasked),
         rows=tuple(_rows(site, answers)),
         conflicts=tuple(sorted(set(_conflicts(site, answers)))),
         orphans=tuple(_orphans(site, answers)),

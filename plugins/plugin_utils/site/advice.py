@@ -19,7 +19,6 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import (
     Network,
     Pair,
     Site,
-    Tier,
 )
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.ports import Ports
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import count
@@ -103,14 +102,10 @@ def _missing_gateway(site: Site, source: Endpoint, destination: Endpoint) -> str
             end.kind == TIER
             and not site.tiers[end.name].gateways
             and other.kind != GATEWAY
-            and not _same_tier(site.tiers[end.name], other)
+            and not site.tiers[end.name].holds(other.nets)
         ):
             return f"tier {end.name} has no gateway, so it reaches nothing but itself"
     return ""
-
-
-def _same_tier(tier: Tier, endpoint: Endpoint) -> bool:
-    return bool(endpoint.nets) and all(any(subnet.holds(net) for subnet in tier.subnets) for net in endpoint.nets)
 
 
 def _covering(site: Site, extents: Extents, number: int, flow: Flow) -> list[str]:

@@ -56,14 +56,8 @@ class Names:
         """The tier that an endpoint lies in wholly, or None."""
         if endpoint.kind == TIER:
             return endpoint
-        for tier in self.tiers.values():
-            if (
-                endpoint.nets
-                and endpoint.kind != GATEWAY
-                and all(any(subnet.holds(net) for subnet in tier.nets) for net in endpoint.nets)
-            ):
-                return tier
-        return None
+        tiers = self.site.tiers.values() if endpoint.kind != GATEWAY else ()
+        return next((self.tiers[tier.name] for tier in tiers if tier.holds(endpoint.nets)), None)
 
 
 def read_flows(reader: Reader, raw: object, names: Names, today: date) -> tuple[Flow, ...]:

@@ -49,6 +49,10 @@ class Tier:
     bandwidth: Optional[Bandwidth] = None
     description: str = ""
 
+    def holds(self, nets: Collection[Net]) -> bool:
+        """Whether all of some blocks, at least one, lie inside of the tier's subnets."""
+        return bool(nets) and all(any(subnet.holds(net) for subnet in self.subnets) for net in nets)
+
 
 @dataclass(frozen=True)
 class Endpoint:
@@ -208,6 +212,10 @@ class Site:
     def outside(self) -> tuple[Net, ...]:
         """The internet: the spans of both families that no part of the site is in."""
         return tuple(complement(self.own))
+
+    def subnets_of(self, tiers: Collection[str]) -> list[Net]:
+        """Where hosts of some tiers have their addresses."""
+        return [subnet for name in tiers for subnet in self.tiers[name].subnets]
 
     def bridges_of(self, tiers: Collection[str]) -> list[Network]:
         """The bridge networks that hosts of some tiers have."""

@@ -148,6 +148,6 @@ def test_nothing_is_pinned_where_a_host_could_not_be_asked(file):
 def test_hosts_that_were_left_out_are_a_warning(file):
     result = run(file, hosts={"m1": lives()}, everybody=["w1", "w2"])
     assert result["changed"] and result["warnings"] == [
-        "2 hosts of the inventory not asked: what lives there is not known"
+        "2 hosts of the inventory not asked (w1, w2): what lives there is not known"
     ]
     assert "warnings" not in run(file, hosts={"m1": lives()}, everybody=["w1", "w2"])

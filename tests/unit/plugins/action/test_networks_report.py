@@ -70,7 +70,7 @@ def test_a_fleet_without_conflict_is_printed_and_written(tmp_path):
     assert (result["failed"], result["changed"]) == (False, False)
     assert result["msg"] == "1 network on 1 host, no conflict"
     assert "h1  vnet     bridge  192.168.0.0/29  1/5     -     container web" in printed
-    assert "gw: no Docker Engine runs here" in printed and "1 host of the inventory not asked" in printed
+    assert "gw: no Docker Engine runs here" in printed and "1 host of the inventory not asked (elsewhere)" in printed
     report = json.loads((tmp_path / "reports" / "networks.json").read_text())
     assert report["networks"][0]["name"] == "vnet" and report["pools"]["bridge"]["next"]["/29"] == "192.168.0.8/29"
 
@@ -94,8 +94,15 @@ def test_check_mode_reports_but_writes_nothing(tmp_path):
         ({}, "h2: it was not reached"),
     ],
 )
-def test_a_host_that_could_not_be_asked_is_named_with_the_reason(tmp_path, said, why):
-    assert why in run({"h1": live("192.168.0.0/29"), "h2": said}, tmp_path / "networks.json")[1]
+def test_a_host_that_could_not_be_asked_is_named_with_the_reason_and_fails(tmp_path, said, why):
+    result, printed = run({"h1": live("192.168.0.0/29"), "h2": said}, tmp_path / "networks.json")
+    assert why in printed and result["failed"] and "nothing is known of h2" in result["msg"]
+    assert json.loads((tmp_path / "networks.json").read_text())["unknown"] == ["h2"]
+
+
+def test_a_host_whose_result_is_not_what_a_module_returns_is_named_and_fails(tmp_path):
+    result, printed = run({"h1": {"networks": [{"subnets": ["10.0.0.0/99"]}]}}, tmp_path / "networks.json")
+    assert result["failed"] and "networks[0].subnets[0]" in printed
 
 
 def test_a_site_with_mistakes_is_no_report(tmp_path):

@@ -6,12 +6,19 @@ from datetime import date
 import pytest
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.host import host_plan
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile import host
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.host import (
+    HostPlan,
+    SharedPlan,
+    host_plan,
+    shared_plan,
+)
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.networks import (
     engine_settings,
     host_networks,
     swarm_settings,
 )
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.ufw import host_rules
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
 
 SITE = {
@@ -135,3 +142,29 @@ def test_a_manager_outside_of_the_swarms_tier_is_refused(site):
         Refused, match="bulkhead_swarm.managers: got m1, a host of admin; expected a host of tier apps; put it"
     ):
         host_plan(site, "m1", ["admin"], False)
+
+
+def test_what_the_tiers_alone_decide_is_the_same_for_every_host_of_them(site):
+    shared = shared_plan(site, ["apps"], False)
+    assert set(shared) == set(SharedPlan.__annotations__)
+    for name in ("m1", "w1", "w2"):
+        plan = host_plan(site, name, ["apps"], False)
+        assert plan == host_plan(site, name, ["apps"], False, shared)
+        assert set(plan) == set(HostPlan.__annotations__) | set(SharedPlan.__annotations__)
+        assert {key: plan[key] for key in shared} == shared
+    assert host_plan(site, "w1", ["apps"], False) == host_plan(site, "w2", ["apps"], False)
+    assert host_plan(site, "m1", ["apps"], False) != host_plan(site, "w1", ["apps"], False)
+
+
+def test_the_rules_are_compiled_once_for_the_rules_and_the_published_ports(site, monkeypatch):
+    compiled = []
+
+    def counted(*args):
+        compiled.append(args)
+        return host_rules(*args)
+
+    monkeypatch.setattr(host, "host_rules", counted)
+    plan = host_plan(site, "m1", ["apps"], False)
+    assert len(compiled) == 1 and plan["rules"] and plan["docker"]["published"]
+    host_plan(site, "m1", ["apps"], False, plan)
+    assert len(compiled) == 1

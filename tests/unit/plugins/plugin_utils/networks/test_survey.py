@@ -76,11 +76,11 @@ WEB = network("web", "172.30.0.0/24", labels={"bulkhead.zone": "public"}, users=
 VNET = bridge("vnet", "192.168.90.0/24")
 
 
-def fleet(infos, silent=None, planned=None, unasked=0):
+def fleet(infos, silent=None, planned=None, unasked=(), kind=Silence.NO_ENGINE):
     site = parse_site(SITE, datetime.date(2026, 1, 1))
     answers, unread = hear(infos)
     assert not unread
-    without = {host: Silent(Silence.FAILED, text) for host, text in (silent or {}).items()}
+    without = {host: Silent(kind, text) for host, text in (silent or {}).items()}
     return survey(site, Heard(answers, without), planned or {}, unasked)
 
 
@@ -177,8 +177,9 @@ def test_a_worker_cannot_say_that_nothing_uses_an_overlay():
 
 
 def test_a_declared_network_that_is_not_there_is_missing():
-    found = fleet({"m1": info(WEB)}, planned={"m1": ["web", "vnet"], "gone": ["vnet"]}, silent={"gone": "no engine"})
-    assert found.missing == (("m1", "vnet"),)
+    planned = {"m1": ["web", "vnet"], "bare": ["vnet"], "gone": ["vnet"]}
+    found = fleet({"m1": info(WEB)}, planned=planned, silent={"bare": "no engine"})
+    assert found.missing == (("m1", "vnet"), ("bare", "vnet"))
     assert "m1: network vnet is declared and not there" in text(found)
 
 
@@ -200,9 +201,22 @@ def test_free_ranges_and_the_next_subnets_leave_live_excluded_and_reserved_parts
     assert full.following[24] is None and str(full.following[25]) == "172.30.1.0/25"
 
 
+@pytest.mark.parametrize("kind", [Silence.FAILED, Silence.UNREACHED, Silence.UNREADABLE])
+def test_a_host_of_which_nothing_is_known_makes_the_report_fail(kind):
+    assert fleet({"m1": info(WEB)}, silent={"gw": "none"}).holds
+    found = fleet({"m1": info(WEB)}, silent={"w1": "odd"}, kind=kind)
+    assert not found.holds and found.unknown == ["w1"]
+    assert summary(found).endswith("no conflict; nothing is known of w1")
+    assert ("  w1: odd", "red") in list(report_lines(found))
+
+
+def test_a_report_of_no_host_fails():
+    assert not fleet({}).holds and summary(fleet({})).endswith(": no host was asked")
+
+
 def test_hosts_that_were_not_asked_are_named():
-    shown = text(fleet({"m1": info(WEB)}, silent={"gw": "no Docker Engine runs here"}, unasked=3))
-    assert "  gw: no Docker Engine runs here\n" in shown and "3 hosts of the inventory not asked" in shown
+    shown = text(fleet({"m1": info(WEB)}, silent={"gw": "no Docker Engine runs here"}, unasked=["a", "b", "c"]))
+    assert "  gw: no Docker Engine runs here\n" in shown and "3 hosts of the inventory not asked (a, b, c)" in shown
 
 
 def test_the_table_has_what_an_operator_looks_for_and_fits_the_terminal():
@@ -218,9 +232,13 @@ def test_an_unallocated_overlay_is_shown_as_one():
 
 
 def test_the_report_is_data_for_programs():
-    found = fleet({"m1": info(WEB, network("a", "10.0.1.0/24"))}, silent={"gw": "none"}, unasked=1)
+    found = fleet({"m1": info(WEB, network("a", "10.0.1.0/24"))}, silent={"gw": "none"}, unasked=["w9"])
     data = json.loads(json.dumps(report_json(found, "2026-01-01T00:00:00+00:00")))
-    assert set(data) == {"made", "hosts", "silent", "unasked", "networks", "conflicts", "orphans", "missing", "pools"}
+    assert set(data) == {
+        *("made", "hosts", "silent", "unasked", "left_out", "unknown"),
+        *("networks", "conflicts", "orphans", "missing", "pools"),
+    }
+    assert (data["unasked"], data["left_out"], data["unknown"]) == (1, ["w9"], [])
     assert data["conflicts"] == [
         {"host": "m1", "one": "network a (10.0.1.0/24)", "other": "tier apps (10.0.1.0/24)", "how": "overlaps"}
     ]
