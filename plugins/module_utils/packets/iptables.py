@@ -277,7 +277,7 @@ class _Line:
             if _is_bang(word) and not negated:
                 negated = True
                 continue
-            if _is_value(word):
+            if isinstance(word, Quoted) or word[:1] != "-":
                 raise _Uncertain
             option, values = _spelled(word)
             option, owner = self.owner(option)
@@ -295,6 +295,8 @@ class _Line:
                 if (option in seen and self.loaded) or arity < 0:
                     raise _Uncertain  # iptables takes each once
                 seen.add(option)
+            if negated and option in _PLAIN:
+                raise _Uncertain
             self.option(owner, option, values, negated)
             negated = False
         if negated:
@@ -310,18 +312,25 @@ class _Line:
         name = _OF_PROTOCOL.get(self.protocol, "")
         if option in MATCHES.get(name, ()):  # the protocol's own module needs no -m
             return option, self.load(name)
-        return self.abbreviated(option)
+        return self.abbreviated(option, name)
 
-    def abbreviated(self, option: str) -> tuple[str, Optional[_Module]]:
-        """The only option that begins so, where there is one."""
+    def abbreviated(self, option: str, protocol: str) -> tuple[str, Optional[_Module]]:
+        """The only option that begins so, where there is one. protocol: the module that needs no -m."""
         found = {}
-        for module in (self.generic, *self.loaded):
-            for name in (*module.options, *(long for long, short in SPELLINGS.items() if short in module.options)):
-                if name.startswith(option) and option[:2] == "--":
-                    found[SPELLINGS.get(name, name)] = module
+        modules = [self.generic, *self.loaded]
+        if protocol not in ("", *(module.name for module in self.loaded)):
+            modules.append(_Module(protocol, MATCHES[protocol], READERS.get(protocol, {})))
+        for module in modules:
+            for name in module.options:
+                if option[:2] == "--" and any(one.startswith(option) for one in (name, *_spellings(name))):
+                    found[name] = module
         if len(found) > 1:
             raise _Uncertain
-        return next(iter(found.items())) if found else (option, None)
+        for name, module in found.items():
+            if module not in (self.generic, *self.loaded):
+                self.loaded.append(module)
+            return name, module
+        return option, None
 
     def unknown_arity(self, words: list[str], at: int) -> int:
         """How many values an option takes that is not known: none or one, where only one of the two can be."""
@@ -347,17 +356,15 @@ class _Line:
             self.jump(values[0], option == "-g")
         elif option in ("-4", "-6"):
             self.other_family = self.other_family or option != f"-{self.family}"
-        elif owner is not None and owner.aim:
-            if option == "--reject-with" and values[0].startswith("icmp-" if self.family == 6 else "icmp6-"):
-                raise _OtherFamily(values[0])
-            self.options += [option, *values]
         elif option != "-c":
-            self.match(
-                owner or next((module for module in reversed(self.loaded) if not module.known), self.generic),
-                option,
-                values,
-                negated,
-            )
+            # An option that is known to none is that of the last module that is not known.
+            owner = owner or next((module for module in reversed(self.loaded) if not module.known), self.generic)
+            if owner.aim:
+                if option == "--reject-with" and values[0].startswith("icmp-" if self.family == 6 else "icmp6-"):
+                    raise _OtherFamily(values[0])
+                self.options += [option, *values]
+            else:
+                self.match(owner, option, values, negated)
 
     def match(self, owner: _Module, option: str, values: list[str], negated: bool) -> None:
         reader = owner.readers.get(option)
@@ -397,6 +404,8 @@ class _Line:
         return tuple(match for module in (self.generic, *self.loaded) for match in module.close())
 
 
+#: Options that nothing can be the opposite of.
+_PLAIN = frozenset(["-m", "-j", "-g", "-c", "-4", "-6"])
 #: Options whose value is an address, a network or a range of addresses.
 _ADDRESSES = frozenset(
     ["-s", "-d", "--ctorigsrc", "--ctorigdst", "--ctreplsrc", "--ctrepldst", "--src-range", "--dst-range"]
@@ -413,7 +422,7 @@ def _is_bang(word: str) -> bool:
 
 def _is_value(word: str) -> bool:
     """Whether a word can only be a value: iptables-save never quotes an option."""
-    return isinstance(word, Quoted) or word[:1] not in ("-", "!")
+    return isinstance(word, Quoted) or (word != "!" and word[:1] != "-")
 
 
 def _spelled(word: str) -> tuple[str, list[str]]:
@@ -426,9 +435,18 @@ def _spelled(word: str) -> tuple[str, list[str]]:
     return word, []
 
 
+def _spellings(option: str) -> list[str]:
+    """The longer spellings of an option."""
+    return [long for long, short in SPELLINGS.items() if short == option]
+
+
 def _of_family(text: str, family: int) -> bool:
-    try:
-        address_number(re.split("[-/,]", text)[0], family)
-    except ValueError:
-        return False
-    return True
+    """Whether a list, range or network has an address of the family."""
+
+    def is_address(part: str) -> bool:
+        try:
+            return address_number(part, family) >= 0
+        except ValueError:
+            return False
+
+    return any(is_address(part) for part in re.split("[-/,]", text))

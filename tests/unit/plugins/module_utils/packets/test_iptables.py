@@ -241,3 +241,248 @@ def test_names_of_protocols_do_not_depend_on_the_machine(monkeypatch):
     with pytest.raises(ValueError):
         protocol_number("unheard-of")
     protocol_number.cache_clear()
+
+
+# -- words that look like something else -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        '-m recent ! --rcheck --name "-i" --rsource',
+        "-m recent ! --rcheck --name -i --rsource",
+        "-m recent --rcheck --name -j --mask 255.255.255.255 --rsource",
+        '-m hashlimit --hashlimit-upto 5/sec --hashlimit-name "-d" --hashlimit-mode srcip',
+        '-m string --string "-f" --algo bm --to 65535',
+        '-m string --string "-j" --algo kmp',
+        '-m string --hex-string "-p" --algo kmp',
+        '-m set --match-set "-s" src',
+        "-m set ! --match-set -j src,dst",
+        '-m connlabel --label "-g" --set',
+        '-m helper --helper "-o"',
+        '-m owner --uid-owner "-4"',
+        '-m unheard --of "-j"',
+        "-m unheard --of -x",
+        "-m unheard --of value --and another",
+        "-m geoip ! --source-country CN",
+        "-m unheard --flag --of value",
+        "-m nfacct --nfacct-name -i",
+    ],
+)
+def test_a_value_that_looks_like_an_option_is_a_value(words):
+    for target in ("ACCEPT", "DROP", "other"):
+        one = rule(f"{words} -j {target}")
+        assert (one.target, [type(match) for match in one.matches]) == (target, [Unmodelled])
+    one = rule(f"-s 10.0.1.0/24 -p tcp {words} -m tcp --dport 22 -j ACCEPT")
+    assert [type(match) for match in one.matches] == [Within, Within, Unmodelled, Within]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "-m unheard --of -j",  # its value, or a jump without a target
+        "-m unheard --of -f",  # its value, or the option -f
+        "-m unheard --of -j -m tcp",
+        "-m unheard --of ! -s 10.0.0.0/8",
+        "-m unheard --of one two",
+        "-m unheard --syn -j",
+        "stray -p tcp",
+        "-p tcp stray",
+        "-m recent --rcheck --name a -j ACCEPT --rsource",  # the name `a -j ACCEPT`, which is printed as it is
+        "! ! -s 10.0.0.0/8",
+        "-m recent --rcheck --name x -s 10.0.0.0/8 -s 10.1.0.0/16 --rsource",
+        "-p tcp !",
+    ],
+)
+def test_what_can_be_read_in_two_ways_may_do_anything_and_never_something(words):
+    one = rule(f"{words} -j DROP")
+    assert one.target == UNREAD
+    assert not one.goto
+    assert any(isinstance(match, Unmodelled) and words in match.label for match in one.matches)
+
+
+def test_of_a_rule_that_is_not_understood_the_certain_matches_stay():
+    one = rule("-s 10.0.1.0/24 -p tcp -m unheard --of -f -j DROP")
+    assert one.matches[:2] == (Within(SRC, (NET,)), Within(PROTO, ((6, 6),)))
+    assert len(one.matches) == 3
+
+
+@pytest.mark.parametrize(
+    "words,same",
+    [
+        ("-i ! eth0", "! -i eth0"),
+        ("-o ! eth0", "! -o eth0"),
+        ("-s ! 10.0.0.0/8", "! -s 10.0.0.0/8"),
+        ("-p ! tcp", "! -p tcp"),
+        ("-m state --state ! NEW", "-m state ! --state NEW"),
+        ("-p tcp --dport ! 22", "-p tcp ! --dport 22"),
+        ("-p tcp --tcp-flags ! SYN,ACK SYN", "-p tcp ! --tcp-flags SYN,ACK SYN"),
+        ("-p icmp --icmp-type ! 8", "-p icmp ! --icmp-type 8"),
+        ("-m addrtype --dst-type ! LOCAL", "-m addrtype ! --dst-type LOCAL"),
+        ("--in-interface eth0", "-i eth0"),
+        ("-ieth0 -ptcp", "-i eth0 -p tcp"),
+        ("-p tcp --dport=22", "-p tcp --dport 22"),
+        ("-p tcp --destination-port 22", "-p tcp --dport 22"),
+        ("-p tcp --destination-p 22", "-p tcp --dport 22"),
+        ("--sour 10.0.0.0/8", "-s 10.0.0.0/8"),
+        ("-p TCP --dport 22", "-p tcp --dport 22"),
+        ("-p 6 --dport 22", "-p tcp --dport 22"),
+        ("-p tcp --dport 022", "-p tcp --dport 18"),
+        ("-p tcp --dport 0x16", "-p tcp --dport 22"),
+        ("-s 10.0.0.0/010", "-s 10.0.0.0/8"),
+        ("-s 10.0.1.0/25,10.0.1.128/25", "-s 10.0.1.0/24"),
+        ("-m conntrack --ctstate new", "-m conntrack --ctstate NEW"),
+        ("-p icmp --icmp-type host-unreachable", "-p icmp --icmp-type 3/1"),
+        ("-p icmp --icmp-type Echo-Request", "-p icmp --icmp-type 8"),
+        ("-c 12 34 -s 10.0.0.0/8", "-s 10.0.0.0/8"),
+        ("-4 -s 10.0.0.0/8", "-s 10.0.0.0/8"),
+        ("-p tcp -m comment --comment x --dport 22", "-p tcp --dport 22 -m comment --comment x"),
+        ("-m mark --mark 1 -p tcp", "-p tcp -m mark --mark 1"),
+    ],
+)
+def test_every_spelling_that_iptables_takes_means_the_same(words, same):
+    assert matches(words) == matches(same)
+    assert not any(isinstance(match, Unmodelled) for match in matches(words)) or "mark" in words
+
+
+@pytest.mark.parametrize(
+    "words,same",
+    [
+        ("-p tcp -m multiport -j ACCEPT --dports 22,80", "-p tcp -m multiport --dports 22,80 -j ACCEPT"),
+        ("-j ACCEPT -s 10.0.1.0/24", "-s 10.0.1.0/24 -j ACCEPT"),
+        ("-p tcp -j DROP --dport 22", "-p tcp --dport 22 -j DROP"),
+        ("-j DROP -p tcp -m tcp --dport 22", "-p tcp -m tcp --dport 22 -j DROP"),
+        ("-j LOG --log-prefix x -s 10.0.1.0/24", "-s 10.0.1.0/24 -j LOG --log-prefix x"),
+        ("-g other -i eth0", "-i eth0 -g other"),
+        ("-j other ! -i eth0", "! -i eth0 -j other"),
+        (
+            "-m state -j REJECT --state NEW --reject-with tcp-reset",
+            "-m state --state NEW -j REJECT --reject-with tcp-reset",
+        ),
+    ],
+)
+def test_matches_behind_the_target_count(words, same):
+    one, other = rule(words), rule(same)
+    assert (one.matches, one.target, one.goto, one.options) == (other.matches, other.target, other.goto, other.options)
+    assert one.matches
+
+
+@pytest.mark.parametrize(
+    "words,found",
+    [
+        ("-p icmp -m icmp ! --icmp-type any", [Within(PROTO, ((1, 1),)), Never()]),
+        ("-p icmp -m icmp ! --icmp-type 255", [Within(PROTO, ((1, 1),)), Never()]),
+        ("-p icmp -m icmp --icmp-type 255/3", [Within(PROTO, ((1, 1),))]),
+        ("! -p all", [Never()]),
+        ("! -p 0", [Never()]),
+        ("-m addrtype ! --dst-type LOCAL --limit-iface-in", [Unmodelled("addrtype --limit-iface-in not LOCAL")]),
+        ("-m addrtype --limit-iface-in ! --dst-type LOCAL", [Unmodelled("addrtype --limit-iface-in not LOCAL")]),
+        ("-m addrtype --dst-type UNICAST --limit-iface-out", [Unmodelled("addrtype --limit-iface-out UNICAST")]),
+        (
+            "-m addrtype ! --dst-type LOCAL --limit-iface-in -m addrtype --src-type LOCAL",
+            [Unmodelled("addrtype --limit-iface-in not LOCAL"), Type(SRC, frozenset(("LOCAL",)), False)],
+        ),
+        ("-m recent ! --set --name x", [Unmodelled("recent ! --set --name x", True)]),
+        ("-m recent --name x --set", []),
+        ("-m mh --mh-type 1", None),
+        ("-m conntrack --ctstate WHATEVER", [Unmodelled("conntrack --ctstate WHATEVER")]),
+        ("-m conntrack --ctdir reply", [Direction("REPLY", False)]),
+        ("-m conntrack ! --ctdir ORIGINAL", [Direction("ORIGINAL", True)]),
+        ("-p tcp --dport 1:2:3", [Within(PROTO, ((6, 6),)), Unmodelled("tcp --dport 1:2:3")]),
+        ("-p tcp --dport 9:3", [Within(PROTO, ((6, 6),)), Unmodelled("tcp --dport 9:3")]),
+        ("-p tcp --dport 65536", [Within(PROTO, ((6, 6),)), Unmodelled("tcp --dport 65536")]),
+        ("-p tcp --dport \u0662\u0662", [Within(PROTO, ((6, 6),)), Unmodelled("tcp --dport \u0662\u0662")]),
+        ("-s 10.0.0.0/\u0668", [Unmodelled("-s 10.0.0.0/\u0668")]),
+        ("-p tcp -m tcp --tcp-flags SYN,XYZ SYN", [Within(PROTO, ((6, 6),)), Unmodelled("tcp --tcp-flags SYN,XYZ SYN")]),
+        ("-p tcp -m tcp --tcp-flags ALL NONE", [Within(PROTO, ((6, 6),)), Flags(frozenset(("FIN", "SYN", "RST", "PSH", "ACK", "URG")), frozenset(), False)]),
+        ("-m iprange --src-range 10.0.1.9-10.0.1.1", [Unmodelled("iprange --src-range 10.0.1.9-10.0.1.1")]),
+        ("-m iprange --dst-range 10.0.1.9", [Within(DST, ((0x0A000109, 0x0A000109),))]),
+        ("-m conntrack --ctorigdst 10.0.1.0/24 ! --ctorigsrcport 5:9", [First(DST, (NET,)), First(SPORT, ((0, 4), (10, 65535)))]),
+    ],
+)  # fmt: skip
+def test_rare_matches_have_their_exact_meaning_or_none(words, found):
+    family = 6 if "mh" in words else 4
+    expected = [Unmodelled("mh --mh-type 1")] if found is None else found
+    assert matches(words, family) == expected
+    assert [type(match) for match in matches(words, family)] == [type(match) for match in expected]
+
+
+# -- lines -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "sign", ["\u2028", "\x0b", "\x0c", "\x1c", "\x1e", "\x85", "\u2029", "\r", "\n", "\t", " -j DROP\n"]
+)
+def test_a_comment_may_hold_any_sign(sign):
+    one = rule(f'-m comment --comment "left{sign}right" -p tcp -j ACCEPT')
+    assert (one.matches, one.target) == ((Within(PROTO, ((6, 6),)),), "ACCEPT")
+
+
+def test_a_quote_that_is_never_closed_is_refused_with_its_line():
+    with pytest.raises(RulesetError, match="^line 4: .* has a quote that is not closed; expected the line as iptables"):
+        rule('-m comment --comment "open -j DROP')
+
+
+def test_chains_may_bear_any_name_without_blanks():
+    text = "*filter\n:INPUT DROP [0:0]\n:a\u2028b\xa0c - [0:0]\n-A INPUT -j a\u2028b\xa0c\n-A a\u2028b\xa0c -j ACCEPT\nCOMMIT\n"
+    assert parse(text, 4).chain("filter", "a\u2028b\xa0c").rules[0].target == "ACCEPT"
+
+
+# -- families --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "line,family",
+    [
+        ("-s 10.0.0.0/8", 6), ("-d 10.0.0.1", 6), ("-m iprange --src-range 10.0.0.1-10.0.0.9", 6), ("-p icmp -m icmp --icmp-type 8", 6),
+        ("-m conntrack --ctorigdst 10.0.0.1", 6), ("-m ttl --ttl-eq 1", 6), ("-j REJECT --reject-with icmp-port-unreachable", 6),
+        ("-j TTL --ttl-set 3", 6), ("-s fd00::/64", 4), ("! -d ::1", 4), ("-p ipv6-icmp -m icmp6 --icmpv6-type 135", 4),
+        ("-m hl --hl-eq 255", 4), ("-m rt --rt-type 0", 4), ("-j REJECT --reject-with icmp6-port-unreachable", 4), ("-j HL --hl-set 3", 4),
+        ("-s 10.0.0.1,fd00::1", 4),
+    ],
+)  # fmt: skip
+def test_a_text_of_the_other_family_is_refused(line, family):
+    with pytest.raises(RulesetError, match=rf"which IPv{family} has not; expected the output of ip6?tables-save"):
+        rule(line + ("" if "-j" in line else " -j ACCEPT"), family)
+
+
+@pytest.mark.parametrize(
+    "tool,family", [("iptables-save", 6), ("ip6tables-save", 4), ("iptables-nft-save", 6), ("ip6tables-legacy-save", 4)]
+)
+def test_a_text_that_says_that_it_is_of_the_other_family_is_refused(tool, family):
+    text = f"# Generated by {tool} v1.8.9 on Mon\n*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n"
+    with pytest.raises(RulesetError, match=f"says that it is not of IPv{family}"):
+        parse(text, family)
+    assert parse(text, 10 - family).chain("filter", "INPUT")
+
+
+def test_a_chain_may_bear_a_name_of_the_other_family():
+    text = "*filter\n:INPUT DROP [0:0]\n:HL - [0:0]\n:TTL - [0:0]\n-A INPUT -j HL\n-A INPUT -j TTL\nCOMMIT\n"
+    assert [[one.target for one in parse(text, family).chain("filter", "INPUT").rules] for family in (4, 6)] == [
+        ["HL", "TTL"]
+    ] * 2
+
+
+def test_a_line_for_the_other_family_alone_is_left_out():
+    assert [[len(parse(f"*filter\n:INPUT DROP [0:0]\n-A INPUT -{mine} -j DROP\nCOMMIT\n", family).chain("filter", "INPUT").rules) for mine in (4, 6)] for family in (4, 6)] == [[1, 0], [0, 1]]  # fmt: skip
+
+
+# -- what is not in the text -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "note,unseen",
+    [
+        ("# Table `filter' is incompatible, use 'nft' tool.", True),
+        ("# Table `raw' is incompatible, use 'nft' tool.", True),
+        ("# Warning: iptables-legacy tables present, use iptables-legacy-save to see them", True),
+        ("# Warning: ip6tables-legacy tables present, use ip6tables-legacy-save to see them", True),
+        ("# Completed on Mon Nov 29", False),
+        ("# Generated by iptables-save v1.8.9 (nf_tables) on Mon Nov 29", False),
+        ("# incompatible", False),
+    ],
+)
+def test_what_iptables_save_says_that_it_does_not_show_is_kept(note, unseen):
+    ruleset = parse(note + "\n*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n" + note, 4)
+    assert ruleset.unseen == ((note[2:],) if unseen else ())
+    assert parse("", 4, unseen=("legacy", "legacy")).unseen == ("legacy",)
