@@ -162,9 +162,13 @@ def protocol_number(text: str) -> int:
 
 
 @lru_cache(maxsize=65536)
-def port_range(text: str) -> Interval:
-    """A port, or `first:last` where either end may be missing."""
+def port_range(text: str, octal: bool = False) -> Interval:
+    """A port, or `first:last` where either end may be missing. octal: whether iptables is known to read a leading zero so; it
+    differs from option to option.
+    """
     first, colon, last = text.partition(":")
+    if not octal and any(len(end) > 1 and end[0] == "0" for end in (first, last)):
+        raise ValueError(f"{text!r} has a leading zero")
     if not (first or colon):
         raise ValueError("a port without a number")
     low = number(first, 65535) if first else 0

@@ -426,12 +426,12 @@ def _is_value(word: str) -> bool:
 
 
 def _spelled(word: str) -> tuple[str, list[str]]:
-    """An option in its one spelling, and the value that stands in the same word (--dport=22, -ptcp)."""
+    """An option in its one spelling, and the value that stands in the same word (--dport=22)."""
     if word[:2] == "--":
         name, equals, value = word.partition("=")
         return SPELLINGS.get(name, name), [value] if equals else []
-    if len(word) > 2 and word[:2] in GENERIC:
-        return word[:2], [word[2:]]
+    if len(word) > 2:  # iptables-restore itself takes -ieth0 for a device of that whole name
+        raise _Uncertain
     return word, []
 
 

@@ -7,7 +7,7 @@ ValueError for a value that it does not model.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Optional, Union
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.fields import (
@@ -103,6 +103,11 @@ class Unmodelled(NamedTuple):
 Match = Union[Within, EitherPort, BothPorts, First, State, Direction, Flags, Type, Never, Unmodelled]
 Reader = Callable[[int, "list[str]", bool], Optional[Match]]
 
+#: In iptables' own order, by which a name that is cut short is found.
+ADDRESS_TYPES = (
+    "UNSPEC", "UNICAST", "LOCAL", "BROADCAST", "ANYCAST", "MULTICAST", "BLACKHOLE", "UNREACHABLE", "PROHIBIT", "THROW", "NAT",
+    "XRESOLVE",
+)  # fmt: skip
 STATES = ("INVALID", "NEW", "ESTABLISHED", "RELATED", "UNTRACKED", "SNAT", "DNAT")
 
 
@@ -132,15 +137,15 @@ def _protocol(family: int, values: list[str], negated: bool) -> Optional[Match]:
     return _inside(PROTO, family, ((proto, proto),), negated)
 
 
-def _port(field: int) -> Reader:
+def _port(field: int, octal: bool = False) -> Reader:
     def reader(family: int, values: list[str], negated: bool) -> Within:
-        return _inside(field, family, (port_range(values[0]),), negated)
+        return _inside(field, family, (port_range(values[0], octal),), negated)
 
     return reader
 
 
 def _ports(text: str) -> Intervals:
-    return merged(port_range(item) for item in text.split(","))
+    return merged(port_range(item, True) for item in text.split(","))
 
 
 def _port_list(field: int) -> Reader:
@@ -157,6 +162,9 @@ def _either_port(family: int, values: list[str], negated: bool) -> Match:
 
 def _icmp(family: int, values: list[str], negated: bool) -> Optional[Match]:
     text = values[0].lower()
+    names = [name for name in ICMP_TYPES[family] if name.startswith(text)]
+    if text and len(names) == 1:  # a name may be cut short
+        text = names[0]
     kind, slash, code = ICMP_TYPES[family].get(text, text).partition("/")
     if family == 4 and (kind == "any" or number(kind, 255) == 255):  # xt_tcpudp.c: icmp_type_code_match
         return Never() if negated else None
@@ -166,7 +174,9 @@ def _icmp(family: int, values: list[str], negated: bool) -> Optional[Match]:
 
 
 def _flags(family: int, values: list[str], negated: bool) -> Flags:
-    mask, raised = (FLAGS if item == "ALL" else frozenset(item.split(",")) - {"NONE"} for item in values)
+    mask, raised = (
+        FLAGS if item == "ALL" else frozenset(item.split(",")) - {"NONE"} for item in map(str.upper, values)
+    )
     if not (mask | raised) <= FLAGS:
         raise ValueError(values)
     return Flags(mask, raised, negated)
@@ -177,10 +187,15 @@ def _syn(family: int, values: list[str], negated: bool) -> Flags:
 
 
 def _state(family: int, values: list[str], negated: bool) -> State:
-    states = frozenset(values[0].upper().split(","))
-    if not states <= frozenset(STATES):
-        raise ValueError(values[0])
-    return State(states, negated)
+    return State(frozenset(_whole(name, STATES) for name in values[0].split(",")), negated)
+
+
+def _whole(text: str, names: Sequence[str]) -> str:
+    """The first of the names that begins so, as iptables finds it."""
+    for name in names:
+        if text and name.startswith(text.upper()):
+            return name
+    raise ValueError(text)
 
 
 def _direction(family: int, values: list[str], negated: bool) -> Direction:
@@ -200,7 +215,7 @@ def _first(field: int) -> Reader:
 
 def _type(field: int) -> Reader:
     def reader(family: int, values: list[str], negated: bool) -> Type:
-        return Type(field, frozenset(values[0].upper().split(",")), negated)
+        return Type(field, frozenset(_whole(name, ADDRESS_TYPES) for name in values[0].split(",")), negated)
 
     return reader
 
@@ -228,12 +243,12 @@ def _comment(family: int, values: list[str], negated: bool) -> None:
 GENERIC_READERS: dict[str, Reader] = {
     "-s": _address(SRC), "-d": _address(DST), "-i": _interface(IIF), "-o": _interface(OIF), "-p": _protocol, "-f": _fragment,
 }  # fmt: skip
-_SPORT, _DPORT = {"--sport": _port(SPORT)}, {"--dport": _port(DPORT)}
+_PORTS: dict[str, Reader] = {"--sport": _port(SPORT), "--dport": _port(DPORT)}
 _ICMP6: dict[str, Reader] = {"--icmpv6-type": _icmp}
 #: {module: {option: its reader}}.
 READERS: dict[str, dict[str, Reader]] = {
-    "tcp": {**_SPORT, **_DPORT, "--syn": _syn, "--tcp-flags": _flags},
-    **dict.fromkeys(("udp", "udplite", "sctp", "dccp"), {**_SPORT, **_DPORT}),
+    "tcp": {"--sport": _port(SPORT, True), "--dport": _port(DPORT, True), "--syn": _syn, "--tcp-flags": _flags},
+    **dict.fromkeys(("udp", "udplite", "sctp", "dccp"), _PORTS),
     "multiport": {"--sports": _port_list(SPORT), "--dports": _port_list(DPORT), "--ports": _either_port},
     "icmp": {"--icmp-type": _icmp},
     **dict.fromkeys(("icmp6", "icmpv6", "ipv6-icmp"), _ICMP6),

@@ -20,6 +20,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.fields impo
     merged,
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import Chain, Chains, Rule, Ruleset
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.matches import Direction, First, State
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.matching import Matching, Stage, joined
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.packet import Packet
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.program import (
@@ -152,7 +153,7 @@ class _Unfolder:
             if stage.table == "filter":
                 self.program.policy, self.program.policy_allows = policy, chain.policy != "DROP"
             elif chain.policy == "DROP":
-                self.add(_ANYTHING, DENY, (policy,))
+                self.deny(_ANYTHING, (policy,), None)
             accepted.at = len(self.program)
         self.settle()
 
@@ -251,7 +252,7 @@ class _Unfolder:
             else:
                 self.skip(box, path, condition, call.accepted)
         elif target in ("DROP", "REJECT"):
-            self.add(box, DENY, path, condition)
+            self.deny(box, path, condition)
         elif target in ("NOTRACK", "CT") and (not untracks(rule) or self.question.state == "UNTRACKED"):
             return False
         else:
@@ -273,6 +274,22 @@ class _Unfolder:
     def add(self, box: Box, action: int, path: tuple[Rule, ...], condition: Optional[Condition] = None) -> None:
         self.program.add(box, action, path, condition)
         self.labels.append(None)
+
+    def deny(self, box: Box, path: tuple[Rule, ...], condition: Optional[Condition]) -> None:
+        """The nat table sees no packet where nothing has the kernel track connections (nf_nat_inet_fn)."""
+        if self.stage.table == "nat" and not self.tracks():
+            condition = joined(
+                [*([condition] if condition else []), Condition("whether connections are tracked", False)]
+            )
+        self.add(box, DENY, path, condition)
+
+    def tracks(self) -> bool:
+        chains = [chain for chains in self.ruleset.tables.values() for chain in chains.values()]
+        return any(
+            rule.target in _NAT_TARGETS or any(isinstance(match, (State, Direction, First)) for match in rule.matches)
+            for chain in chains
+            for rule in chain.rules
+        )
 
     def skip(self, box: Box, path: tuple[Rule, ...], condition: Optional[Condition], target: _Label) -> None:
         self.program.add(box, SKIP, path, condition)
