@@ -14,6 +14,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Ref
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils import declaration
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.stacks import lint_arguments
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.plan.plan import plan_json, plan_text
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.inventory import inventory_advice, managed_hosts
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import count
 
@@ -35,7 +36,7 @@ class ActionModule(ActionBase):
                 declared = declaration.read(task_vars, self._templar)
             else:
                 declared = declaration.declare(options["declaration"])
-            warnings = list(declared.outline.warnings)
+            warnings = self._warnings(declared, task_vars)
             # What is wrong for this host alone, such as a manager of the Swarm in another tier, is wrong now.
             declared.plan(str(task_vars.get("inventory_hostname", "")), declaration.host_place(declared, task_vars))
         except Refused as error:
@@ -48,11 +49,22 @@ class ActionModule(ActionBase):
             site = replace(site, warnings=(*site.warnings, *self._about_stacks(site, task_vars)))
             self._display.display(plan_text(site, groups))
             result["plan"] = plan_json(site)
-            warnings = []
-        warnings += declaration.warnings_of_settings()
+            # They are part of the plan that was printed.
+            warnings = [text for text in warnings if text not in declared.outline.warnings]
         if warnings:
             result["warnings"] = warnings
         return result
+
+    @staticmethod
+    def _warnings(declared: declaration.Declaration, task_vars: Mapping[str, Any]) -> list[str]:
+        """What is to be said of the site, the inventory and the settings. The first host of the play says it for all."""
+        hosts = task_vars.get("ansible_play_hosts_all")
+        if hosts and task_vars.get("inventory_hostname") != hosts[0]:
+            return []
+        groups = task_vars.get("groups") or {}
+        # A site can be planned before there is an inventory.
+        advice = inventory_advice(declared.site, groups) if managed_hosts(groups) else []
+        return [*declared.outline.warnings, *map(str, advice), *declaration.warnings_of_settings()]
 
     def _about_stacks(self, site: Site, task_vars: Mapping[str, Any]) -> list[str]:
         """What the stacks' files show that would end their deployment; a plan without an inventory has no files."""
