@@ -296,9 +296,12 @@ options:
     type: raw
     suboptions:
       state:
-        description: V(present) has the list decide. V(absent) removes every trace of it; published ports are open again.
+        description:
+          - V(present) has the list decide. V(absent) removes every trace of it; published ports are open again.
+          - V(auto) is V(present) on a host that has a Docker Engine, or rules of Docker in its kernel, and leaves Docker's
+            chain alone on another one.
         type: str
-        choices: [present, absent]
+        choices: [present, absent, auto]
         default: present
       bridges:
         description:

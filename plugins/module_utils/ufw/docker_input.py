@@ -37,6 +37,15 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import ANY
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import State
 
 BRIDGES = ("docker0", "docker_gwbridge", "br-+")
+#: What shows that an engine was installed, or runs, from whatever package.
+_ENGINE = (
+    "/run/docker.pid",
+    "/run/docker.sock",
+    "/run/snap.docker",
+    "/usr/bin/dockerd",
+    "/usr/sbin/dockerd",
+    "/usr/local/bin/dockerd",
+)
 _OPTIONS = ("state", "bridges", "interfaces", "published")
 _ITEM_OPTIONS = ("rule", "routed", "proto", "from_ip", "to_ip", "port", "comment")
 _PROTOCOLS = ("any", "tcp", "udp", "sctp", "esp", "ah", "gre", "vrrp", "igmp", "ipv6")
@@ -68,7 +77,7 @@ def parse_docker(raw: Any, use_ipv6: bool, present: Iterable[str] = ()) -> Docke
     fields = _Option("docker", mistakes, [])
     if not fields.load(raw):
         raise Refused(mistakes)
-    state = fields.choice("state", ("present", "absent"), "present")
+    state = fields.choice("state", ("present", "absent", "auto"), "present")
     bridges = _parse_interfaces(fields, "bridges", BRIDGES)
     interfaces = _parse_interfaces(fields, "interfaces", ())
     if not bridges:
@@ -80,7 +89,7 @@ def parse_docker(raw: Any, use_ipv6: bool, present: Iterable[str] = ()) -> Docke
         fields.fail(
             "published", "a list together with state: absent, which removes all of it", "one", "keep one of them"
         )
-    if state == "present":
+    if state != "absent":
         _look_alikes(fields, bridges, interfaces, present)
     if mistakes:
         raise Refused(mistakes)
@@ -90,6 +99,16 @@ def parse_docker(raw: Any, use_ipv6: bool, present: Iterable[str] = ()) -> Docke
         family: Block(bridges, interfaces, tuple(published[family]), family) for family in (4, 6)
     }
     return DockerWish(blocks, tuple(fields.warnings))
+
+
+def is_for_nothing(raw: Any, host: Host, state: State) -> bool:
+    """Whether the option says `auto`, and the host has no Docker Engine, nor Docker's rules in its kernel."""
+    if not isinstance(raw, dict) or raw.get("state") != "auto":
+        return False
+    chains = {name for kernel in state.kernel.values() for name in kernel.chains}
+    return not any(name == USER_CHAIN or name.startswith("DOCKER") for name in chains) and not any(
+        host.exists(name) for name in _ENGINE
+    )
 
 
 def check_docker(raw: Any) -> list[Mistake]:

@@ -126,7 +126,7 @@ def check_input(params: Params) -> list[Mistake]:
 def _plan(host: Host, params: Params, wish: Wish, warnings: list[str]) -> tuple[State, Plan, WantedRules | None]:
     state = read_state(host)
     use_ipv6 = wanted_settings(state.settings, wish).ipv6 and state.has_ipv6
-    rules, published = _parse(host, params, use_ipv6)
+    rules, published = _parse(host, params, use_ipv6, state)
     warnings += [*state.notes, *(rules.warnings if rules else [])]
     if published:
         from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.docker_input import check_host
@@ -136,7 +136,7 @@ def _plan(host: Host, params: Params, wish: Wish, warnings: list[str]) -> tuple[
     return state, make_plan(state, wish), rules
 
 
-def _parse(host: Host, params: Params, use_ipv6: bool) -> tuple[WantedRules | None, DockerWish | None]:
+def _parse(host: Host, params: Params, use_ipv6: bool, state: State) -> tuple[WantedRules | None, DockerWish | None]:
     """The parts of the input that are more than words; Refused holds the mistakes of both."""
     rules, published = None, None
     mistakes: list[Mistake] = []
@@ -147,9 +147,14 @@ def _parse(host: Host, params: Params, use_ipv6: bool) -> tuple[WantedRules | No
         mistakes += error.mistakes
     try:
         if params.get("docker") is not None:
-            from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.docker_input import parse_docker
+            from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.docker_input import (
+                is_for_nothing,
+                parse_docker,
+            )
 
-            published = parse_docker(params["docker"], use_ipv6, host.interfaces())
+            idle = is_for_nothing(params["docker"], host, state)
+            wanted = parse_docker(params["docker"], use_ipv6, () if idle else host.interfaces())
+            published = None if idle else wanted
     except Refused as error:
         mistakes += error.mistakes
     if mistakes:

@@ -19,15 +19,15 @@ _BRIDGE_NAME = "com.docker.network.bridge.name"
 
 
 def host_docker(site: Site, tiers: Collection[str], rules: Iterable[Rule]) -> dict[str, Any]:
-    """{state, bridges, published} of a host that runs Docker, {} for another one.
+    """{state, bridges, published} of a host: `present` where the site has an engine run, `auto` elsewhere. Whether
+    one runs there all the same, only the host knows; by what it says it can close its published ports, and open none.
 
     rules: the host's, whose order and carve-outs the entries keep.
     """
-    if not runs_docker(site, tiers):
-        return {}
     bridges = site.bridges_of(tiers)
     entries = [_entry(rule) for rule in rules if _concerns(rule, bridges)]
-    return {"state": "present", "bridges": [*BRIDGES, *_names(bridges)], "published": entries}
+    state = "present" if runs_docker(site, tiers) else "auto"
+    return {"state": state, "bridges": [*BRIDGES, *_names(bridges)], "published": entries}
 
 
 def runs_docker(site: Site, tiers: Collection[str]) -> bool:

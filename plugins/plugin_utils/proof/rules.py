@@ -175,7 +175,8 @@ def read_firewall(
 
 def _published(docker: Optional[Mapping[str, Any]]) -> Optional[tuple[Published, ...]]:
     """The list of the option docker for IPv4; None where there is none, or it is not known."""
-    if not docker or docker.get("state") == "absent":
+    # With `auto` the declaration does not say whether the host has the list.
+    if not docker or docker.get("state") in ("absent", "auto"):
         return None
     entries = [item for item in docker.get("published", ()) if ":" not in f"{item.get('from_ip')}{item.get('to_ip')}"]
     try:

@@ -611,3 +611,32 @@ def test_a_rule_goes_before_all_that_are_not_listed(host):
     assert inform(host)["rules"][0] == {"rule": "deny", "from_ip": "203.0.113.0/24"}
     assert converge(host, params(rules=[deny]), False)["changed"] is False
     assert converge(host, params(rules=[WEB, deny]), False)["reordered"] is False
+
+
+# -- docker: {state: auto} -----------------------------------------------------------------------------------------------
+
+AUTO = {"state": "auto", "published": [{"from_ip": "10.0.3.0/24", "proto": "tcp", "port": "8080"}]}
+
+
+def test_published_ports_are_left_alone_where_no_engine_is(host):
+    before = host.snapshot()
+    assert converge(host, params(docker=AUTO), False)["changed"] is False
+    assert host.snapshot() == before
+
+
+@pytest.mark.parametrize("sign", ["/usr/bin/dockerd", "/run/docker.pid", "/run/snap.docker", "kernel"])
+def test_published_ports_are_closed_where_an_engine_is_that_was_not_declared(host, sign):
+    if sign == "kernel":
+        host.tables[4].step(":DOCKER - [0:0]")
+    else:
+        host.file(sign).parent.mkdir(parents=True, exist_ok=True)
+        host.file(sign).touch()
+    assert converge(host, params(docker=AUTO), False)["changed"] is True
+    assert "-A bulkhead-docker" in host.snapshot()["v4"]
+    # The engine goes, and its rules with it: what was closed stays closed.
+    assert converge(host, params(docker=AUTO), False)["changed"] is False
+
+
+def test_a_mistake_in_the_list_is_one_on_every_host(host):
+    with pytest.raises(Refused, match="docker.published"):
+        converge(host, params(docker={"state": "auto", "published": [{"port": "70000", "proto": "tcp"}]}), False)

@@ -118,9 +118,10 @@ def test_a_flow_to_a_tier_is_an_entry_for_the_same_port_at_its_hosts_addresses()
     assert found["state"] == "present"
 
 
-def test_only_the_hosts_that_run_docker_have_a_list():
+def test_every_host_has_a_list_where_the_site_has_no_engine_it_is_for_one_that_is_there_all_the_same():
     flows = [{"from": "beta", "to": ["alpha", "gamma"], "allow": "ssh"}]
-    assert published(flows, "gamma") == {}
+    assert published(flows, "gamma")["state"] == "auto" and published(flows, "gamma")["published"]
+    assert published(flows, "alpha")["state"] == "present"
     assert published(flows, "alpha")["published"], "a node of the Swarm"
     assert published(flows, "beta")["published"] == [], "a host with a bridge network, of which nothing is published"
 
