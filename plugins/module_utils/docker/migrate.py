@@ -33,6 +33,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import
     read_network,
     read_usage,
     service_networks,
+    task_networks,
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.request import Request
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake
@@ -298,8 +299,8 @@ def _forbidden_services(migration: Migration, users: Users) -> Iterator[Mistake]
         status = service.get("UpdateStatus") or {}
         # An engine that dies in a migration takes tasks with it, and the swarm pauses the update because of them. Where
         # the migration's own update was on its way, the next run goes on with it, and waits for the tasks.
-        resumed = migration.temporary.id in service_networks(spec)
-        if resumed and status.get("State") in (None, "updating", "completed", "paused"):
+        networks = {*service_networks(spec), *_task_networks(service, users)}
+        if migration.temporary.id in networks and status.get("State") in (None, "updating", "completed", "paused"):
             continue
         if status.get("State") in STOPPED_UPDATES:
             yield Mistake(
@@ -317,6 +318,13 @@ def _forbidden_services(migration: Migration, users: Users) -> Iterator[Mistake]
                 "a healthy service",
                 f"see what its tasks lack first: docker service ps {spec['Name']}",
             )
+
+
+def _task_networks(service: Answer, users: Users) -> set[str]:
+    """The networks of a service's tasks: in the last step of a migration only tasks are still on the temporary one."""
+    return {
+        network for task in users.tasks if task.get("ServiceID") == service["ID"] for network in task_networks(task)
+    }
 
 
 def count_tasks(service: Answer, tasks: list[Answer]) -> tuple[int, int]:

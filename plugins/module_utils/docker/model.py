@@ -297,6 +297,11 @@ def ended(task: Answer) -> bool:
     return (task.get("Status") or {}).get("State") in TERMINAL_TASK_STATES
 
 
+def task_networks(task: Answer) -> set[str]:
+    """The ids of the networks that a task of GET /tasks was made for; none where it has ended."""
+    return set() if ended(task) else {end["Target"] for end in task["Spec"].get("Networks") or ()}
+
+
 def tasks_on(tasks: list[Answer], network_ids: Iterable[Optional[str]]) -> list[str]:
     """The ids of the tasks of GET /tasks that still hold an address on one of the networks."""
     wanted = set(network_ids)

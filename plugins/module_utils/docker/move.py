@@ -43,6 +43,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import
     endpoints,
     overlaps,
     service_networks,
+    task_networks,
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.plan import Plan
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.reading import read_networks, with_endpoints
@@ -152,10 +153,16 @@ class Mover:
             self._disconnect(container, source)
 
     def _services(self, network: Network) -> list[Answer]:
+        """The services that are on a network, or still have a task there: the update of such a one was paused."""
         if not self.node.is_manager:
             return []
-        services = [item for item in self.engine.services() if network.id in service_networks(item["Spec"])]
-        return sorted(services, key=lambda item: item["Spec"]["Name"])
+        behind = {task.get("ServiceID") for task in self.engine.tasks() if network.id in task_networks(task)}
+        services = [
+            item
+            for item in self.engine.services()
+            if network.id in service_networks(item["Spec"]) or item["ID"] in behind
+        ]
+        return sorted(services, key=lambda item: str(item["Spec"]["Name"]))
 
     def _containers(self, network: Network) -> list[tuple[Answer, Answer]]:
         """(container, endpoint) pairs of the containers that were attached to a network by hand."""
@@ -317,10 +324,6 @@ def _own_pace(spec: Answer) -> float:
 def _fresh(tasks: list[Answer], spec: Answer, networks: set[str]) -> tuple[int, int]:
     """(tasks that run on exactly these networks, tasks that should)."""
     wanted = [task for task in tasks if task["DesiredState"] not in ("shutdown", "remove")]
-    fresh = sum(
-        task["Status"]["State"] == "running"
-        and {end["Target"] for end in task["Spec"].get("Networks") or ()} == networks
-        for task in wanted
-    )
+    fresh = sum(task["Status"]["State"] == "running" and task_networks(task) == networks for task in wanted)
     replicated = (spec.get("Mode") or {}).get("Replicated")
     return fresh, len(wanted) if replicated is None else max(replicated.get("Replicas", 0), len(wanted))

@@ -524,3 +524,205 @@ def test_an_attachment_that_holds_a_containers_next_network_is_named_with_its_re
         assert ("a restart of that node's engine ends it" in result["msg"]) is remedy
     newest.attachments, newest.connect = before, connect
     assert migrate(newest)["migrated"] == ["shop"]
+
+
+def another_service(engine, name, networks, running=True):
+    """A second service beside ``svc``, with one task on these networks."""
+    service, task = json.loads(json.dumps([engine.services[0], engine.tasks[0]]))
+    ends = [{"Target": engine.named(network)["Id"]} for network in networks]
+    service.update(ID=f"{name}-id")
+    service["Spec"].update(Name=name)
+    service["Spec"].pop("Networks", None)
+    service["Spec"]["TaskTemplate"]["Networks"] = ends
+    task.update(ID=f"{name}-task", ServiceID=service["ID"])
+    task["Status"]["State"] = "running" if running else "pending"
+    task["Spec"]["Networks"] = ends
+    task["NetworksAttachments"] = [{"Network": {"ID": end["Target"]}, "Addresses": ["10.95.0.5/24"]} for end in ends]
+    engine.services.append(service)
+    engine.tasks.append(task)
+    return service
+
+
+def updates(engine):
+    """How often each service was updated, by its id."""
+    paths = [path.split("/")[2] for method, path in engine.calls if method == "POST" and path.startswith("/services/")]
+    return {service: paths.count(service) for service in paths}
+
+
+@pytest.mark.parametrize("networks", [[], ["zoo"]], ids=["on no network", "on another network"])
+@pytest.mark.parametrize("state", ["sick", "paused", "a job"])
+def test_a_service_that_is_not_on_the_network_is_left_alone_whatever_its_state(newest, networks, state):
+    run(swarm_network, newest.url, networks=[SHOP, {"name": "zoo", "subnet": "10.95.0.0/24", "attachable": True}])
+    other = another_service(newest, "other", networks, running=state != "sick")
+    if state == "paused":
+        other["UpdateStatus"] = {"State": "paused", "Message": "update paused due to failure"}
+    elif state == "a job":
+        other["Spec"]["Mode"] = {"ReplicatedJob": {}}
+    before = json.dumps(other)
+    newest.calls.clear()
+    foreseen = migrate(newest, WIDE, check=True)
+    assert foreseen["migrations"][0]["services"] == ["svc"] and "other" not in foreseen["diff"]["after"]
+    assert migrate(newest, WIDE)["migrated"] == ["shop"]
+    assert json.dumps(other) == before and updates(newest) == {newest.services[0]["ID"]: 4}
+    everything_moved(newest)
+
+
+def test_a_service_on_both_networks_keeps_the_one_that_is_not_migrated(newest):
+    run(swarm_network, newest.url, networks=[SHOP, {"name": "zoo", "subnet": "10.95.0.0/24", "attachable": True}])
+    other = another_service(newest, "other", ["zoo", "shop"])
+    zoo = newest.named("zoo")["Id"]
+    seen = []
+    newest.before_update = lambda name: seen.append(
+        [end["Target"] for end in other["Spec"]["TaskTemplate"]["Networks"]]
+    )
+    assert migrate(newest)["migrated"] == ["shop"]
+    assert seen and all(targets[0] == zoo for targets in seen)
+    assert [end["Target"] for end in other["Spec"]["TaskTemplate"]["Networks"]] == [zoo, newest.named("shop")["Id"]]
+
+
+def keep(engine, containers):
+    """The tasks' containers, and so many of those that were attached by hand."""
+    tasks = [item for item in engine.containers if item["Names"][0].startswith("/svc")]
+    engine.containers = tasks + [item for item in engine.containers if item not in tasks][:containers]
+    kept = {item["Id"] for item in engine.containers}
+    engine.attachments = [
+        item for item in engine.attachments if item["Spec"]["NetworkAttachmentSpec"]["ContainerID"] in kept
+    ]
+
+
+def ended_and_distant_tasks(engine):
+    """Tasks that need no address of the temporary network."""
+    run(swarm_network, engine.url, networks=[SHOP, {"name": "zoo", "subnet": "10.95.0.0/24", "attachable": True}])
+    another_service(engine, "other", ["zoo"])
+    for state in ("shutdown", "failed", "complete"):
+        ended = json.loads(json.dumps(engine.tasks[0]))
+        ended.update(ID=f"ended-{state}", DesiredState="shutdown")
+        ended["Status"]["State"] = state
+        engine.tasks.append(ended)
+
+
+@pytest.mark.parametrize("given", [True, False], ids=["a given subnet", "the swarm's pool"])
+@pytest.mark.parametrize(
+    ("prefix", "containers", "needed", "remedy"),
+    # A /29 has five addresses for others than its gateway, a /28 thirteen: two for the task, and one each for the service,
+    # the node and every container.
+    [(29, 1, 5, None), (29, 2, 6, 28), (29, 4, 8, 28), (28, 4, 8, None), (30, 0, 4, 29)],
+)
+def test_everything_has_room_in_the_temporary_network_or_nothing_is_touched(
+    newest, given, prefix, containers, needed, remedy
+):
+    keep(newest, containers)
+    ended_and_distant_tasks(newest)
+    cluster = newest.info["Swarm"]["Cluster"]
+    cluster["SubnetSize"], cluster["DefaultAddrPool"] = (24 if given else prefix), ["10.78.0.0/16"]
+    newest.calls.clear()
+    # With a check alone: the stand-in has one recorded subnet for whatever the swarm chooses.
+    result = migrate(newest, check=True, **({"temporary_subnet": [f"10.99.0.0/{prefix}"]} if given else {}))
+    assert result["failed"] is (remedy is not None)
+    if remedy:
+        room, whose = 2 ** (32 - prefix) - 3, "" if given else " (the swarm's own choice)"
+        assert result["errors"] == [
+            f"temporary_subnet: got room for {room} addresses{whose}; expected {needed}, for everything on 'shop' while it is "
+            f"updated; give a CIDR with a prefix of at most {remedy}"
+        ]
+    assert newest.writes == []
+
+
+def test_a_second_task_and_its_node_need_room_too(newest):
+    keep(newest, 1)
+    another_service(newest, "other", ["shop"])
+    newest.tasks[1]["NodeID"] = "elsewhere"
+    # Two tasks twice, two services, two nodes, one container.
+    result = migrate(newest, check=True, temporary_subnet=["10.99.0.0/29"])
+    assert "got room for 5 addresses; expected 9" in result["msg"]
+
+
+@pytest.mark.parametrize("at", range(1, 5))
+def test_an_update_that_was_paused_at_any_of_the_four_steps_is_written_once_more_and_no_other_one(newest, at):
+    """The swarm goes on with a paused update when the same spec is written again. Nothing else resumes it."""
+    other = another_service(newest, "other", ["shop"])
+    count = [0]
+
+    def pause(name):
+        count[0] += name == "svc"
+        newest.stuck = {"svc": "paused"} if count[0] == at else {}
+
+    newest.before_update = pause
+    failed = migrate(newest)
+    assert "The update of service svc is paused" in failed["msg"]
+    assert f"stands at step {at} of 4" in failed["msg"]
+    newest.before_update, newest.stuck = (lambda name: None), {}
+    spec = json.dumps(newest.services[0]["Spec"])
+    newest.calls.clear()
+    first = []
+    newest.before_update = lambda name: first.append((name, json.dumps(newest.services[0]["Spec"])))
+    assert migrate(newest)["migrated"] == ["shop"]
+    assert ("svc", spec) in first
+    # The paused one is written again, and then what was left of the four updates of each.
+    done = 4 - at + 1
+    assert updates(newest)[newest.services[0]["ID"]] == done
+    assert updates(newest).get(other["ID"], 0) <= done
+    everything_moved(newest)
+
+
+def test_an_update_that_is_still_on_its_way_is_awaited_and_not_written_again(newest):
+    """A run was killed; the swarm goes on by itself."""
+    newest.stuck["svc"] = "updating"
+    newest.services[0]["Spec"]["UpdateConfig"] = {"Monitor": 10**7}
+    newest.services[0]["Spec"]["TaskTemplate"]["ContainerSpec"]["StopGracePeriod"] = 10**7
+    assert "0 of 1 tasks running on its new networks" in migrate(newest, wait_timeout=0)["msg"]
+    service, task = newest.services[0], newest.tasks[0]
+    newest.stuck.clear()
+    polled = []
+    answer = newest.answer
+
+    def goes_on(method, path, body):
+        """It ends after some polls."""
+        if service["UpdateStatus"]["State"] == "updating" and path.startswith("/tasks?"):
+            polled.append(path)
+            if len(polled) == 4:
+                ends = service["Spec"]["TaskTemplate"]["Networks"]
+                service["UpdateStatus"]["State"] = "completed"
+                task["Spec"]["Networks"] = ends
+                task["NetworksAttachments"] = [
+                    {"Network": {"ID": end["Target"]}, "Addresses": ["10.90.0.5/24"]} for end in ends
+                ]
+        return answer(method, path, body)
+
+    newest.answer = goes_on
+    newest.calls.clear()
+    assert migrate(newest, wait_timeout=30)["migrated"] == ["shop"]
+    assert updates(newest)[service["ID"]] == 3 and len(polled) == 4
+    everything_moved(newest)
+
+
+@pytest.mark.parametrize("state", ["rollback_started", "rollback_paused"])
+def test_an_update_of_ours_that_the_swarm_is_rolling_back_is_not_resumed(newest, state):
+    newest.stuck["svc"] = "paused"
+    assert migrate(newest)["failed"]
+    newest.stuck.clear()
+    newest.services[0]["UpdateStatus"] = {"State": state, "Message": "rolled back"}
+    newest.calls.clear()
+    assert f"whose update is {state} (rolled back)" in migrate(newest)["msg"] and newest.writes == []
+
+
+def test_an_update_of_ours_that_was_rolled_back_is_begun_again(newest):
+    before = json.loads(json.dumps(newest.services[0]["Spec"]))
+    newest.stuck["svc"] = "rollback_completed"
+    assert "The update of service svc is rollback_completed" in migrate(newest)["msg"]
+    newest.stuck.clear()
+    newest.services[0]["Spec"] = before
+    assert migrate(newest)["migrated"] == ["shop"]
+    everything_moved(newest)
+
+
+def test_a_paused_update_of_a_service_that_is_not_on_the_temporary_network_is_its_owners(newest):
+    newest.stuck["svc"] = "paused"
+    assert migrate(newest)["failed"]
+    newest.stuck.clear()
+    other = another_service(newest, "other", ["shop"])
+    other["UpdateStatus"] = {"State": "paused", "Message": "update paused due to failure"}
+    newest.calls.clear()
+    result = migrate(newest)
+    assert [error.split(",")[0] for error in result["errors"]] == ["networks[0].name: got service other on 'shop'"]
+    assert newest.writes == []
