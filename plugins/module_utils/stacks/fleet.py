@@ -134,10 +134,19 @@ class Fleet:
             self._zones[name] = (
                 (declared.zone if declared else "")
                 or self._labelled.get(name, "")
-                or _zone_of_name(name)
+                or _zone_of_name(self._own_names.get(name, name))
                 or self._zone_of_use(name)
             )
         return self._zones[name]
+
+    @cached_property
+    def _own_names(self) -> dict[str, str]:
+        """{network: its name without that of the stack that makes it}: stack edge is no reason to be of zone edge."""
+        return {
+            network.name: network.name[len(network.stack) + 1 :]
+            for network in self.networks
+            if not network.external and network.name.startswith(f"{network.stack}_")
+        }
 
     def _zone_of_use(self, name: str) -> str:
         """The zone that a network comes to by those that use it, where no site declares the networks."""
@@ -156,9 +165,10 @@ class Fleet:
         return frozenset(name for service in self.services if is_socket_proxy(service) for name in service.names)
 
     def _asks(self, service: Service) -> bool:
-        """Whether a service is a socket proxy, or a client of one."""
+        """Whether a service is a socket proxy, or a client of one; Traefik may say so in a file of its own."""
         return (
             is_socket_proxy(service)
+            or is_traefik(service)
             or any(text.value in self.socket_names for text in (*references(service), *service.awaits))
             or any(True for _endpoint in docker_endpoints(service, self))
         )

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.model import Service
+from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.model import Published, Service
 
 DATA_LABEL = "bulkhead.data"
 PROXY_LABEL = "bulkhead.proxy"
@@ -119,24 +119,40 @@ def data_by(service: Service) -> str:
     flagged = service.flag(DATA_LABEL)
     if flagged is not None:
         return f"its label {DATA_LABEL}" if flagged else ""
-    words = image_words(service.image)
-    if is_proxy_image(service):
-        return ""
-    if _is_one_of(words, DATA_IMAGES, TOOL_IMAGES) or _DATA_PATHS.intersection(_path(service.image).split("/")):
+    if is_data_image(service):
         return f"its image {service.image}"
-    if any(word in TOOL_IMAGES or word in PROXY_IMAGES for word in words):
+    port = next(iter(sorted(_ports(service) & DATA_PORTS.keys())), None)
+    if (
+        port is None
+        or is_proxy_image(service)
+        or TOOL_IMAGES.union(PROXY_IMAGES).intersection(image_words(service.image))
+    ):
         return ""
-    port = next((port for port in sorted(_ports(service)) if port in DATA_PORTS), None)
-    return f"its port {port}, {DATA_PORTS[port]}'s" if port is not None else ""
+    return f"its port {port}, {DATA_PORTS[port]}'s"
+
+
+def is_data_image(service: Service) -> bool:
+    """Whether a service's image is one that keeps data."""
+    if is_proxy_image(service):
+        return False
+    known = _is_one_of(image_words(service.image), DATA_IMAGES, TOOL_IMAGES)
+    return known or bool(_DATA_PATHS.intersection(_path(service.image).split("/")))
+
+
+def data_ports(service: Service) -> list[Published]:
+    """The published ports over which the data of a data service is reached: all of them, or those it is known by."""
+    if is_data_image(service) or service.flag(DATA_LABEL):
+        return list(service.ports)
+    return [ports for ports in service.ports if _span(ports) & DATA_PORTS.keys()]
+
+
+def _span(ports: Published) -> set[int]:
+    return set(range(ports.first, ports.last + 1 if ports.last - ports.first < _MOST_PORTS else ports.first + 1))
 
 
 def _ports(service: Service) -> set[int]:
     """The container's ports that are exposed or published."""
-    found = set(service.exposed)
-    for ports in service.ports:
-        last = ports.last if ports.last - ports.first < _MOST_PORTS else ports.first
-        found.update(range(ports.first, last + 1))
-    return found
+    return set(service.exposed).union(*map(_span, service.ports))
 
 
 def is_proxy_image(service: Service) -> bool:

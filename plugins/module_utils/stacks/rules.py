@@ -36,6 +36,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.recognise im
     SOCKET_PROXY_LABEL,
     ZONES_LABEL,
     data_by,
+    data_ports,
     is_edge,
     is_proxy_image,
     is_socket_proxy,
@@ -118,7 +119,7 @@ def _data_port_published(fleet: Fleet) -> Iterator[Finding]:
                 f"{service.where} keeps data (by {reason}) and uses the host's network: all its ports are the host's",
                 "join it to a private network, and put what needs it there too",
             )
-        for port in service.ports if reason else ():
+        for port in data_ports(service) if reason else ():
             if not port.local:
                 yield _found(
                     "BT002",
@@ -194,9 +195,14 @@ def _socket_proxy_exposed(fleet: Fleet) -> Iterator[Finding]:
             )
 
 
+def _joined(service: Service) -> list[str]:
+    """The networks that a service joins, those that its file does not declare among them."""
+    return [*service.networks, *(key.value for key in service.undeclared)]
+
+
 def _docker_api_off_zone(fleet: Fleet) -> Iterator[Finding]:
     for service in fleet.services:
-        if is_socket_proxy(service) or any(fleet.is_socket(name) for name in service.networks):
+        if is_socket_proxy(service) or any(fleet.is_socket(name) for name in _joined(service)):
             continue
         if service.mode.value and not service.networks:
             continue

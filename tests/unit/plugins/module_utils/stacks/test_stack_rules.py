@@ -5,8 +5,15 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.model import Service, Text
-from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.recognise import data_by, is_edge, is_socket_proxy
-from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.stacks.linting import lint, rules
+from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.recognise import (
+    data_by,
+    is_edge,
+    is_proxy_image,
+    is_socket_proxy,
+    is_traefik,
+)
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.lint import lint_files
+from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.stacks.linting import DEFAULTS, lint, rules
 
 NETWORKS = """
 networks:
@@ -14,6 +21,11 @@ networks:
   private: {name: net-private, internal: true}
   other: {name: net-other, internal: true, labels: {bulkhead.zone: other}}
   socket: {name: net-socket, internal: true}
+  h: {external: true, name: host}
+  b: {external: {name: bridge}}
+  o: {external: true, name: none}
+  n: {name: own-net}
+  s: {name: docker-socket-proxy}
 """
 
 
@@ -39,10 +51,56 @@ def found(tmp_path, services, **options):
         ("myredisapp:1", False),
         ("caddy:2", False),
         ("", False),
+        ("opensearchproject/opensearch:2", True),
+        ("opensearchproject/opensearch-dashboards:2", False),
+        ("zabbix/zabbix-server-mysql:alpine-7.0", False),
+        ("zabbix/zabbix-web-nginx-mysql", False),
+        ("supabase/postgres:15", True),
+        ("supabase/postgres-meta:v0.80", False),
+        ("nextcloud-mysql", False),
+        ("prom/memcached-exporter", False),
+        ("quay.io/prometheuscommunity/elasticsearch-exporter", False),
+        ("thelastpickle/cassandra-reaper", False),
+        ("mysql/mysql-router", False),
+        ("mysql/mysql-server:8.0", True),
+        ("redis/redis-stack-server", True),
+        ("clickhouse/clickhouse-server:24", True),
+        ("hyperledger/fabric-couchdb", True),
+        ("shop-postgres:latest", True),
+        ("arm64v8/redis", True),
+        ("mcr.microsoft.com/mssql/server:2022-latest", True),
+        ("mcr.microsoft.com/azure-sql-edge:latest", True),
+        ("mcr.microsoft.com/mssql-tools", False),
     ],
 )
 def test_a_data_service_is_known_by_the_words_of_its_image(image, keeps):
     assert bool(data_by(Service("s", "a", "compose", image=image))) is keeps
+
+
+@pytest.mark.parametrize(
+    ("image", "proxy", "traefik"),
+    [
+        ("traefik:v3", True, True),
+        ("registry.example:5000/mirror/traefik@sha256:01", True, True),
+        ("traefik/traefikee:v2", True, True),
+        ("traefik-alpine", True, True),
+        ("thomseddon/traefik-forward-auth:2", False, False),
+        ("ldez/traefik-certs-dumper:v2", False, False),
+        ("fbonalair/traefik-crowdsec-bouncer", False, False),
+        ("traefik/whoami", False, False),
+        ("nginx:1.27-alpine", True, False),
+        ("jc21/nginx-proxy-manager", True, False),
+        ("nginxinc/nginx-unprivileged", True, False),
+        ("lucaslorentz/caddy-docker-proxy", True, False),
+        ("trafex/php-nginx", False, False),
+        ("richarvey/nginx-php-fpm", False, False),
+        ("nginx/nginx-prometheus-exporter", False, False),
+        ("quay.io/prometheus/haproxy-exporter", False, False),
+    ],
+)
+def test_a_proxy_is_known_by_the_words_of_its_image_and_traefik_by_all_of_them(image, proxy, traefik):
+    service = Service("s", "a", "compose", image=image)
+    assert (is_proxy_image(service), is_traefik(service)) == (proxy, traefik)
 
 
 def test_a_port_counts_where_the_image_says_nothing_and_a_label_before_all():
@@ -61,6 +119,125 @@ def test_a_proxy_and_a_socket_proxy_are_known_by_image_or_label():
 
 
 CASES = {
+    "a range that holds a database's port": (
+        '  a: {image: own:1, ports: ["5430-5440:5430-5440"], networks: [private]}',
+        ["BT002"],
+    ),
+    "a range of a database": ('  a: {image: redis:7, ports: ["7000-7005:7000-7005"], networks: [private]}', ["BT002"]),
+    "a range of thousands": ('  a: {image: sip:1, ports: ["5000-9000:5000-9000/udp"], networks: [private]}', []),
+    "a web port beside a database's that is exposed": (
+        '  a: {image: own:1, ports: ["8080:80"], expose: ["5432"], networks: [private]}',
+        [],
+    ),
+    "a database on the host's network": ("  a: {image: redis:7, network_mode: host}", ["BT002", "BT015"]),
+    "a database on the host's network by its name": (
+        "  a: {image: redis:7, networks: [h]}",
+        ["BT002", "BT015"],
+    ),
+    "the host's network by its name": ("  a: {image: x, networks: [h]}", ["BT015"]),
+    "the default bridge by its name": ("  a: {image: x, networks: [b]}", ["BT014"]),
+    "no network by its name": ("  a: {image: x, networks: [o]}", []),
+    "SQL Server on a public network": (
+        "  a: {image: 'mcr.microsoft.com/mssql/server:2022-latest', networks: [public]}",
+        ["BT001"],
+    ),
+    "the socket by the engine's own option": (
+        "  a: {image: x, networks: [private], use_api_socket: true}",
+        ["BT003"],
+    ),
+    "the socket of another service's volumes": (
+        "  a: {image: x, networks: [private], volumes_from: ['b:ro']}\n"
+        "  b: {image: cetusguard, networks: [socket], volumes: [/run/docker.sock:/run/docker.sock]}",
+        ["BT003"],
+    ),
+    "the socket of volumes of volumes": (
+        "  a: {image: x, networks: [private], volumes_from: [c]}\n"
+        "  c: {image: x, networks: [private], volumes_from: [b]}\n"
+        "  b: {image: cetusguard, networks: [socket], volumes: [/run/docker.sock:/run/docker.sock]}",
+        ["BT003", "BT003"],
+    ),
+    "the socket by a path of the home": (
+        "  a: {image: x, networks: [private], volumes: ['~/.docker/run/docker.sock:/var/run/docker.sock']}",
+        ["BT003"],
+    ),
+    "the socket by a relative path": (
+        "  a: {image: x, networks: [private], volumes: ['../../var/run/docker.sock:/s']}",
+        ["BT003"],
+    ),
+    "the socket by a relative path in the long form": (
+        "  a: {image: x, networks: [private], volumes: [{type: bind, source: ./run/podman.sock, target: /s}]}",
+        ["BT003"],
+    ),
+    "the socket by a variable without a value": (
+        "  a: {image: x, networks: [private], volumes: ['${SOCK}:/var/run/docker.sock']}",
+        ["BT003", "BT021"],
+    ),
+    "the socket below a variable without a value": (
+        "  a: {image: x, networks: [private], volumes: ['$XDG_RUNTIME_DIR/docker.sock:/var/run/docker.sock']}",
+        ["BT003", "BT021"],
+    ),
+    "something else by a variable without a value": (
+        "  a: {image: x, networks: [private], volumes: ['${DIR}:/data', '${DIR}/run:/run']}",
+        ["BT021"],
+    ),
+    "the root of the host in other words": (
+        "  a: {image: x, networks: [private], volumes: ['//:/a', '/var/../:/b', /run/podman:/c]}",
+        ["BT003"] * 3,
+    ),
+    "a provider's service": (
+        "  a: {provider: {type: model}}\n  b: {image: x, networks: [private], depends_on: [a]}",
+        [],
+    ),
+    "Traefik's command as one text": (
+        "  a: {image: x, networks: [public, private], labels: [traefik.enable=true]}\n"
+        "  t: {image: traefik:3, networks: [public], command: --api=true --providers.docker.network=net-public}",
+        [],
+    ),
+    "Traefik's command as one text with the API off its zone": (
+        "  t: {image: traefik:3, networks: [public],"
+        " command: '--providers.docker.endpoint=tcp://sock:2375 --providers.docker.network=net-public'}",
+        ["BT005"],
+    ),
+    "Traefik's command in words": (
+        "  a: {image: x, networks: [public, private], labels: [traefik.enable=true]}\n"
+        "  t: {image: traefik:3, networks: [public], command: [--providers.docker.network, net-public]}",
+        [],
+    ),
+    "Traefik's command for a shell": (
+        "  a: {image: x, networks: [public, private], labels: [traefik.enable=true]}\n"
+        "  t: {image: traefik:3, networks: [public], entrypoint: [sh, -c, 'traefik --providers.docker.network=net-public']}",
+        [],
+    ),
+    "Traefik's default by a variable without a value": (
+        "  a: {image: x, networks: [public, private], labels: [traefik.enable=true]}\n"
+        "  t: {image: traefik:3, networks: [public], command: ['--providers.docker.network=${NET}']}",
+        ["BT021"],
+    ),
+    "a label by a variable without a value": (
+        "  a: {image: x, networks: [public, private], labels: [traefik.enable=true, 'traefik.docker.network=${NET}']}",
+        ["BT021"],
+    ),
+    "a helper of Traefik is none": (
+        "  a: {image: x, networks: [public], labels: [traefik.enable=true]}\n"
+        "  t: {image: ldez/traefik-certs-dumper, networks: [private]}",
+        [],
+    ),
+    "Traefik beside a socket proxy and a database of its own": (
+        "  a: {image: x, networks: [public], labels: [traefik.enable=true]}\n"
+        "  b: {image: x, networks: [socket], labels: [traefik.enable=true]}\n"
+        "  t: {image: traefik:3, networks: [socket, public]}",
+        ["BT008"],
+    ),
+    "a socket network by another name": (
+        "  a: {image: cetusguard, networks: [n]}\n"
+        "  b: {image: x, networks: [n], environment: {DOCKER_HOST: 'tcp://a:2375'}}\n  t: {image: traefik:3, networks: [n]}",
+        [],
+    ),
+    "a socket network that others are on": (
+        "  a: {image: cetusguard, networks: [n]}\n  b: {image: x, networks: [n]}",
+        ["BT004"],
+    ),
+    "a socket network by another word": ("  a: {image: cetusguard, networks: [s]}", []),
     "a database on a private network": ("  a: {image: redis:7, networks: [private]}", []),
     "a database on both": ("  a: {image: redis:7, networks: [private, public]}", ["BT001"]),
     "a database's port for the host alone": (
@@ -256,7 +433,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_a_case_gives_exactly_its_findings(case, tmp_path):
     services, expected = CASES[case]
-    assert found(tmp_path, services) == expected
+    assert sorted(found(tmp_path, services)) == expected
 
 
 def test_a_swarms_labels_are_those_under_deploy(tmp_path):
@@ -397,3 +574,148 @@ networks: {data: {external: true}, web: {external: true}}
     assert rules(lint(tmp_path, {"d.yml": data, "a.yml": app % "web"}, networks=site)) == ["BT018"]
     assert rules(lint(tmp_path, {"d.yml": data, "a.yml": app % "web"})) == []
     assert rules(lint(tmp_path, {"d.yml": data, "a.yml": app % "data, web"}, networks=site)) == []
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "services: {t: {image: traefik:3, networks: [web]}}",
+        "services: {p: {image: nginx, ports: ['80:80'], networks: [web]}}",
+        "services: {w: {image: x, networks: [web], labels: [traefik.enable=true]}}",
+        "services: {w: {image: x, networks: [web, own], labels: [traefik.enable=true, traefik.docker.network=web]}}",
+    ],
+)
+def test_the_proxys_external_network_is_public_where_no_site_says_otherwise(proxy, tmp_path):
+    nets = "\nnetworks: {own: , web: {external: true}}\n"
+    data = f"services: {{db: {{image: redis:7, networks: [web]}}}}{nets}"
+    assert rules(lint(tmp_path, {"d.yml": data, "p.yml": proxy + nets})) == ["BT001"]
+    assert rules(lint(tmp_path, {"d.yml": data, "p.yml": proxy + nets}, networks={"web": {"zone": "lan"}})) in (
+        [],
+        ["BT020"],
+    )
+    assert rules(lint(tmp_path, {"d.yml": data})) == [], "whose network it is, nothing says"
+
+
+def test_the_name_of_a_stack_gives_its_own_networks_no_zone(tmp_path):
+    text = "services: {db: {image: redis:7, networks: [%s]}}\nnetworks: {%s: }\n"
+    assert rules(lint(tmp_path, {"edge.yml": text % ("data", "data")})) == []
+    assert rules(lint(tmp_path, {"edge.yml": "services: {db: {image: redis:7}}"})) == ["BT014"]
+    assert rules(lint(tmp_path, {"shop.yml": text % ("edge", "edge")})) == ["BT001"]
+
+
+def test_a_projects_name_is_lowered_as_compose_does(tmp_path):
+    text = "name: My Shop\nservices: {a: {image: x, networks: [n, m], labels: [traefik.enable=true, traefik.docker.network=%s]}}"
+    nets = "\nnetworks: {n: , m: }"
+    assert rules(lint(tmp_path, text % "myshop_n" + nets)) == []
+    assert rules(lint(tmp_path, text % "My Shop_n" + nets)) == ["BT007"]
+
+
+def test_a_subnet_or_a_name_by_a_variable_without_a_value_is_not_judged(tmp_path):
+    text = "services: {a: {image: x, networks: [n]}}\nnetworks: {n: {%s}}"
+    for net in ("ipam: {config: [{subnet: '${SUBNET}'}]}", "ipam: {config: [{subnet: '10.1.${X}.0/24'}]}"):
+        assert rules(lint(tmp_path, text % net)) == ["BT021"]
+    for net in ("external: true, name: '$NET'", "name: '${NET}_web', external: true"):
+        assert rules(lint(tmp_path, text % net, networks={"m": {}})) == ["BT021"]
+
+
+KINDS = {
+    "mesh": {"driver": "overlay"},
+    "open": {"driver": "overlay", "attachable": True},
+    "apps": {"driver": "bridge", "tiers": ["apps"]},
+    "unknown": {},
+}
+
+
+@pytest.mark.parametrize(
+    ("network", "kind", "tiers", "expected"),
+    [
+        ("mesh", "swarm", [], []),
+        ("open", "swarm", [], []),
+        ("apps", "swarm", [], ["BT028"]),
+        ("unknown", "swarm", [], []),
+        ("mesh", "compose", ["apps"], ["BT028"]),
+        ("open", "compose", ["apps"], []),
+        ("open", "compose", ["admin"], []),
+        ("apps", "compose", ["apps"], []),
+        ("apps", "compose", ["apps", "admin"], ["BT028"]),
+        ("apps", "compose", ["admin"], ["BT028"]),
+        ("apps", "compose", [], []),
+        ("unknown", "compose", ["admin"], []),
+    ],
+)
+def test_a_stack_joins_only_networks_of_its_kind_and_of_its_hosts(network, kind, tiers, expected, tmp_path):
+    version = 'version: "3.9"\n' if kind == "swarm" else ""
+    path = tmp_path / "shop.yml"
+    path.write_text(
+        f"{version}services: {{a: {{image: x, networks: [n]}}}}\nnetworks: {{n: {{name: {network}, external: true}}}}"
+    )
+    stacks = [{"name": "shop", "kind": kind, "files": [str(path)], "tiers": tiers}]
+    assert rules(lint_files({**DEFAULTS, "stacks": stacks, "networks": KINDS})) == expected
+
+
+def test_a_network_of_another_stack_or_of_its_own_has_a_kind_as_well(tmp_path):
+    user = "services: {a: {image: x, networks: [n]}}\nnetworks: {n: {external: true}}"
+    maker = 'version: "3.9"\nservices: {b: {image: x, networks: [n]}}\nnetworks: {n: {name: n, attachable: %s}}'
+    stacks = []
+    for name, kind, text in (("maker", "swarm", maker), ("user", "compose", user)):
+        stacks.append({"name": name, "kind": kind, "files": [str(tmp_path / name)]})
+        (tmp_path / name).write_text(text)
+    (tmp_path / "maker").write_text(maker % "true")
+    assert lint_files({**DEFAULTS, "stacks": stacks}) == []
+    (tmp_path / "maker").write_text(maker % "false")
+    assert rules(lint_files({**DEFAULTS, "stacks": stacks})) == ["BT028"]
+    own = "services: {a: {image: x, networks: [n]}}\nnetworks: {n: {driver: overlay}}"
+    assert rules(lint(tmp_path, own)) == ["BT028"]
+    unused = "services: {a: {image: x, network_mode: none}}\nnetworks: {n: {driver: overlay}}"
+    assert rules(lint(tmp_path, unused)) == []
+
+
+def test_the_service_after_one_on_the_socket_zone_is_judged_as_well(tmp_path):
+    services = (
+        "  one: {image: x, networks: [socket], environment: {DOCKER_HOST: 'tcp://sock:2375'}}\n"
+        "  sock: {image: cetusguard, networks: [socket]}\n"
+        "  two: {image: x, networks: [private], environment: {DOCKER_HOST: 'tcp://sock:2375'}}\n"
+        "  three: {image: x, networks: [socket], environment: {DOCKER_HOST: 'tcp://sock:2375'}}\n"
+        "  four: {image: x, networks: [private], command: --host tcp://sock:2375}\n"
+    )
+    items = lint(tmp_path, f"services:\n{services}{NETWORKS}")
+    assert [(item["rule"], item["service"]) for item in items] == [("BT005", "two"), ("BT005", "four")]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "tcp://user:hunter2@sock:2375",
+        "tcp://user:hun/ter2@sock:2375",
+        "tcp://user:hun,ter2@sock:2375",
+        "tcp://us.er:hunter2@x@sock:2375",
+        "tcp://:hunter2/@sock:2375",
+        "tcp://hunter2/x@sock:2375",
+        "https://hunter2.token@api.example/v1?key=hunter2#hunter2",
+        "https://us.er:hunter2/x@api.example",
+        "postgres://u:hunter2:x@db.example:5432,v:hunter2/y@other.example/z",
+        "hunter2@db.example",
+        "tcp://hunter2.example:hunter2",
+    ],
+)
+@pytest.mark.parametrize("key", ["DOCKER_HOST", "DATABASE_URL", "API_ENDPOINT", "WEATHER"])
+def test_what_an_environment_holds_is_never_printed(value, key, tmp_path):
+    services = (
+        f"  a: {{image: x, networks: [private], environment: {{{key}: '{value}'}}}}\n"
+        f"  b: {{image: x, networks: [private], environment: ['{key}={value}'], command: ['--x={value}', '{value}']}}\n"
+        "  sock: {image: cetusguard, networks: [socket]}\n"
+    )
+    items = lint(tmp_path, f"services:\n{services}{NETWORKS}")
+    assert not any(part in str(items) for part in ("hunter2", "hun/", "ter2", "us.er"))
+    if key == "DOCKER_HOST" and "sock" in value:
+        assert [item["service"] for item in items if item["rule"] == "BT005"][0] == "a"
+
+
+def test_thousands_of_services_with_one_name_or_one_subnet_are_read_in_a_moment(tmp_path):
+    services = "".join(
+        f"  a{number}: {{image: 'redis:7', links: [x], networks: {{n: {{aliases: [x]}}}}}}\n" for number in range(2000)
+    )
+    items = lint(tmp_path, f"services:\n{services}  t: {{image: traefik:3, networks: [n]}}\nnetworks: {{n: }}\n")
+    assert rules(items) == ["BT020"] and "more" in items[0]["message"]
+    nets = "".join(f"  n{number}: {{ipam: {{config: [{{subnet: 10.0.0.0/8}}]}}}}\n" for number in range(2000))
+    assert len(lint(tmp_path, f"services: {{}}\nnetworks:\n{nets}")) <= 1000
