@@ -15,6 +15,11 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils import declaration
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.networks.answer import Heard, hear
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.networks.report import report_json, report_lines, summary
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.networks.survey import survey
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.inventory import (
+    inventory_advice,
+    managed_hosts,
+    tierless_hosts,
+)
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import write_json
 
 ARGUMENTS = {
@@ -42,6 +47,13 @@ class ActionModule(SiteAction):
         made = datetime.now(timezone.utc).isoformat(timespec="seconds")
         found = report_json(fleet, made)
         result.update(changed=False, failed=not fleet.holds, msg=summary(fleet), conflicts=found["conflicts"])
+        groups = task_vars.get("groups") or {}
+        if tierless_hosts(site, groups) == managed_hosts(groups):
+            # Another fleet's inventory, or one with other names: nothing of what the site declares was looked at.
+            advice = [str(mistake) for mistake in inventory_advice(site, groups)]
+            result.update(
+                failed=True, msg="\n".join([f"{result['msg']}, and no host is in a tier of the site.", *advice])
+            )
         if self._task.check_mode:
             self._display.display(f"Check mode: the report {options['report']} was not written.")
             return result

@@ -41,7 +41,13 @@ def places(site: Site) -> list[str]:
         for end in pair
         for place in places_of(site, end)
     }
-    return [*site.tiers, *(name for name in site.networks if name in named), GATEWAY, INTERNET]
+    networks = (_place(site, name) for name in site.networks)
+    return [*site.tiers, *(name for name in networks if name in named), GATEWAY, INTERNET]
+
+
+def _place(site: Site, network: str) -> str:
+    """The place of a Docker network: its name, unless a tier or something else of the matrix is called so."""
+    return f"network {network}" if network in (*site.tiers, GATEWAY, INTERNET) else network
 
 
 def places_of(site: Site, endpoint: Endpoint) -> list[str]:
@@ -54,7 +60,11 @@ def places_of(site: Site, endpoint: Endpoint) -> list[str]:
             found[GATEWAY] = True
             continue
         homes = [tier.name for tier in site.tiers.values() if any(subnet.meets(net) for subnet in tier.subnets)]
-        homes += [network.name for network in site.networks.values() if network.subnet and network.subnet.meets(net)]
+        homes += [
+            _place(site, network.name)
+            for network in site.networks.values()
+            if network.subnet and network.subnet.meets(net)
+        ]
         found.update(dict.fromkeys(homes if site.is_own(net) else [*homes, INTERNET], True))
     return list(found)
 

@@ -45,14 +45,14 @@ def live(subnet):
     }
 
 
-def run(hosts, path, check_mode=False, site=None, everybody=()):
+def run(hosts, path, check_mode=False, site=None, everybody=(), members=None):
     """Run the action with {host: what it registered}; (result, what it printed)."""
     raw = {name: {"__networks_live": said} for name, said in hosts.items()}
     task_vars = {
         **(site or SITE),
         "ansible_play_hosts_all": list(hosts),
         "hostvars": SimpleNamespace(raw_get=raw.__getitem__),
-        "groups": {"all": [*hosts, *everybody]},
+        "groups": {"all": [*hosts, *everybody], "apps": list(hosts) if members is None else members},
     }
     task = MagicMock(Task, args={"report": str(path)}, async_val=0, check_mode=check_mode, diff=False)
     task.resolved_action = "bulkhead.tiers.networks_report"
@@ -103,6 +103,14 @@ def test_a_host_that_could_not_be_asked_is_named_with_the_reason_and_fails(tmp_p
 def test_a_host_whose_result_is_not_what_a_module_returns_is_named_and_fails(tmp_path):
     result, printed = run({"h1": {"networks": [{"subnets": ["10.0.0.0/99"]}]}}, tmp_path / "networks.json")
     assert result["failed"] and "networks[0].subnets[0]" in printed
+
+
+def test_an_inventory_of_another_fleet_fails_though_its_networks_have_no_conflict(tmp_path):
+    result, _printed = run({"h1": live("192.168.0.0/29")}, tmp_path / "n.json", members=[])
+    assert result["failed"] and "no host is in a tier of the site." in result["msg"]
+    assert "inventory: got 1 host in no tier (h1); expected each in a group named like a tier (apps)" in result["msg"]
+    result, _printed = run({"h1": live("192.168.0.0/29")}, tmp_path / "n.json", members=["h1"])
+    assert not result["failed"]
 
 
 def test_a_site_with_mistakes_is_no_report(tmp_path):

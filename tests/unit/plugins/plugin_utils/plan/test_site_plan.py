@@ -8,6 +8,7 @@ from datetime import date
 import pytest
 import yaml
 
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.plan.matrix import matrix, places
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.plan.plan import WIDTH, plan_json, plan_text
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
 
@@ -26,7 +27,7 @@ def many_tiers(count):
     return parse_site(
         {
             "bulkhead_tiers": {
-                "tier%d" % index: {"vlan": index + 1, "subnet": "10.0.%d.0/24" % index} for index in range(count)
+                f"tier{index}": {"vlan": index + 1, "subnet": f"10.0.{index}.0/24"} for index in range(count)
             },
             "bulkhead_services": {"a_rather_long_name": "1/tcp"},
             "bulkhead_flows": [{"from": "tiers", "to": "self", "allow": "a_rather_long_name"}],
@@ -115,3 +116,28 @@ def test_the_plan_as_data_is_plain_json_and_holds_the_same(site):
     cell = next(cell for cell in plan["matrix"] if (cell["from"], cell["to"]) == ("monitoring", "management"))
     assert [entry["service"] for entry in cell["services"]] == ["fleetdm", "prometheus"]
     assert plan["flows"][0]["ports"] == ["22/tcp", "443/tcp", "5240/tcp", "8443/tcp", "3000/tcp", "9090/tcp"]
+
+
+def test_a_network_with_the_name_of_a_tier_has_a_place_of_its_own():
+    found = parse_site(
+        {
+            "bulkhead_tiers": {
+                "web": {"vlan": 1, "subnet": "10.0.1.0/24", "gateway": "10.0.1.1"},
+                "db": {"vlan": 2, "subnet": "10.0.2.0/24", "gateway": "10.0.2.1"},
+            },
+            "bulkhead_services": {"ssh": "22/tcp", "sql": "5432/tcp"},
+            "bulkhead_addresses": {"store": "10.40.0.9", "edge": "10.41.0.9"},
+            "bulkhead_networks": {
+                "web": {"driver": "bridge", "subnet": "10.40.0.0/24", "on": "db"},
+                "gateway": {"driver": "bridge", "subnet": "10.41.0.0/24", "on": "db"},
+            },
+            "bulkhead_flows": [
+                {"from": "db", "to": "web", "allow": "ssh"},
+                {"from": "web", "to": ["store", "edge"], "allow": "sql"},
+            ],
+        },
+        TODAY,
+    )
+    assert places(found) == ["web", "db", "network web", "network gateway", "gateway", "internet"]
+    cells = {ends: [entry.service for entry in cell] for ends, cell in matrix(found).items()}
+    assert cells == {("db", "web"): ["ssh"], ("web", "network web"): ["sql"], ("web", "network gateway"): ["sql"]}
