@@ -63,8 +63,8 @@ LARGER = {
     "stack_lint": 45,
     "maas_vlan": 46,
     "maas_vlan_info": 46,
-    "ufw_ruleset": 145,
-    "ufw_ruleset_info": 115,
+    "ufw_ruleset": 160,
+    "ufw_ruleset_info": 130,
     "swarm_network": 52,
 }
 

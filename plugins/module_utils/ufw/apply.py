@@ -238,7 +238,9 @@ def parts_of(family: int, fix: Repair, before: Kernels, after: Kernels) -> list[
 
 
 def _table(kernel: Kernel, table: str) -> Table:
-    found = kernel if table == "filter" else kernel.security
+    found = (
+        kernel if table == "filter" else kernel.security if table == "security" else (kernel.others or {}).get(table)
+    )
     return Table(found.policies, found.chains) if found else Table({}, {})
 
 

@@ -25,12 +25,23 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.drift import Repair, repair
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import FRAMEWORK, filter_section
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import FRAMEWORK
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.framework import (
+    BEGIN,
+    END,
+    FileRules,
+    read_file,
+    split_block,
+)
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import Kernel, jump_target
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.render import KEEP_NONE, Keep, KernelPlan
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import ANYWHERE, is_anywhere
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import State, merge_families, one_of
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import (
+    State,
+    merge_families,
+    one_of,
+    read_framework,
+)
 
 USER_CHAIN = "DOCKER-USER"
 # Holds the list. It also marks DOCKER-USER as ours: without it the chain is somebody else's and left alone.
@@ -40,8 +51,6 @@ LAST_TABLE = "security"
 LAST_CHAIN = "FORWARD"
 AFTER = {family: FRAMEWORK[family][1] for family in (4, 6)}
 
-_BEGIN = "# BEGIN bulkhead.tiers docker"
-_END = "# END bulkhead.tiers docker"
 _COMMENT = "# -- "
 _NOTE = "# Made by bulkhead.tiers.ufw_ruleset: who may reach which published port of Docker. Edits are overwritten."
 ACTIONS = {"allow": "RETURN", "deny": "DROP"}
@@ -99,7 +108,7 @@ class DockerWish(NamedTuple):
 
 def render(block: Block) -> str:
     """The block as it stands in the file."""
-    lines = [_BEGIN, _NOTE, "*filter", f":{USER_CHAIN} - [0:0]", f":{OWN_CHAIN} - [0:0]"]
+    lines = [BEGIN, _NOTE, "*filter", f":{USER_CHAIN} - [0:0]", f":{OWN_CHAIN} - [0:0]"]
     lines += _head(USER_CHAIN, block)
     # Docker appends this RETURN itself where it is missing; having it keeps file and kernel the same in either order.
     lines += [f"-A {USER_CHAIN} -j RETURN", *_list(block), "COMMIT"]
@@ -107,7 +116,7 @@ def render(block: Block) -> str:
         # A built-in chain is not emptied by its declaration.
         lines += [f"*{LAST_TABLE}", f":{LAST_CHAIN} ACCEPT [0:0]", f":{OWN_CHAIN} - [0:0]", f"-F {LAST_CHAIN}"]
         lines += [*_head(LAST_CHAIN, block), *_list(block), "COMMIT"]
-    return "\n".join([*lines, _END, ""])
+    return "\n".join([*lines, END, ""])
 
 
 def _head(chain: str, block: Block) -> list[str]:
@@ -144,7 +153,7 @@ def _specification(entry: Published) -> str:
 
 def edit(text: str, block: Block | None) -> str:
     """A rules file with this block at its end and no other one of ours; the rest of the file stays as it is."""
-    rest, blocks = split(text)
+    rest, blocks = split_block(text)
     wanted = "" if block is None else render(block)
     if blocks == ([wanted] if wanted else []):
         return text
@@ -156,7 +165,7 @@ def edit(text: str, block: Block | None) -> str:
 def read_block(text: str, family: int) -> Block | None:
     """What the block in a rules file says, None where there is none. Lines that are not ours are passed over: the
     file then differs from what ``render`` makes of the answer."""
-    blocks = split(text)[1]
+    blocks = split_block(text)[1]
     if not blocks:
         return None
     bridges: list[str] = []
@@ -190,29 +199,6 @@ def _entry(rule: re.Match[str], comment: str, family: int, routed: bool) -> Publ
     )
 
 
-def split(text: str) -> tuple[str, list[str]]:
-    """A rules file without our blocks, and the blocks. A block without its end is a RulesetError: what of the rest of
-    the file belongs to it, nobody knows."""
-    rest: list[str] = []
-    blocks: list[list[str]] = []
-    inside = False
-    for line in text.splitlines(keepends=True):
-        mark = line.rstrip()
-        if mark == _BEGIN:
-            if inside:
-                break
-            blocks.append([])
-            inside = True
-        (blocks[-1] if inside else rest).append(line)
-        if mark == _END and inside:
-            inside = False
-    if inside:
-        raise RulesetError(
-            f"a rules file of ufw has {_BEGIN!r} without {_END!r} after it; restore that line, or remove the block"
-        )
-    return "".join(rest), ["".join(lines) for lines in blocks]
-
-
 # -- the files -------------------------------------------------------------------------------------------------------
 
 
@@ -230,11 +216,13 @@ def file_changes(state: State, wish: DockerWish | None, use_ipv6: bool) -> dict[
 
 def with_files(state: State, files: dict[str, str]) -> State:
     """The state with new rules files: what its kernel is to be compared with."""
+    texts = {**state.texts, **files}
+    # What is not our block stays as it is, in whatever words it has been spelled out.
     framework = {
-        family: [sections[0], filter_section(files[AFTER[family]])] if AFTER[family] in files else sections
-        for family, sections in state.framework.items()
+        family: [*known[:2], *read_framework(family, texts)[2:]] if AFTER[family] in files else known
+        for family, known in state.framework.items()
     }
-    return state._replace(framework=framework, texts={**state.texts, **files})
+    return state._replace(framework=framework, texts=texts)
 
 
 def file_drift(state: State, wish: DockerWish | None) -> list[str]:
@@ -252,17 +240,17 @@ def file_drift(state: State, wish: DockerWish | None) -> list[str]:
 # -- the kernel ------------------------------------------------------------------------------------------------------
 
 
-def add_chains(
-    plan: KernelPlan, sections: Sequence[tuple[list[str], list[tuple[str, str]]]], kernel: Kernel, family: int
-) -> None:
+def add_chains(plan: KernelPlan, files: Sequence[FileRules], kernel: Kernel, family: int) -> None:
     """Have the plan hold the chains of the block that these files declare, or the way back where there is none."""
-    if any(OWN_CHAIN in declared for declared, _rules in sections):
+    if any(OWN_CHAIN in file.table("filter").declared for file in files):
         chains: dict[str, list[str]] = {USER_CHAIN: [], OWN_CHAIN: []}
-        for _declared, rules in sections:
-            for chain, specification in rules:
+        for file in files:
+            for chain, specification in file.table("filter").rules:
                 if chain in chains:
                     chains[chain].append(specification)
         plan.exact.update(chains)
+        for name in chains:
+            plan.own.pop(name, None)
         # For IPv6 some engines know no jump, and the security table does not need one.
         plan.edits.extend(_jump_edits(kernel) if family == 4 else [])
     elif OWN_CHAIN in kernel.chains:
@@ -275,7 +263,7 @@ def add_chains(
 
 def with_last_word(fix: Repair, text: str, kernel: Kernel, keep: Keep = KEEP_NONE) -> Repair:
     """A family's repair together with that of its security table, as the block in this rules file wants it."""
-    declared, rules = filter_section("".join(split(text)[1]), LAST_TABLE)
+    declared, rules, _inserted = read_file("", "".join(split_block(text)[1])).table(LAST_TABLE)
     security = kernel.security or Kernel({LAST_CHAIN: "ACCEPT"}, {LAST_CHAIN: []})
     if OWN_CHAIN in declared:
         chains: dict[str, list[str]] = {LAST_CHAIN: [], OWN_CHAIN: []}

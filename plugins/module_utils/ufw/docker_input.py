@@ -21,7 +21,6 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.docker_block im
     Block,
     DockerWish,
     Published,
-    split,
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.fields import (
@@ -31,7 +30,8 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.fields import (
     parse_families,
     parse_ports,
 )
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import FRAMEWORK, Host, filter_section
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import FRAMEWORK, Host
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.framework import read_file, split_block
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import Kernel, read_security
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import ANYWHERE, valid_interface
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import State
@@ -253,13 +253,13 @@ def _check_owner(host: Host, state: State) -> None:
     """Nobody else may fill the chain from ufw's files: the later block would empty the earlier one."""
     for family in (4, 6):
         for path in FRAMEWORK[family]:
-            text = split(state.texts.get(path) or host.read(path))[0]
-            if family == 6 and any(chain == LAST_CHAIN for chain, _rule in filter_section(text, LAST_TABLE)[1]):
+            found = read_file(path, split_block(state.texts.get(path) or host.read(path))[0])
+            if family == 6 and any(chain == LAST_CHAIN for chain, _rule in found.table(LAST_TABLE).rules):
                 raise RulesetError(
                     f"{path}: has rules of its own in the chain {LAST_CHAIN} of the table {LAST_TABLE}, which "
                     "docker.published needs for itself: move them to the table mangle, which knows the same targets"
                 )
-            declared, rules = filter_section(text)
+            declared, rules, _inserted = found.table("filter")
             if USER_CHAIN in declared or any(chain == USER_CHAIN for chain, _rule in rules):
                 raise RulesetError(
                     f"{path}: {USER_CHAIN} is filled there outside of the block of bulkhead.tiers, by hand or by another "

@@ -16,6 +16,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import S
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.parse import Profiles, parse_rules
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.pending import waiting
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.plan import (
+    compare_kernel,
     file_drift,
     kernel_drift,
     kernel_repairs,
@@ -30,7 +31,13 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import (
     iptables_lines,
     is_anywhere,
 )
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import State, merge_families, one_of, read_state
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import (
+    State,
+    merge_families,
+    one_of,
+    read_state,
+    spell_out,
+)
 
 _LOG_NAMES = {"": "off", "log": "new", "log-all": "all"}
 _COUNTED = re.compile(r"\[(\d+):(\d+)\] -A (\S+) (.+)")
@@ -42,7 +49,7 @@ Counters = dict[tuple[str, tuple[str, ...]], list[tuple[int, int]]]
 def inform(host: Host) -> dict[str, Any]:
     """The live ruleset in the shape of the module's input, and how the kernel and the files differ."""
     with host.lock():
-        state = read_state(host)
+        state = settled(host, read_state(host))
         counted = {family: read_counters(host, family) for family in state.kernel} if state.active else {}
         pending = waiting(host)
     drift = state.malformed + file_drift(state)
@@ -76,6 +83,15 @@ def _review(state: State) -> dict[str, Any]:
         return {"dead": [], "conflicting": [], "unlisted": []}
     found = review(state.rules, state.kernel)
     return {"dead": found.dead, "conflicting": found.conflicting, "unlisted": found.unlisted}
+
+
+def settled(host: Host, state: State) -> State:
+    """The state with ufw's hand-written files in the kernel's own words, where that may make a difference."""
+    if not state.active:
+        return state
+    state = spell_out(host, state, False)
+    found = compare_kernel(state, state.settings, state.rules)
+    return spell_out(host, state, True) if any(fix.files for fix in found.values()) else state
 
 
 def foreign_rules(state: State) -> list[str]:

@@ -149,35 +149,3 @@ def edit_settings(text: str, values: dict[str, str]) -> str:
                 lines[-1] += "\n"
             lines.append(new)
     return "".join(lines)
-
-
-def filter_section(text: str, table: str = "filter") -> tuple[list[str], list[tuple[str, str]]]:
-    """The part of a rules file for one table: (declared chains, [(chain, specification)]); others are skipped."""
-    chains: list[str] = []
-    rules: list[tuple[str, str]] = []
-    inside = False
-    for raw in text.splitlines():
-        line = raw.strip()
-        if line.startswith("*"):
-            inside = line == "*" + table
-        elif not inside or not line or line.startswith("#"):
-            continue
-        elif line == "COMMIT":
-            inside = False
-        elif line.startswith(":"):
-            chains.append(line[1:].split()[0])
-        elif line.startswith(("-A ", "--append ")):
-            chain, _space, specification = line.split(None, 1)[1].partition(" ")
-            rules.append((chain, specification.strip()))
-        elif line.startswith(("-I ", "--insert ")):
-            chain, _space, specification = line.split(None, 1)[1].partition(" ")
-            number, _space, rest = specification.partition(" ")
-            rules.insert(_insert_position(rules, chain, number), (chain, rest if number.isdigit() else specification))
-    return chains, rules
-
-
-def _insert_position(rules: list[tuple[str, str]], chain: str, number: str) -> int:
-    """Where `-I CHAIN [NUMBER]` puts a rule in the list of all chains' rules."""
-    wanted = int(number) if number.isdigit() else 1
-    places = [index for index, (name, _rule) in enumerate(rules) if name == chain]
-    return places[wanted - 1] if wanted <= len(places) else len(rules)

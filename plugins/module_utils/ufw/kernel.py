@@ -55,6 +55,7 @@ _SELF_EVIDENT = frozenset(
         "rt",
     )
 )
+_WITH_DEFAULTS = ("limit", "rt")
 # Printed by iptables-save although they are the defaults.
 _DEFAULTS = frozenset(
     (
@@ -71,47 +72,17 @@ _DEFAULTS = frozenset(
         ("--rt-segsleft", "0:4294967295"),
     )
 )
-_KNOWN = frozenset(
-    (
-        "-s",
-        "-d",
-        "-p",
-        "-i",
-        "-o",
-        "-j",
-        "-g",
-        "--dport",
-        "--sport",
-        "--dports",
-        "--sports",
-        "--ctstate",
-        "--set",
-        "--update",
-        "--seconds",
-        "--hitcount",
-        "--limit",
-        "--limit-burst",
-        "--log-prefix",
-        "--comment",
-        "--reject-with",
-        "--icmp-type",
-        "--icmpv6-type",
-        "--dst-type",
-        "--src-type",
-        "--hl-eq",
-        "--rt-type",
-    )
-)
 _TOKENS = re.compile(r'"((?:[^"\\]|\\.)*)"|\'([^\']*)\'|(\S+)')
 
 
 class Kernel(NamedTuple):
     """The filter table of one family: built-in policies, and every chain's rules as iptables-save prints them.
-    ``security`` is the table of that name, where it matters."""
+    ``security`` is the table of that name, where it matters; ``others`` are the tables that ufw's files have rules for."""
 
     policies: dict[str, str]
     chains: dict[str, list[str]]
     security: Optional[Kernel] = None
+    others: Optional[dict[str, Kernel]] = None
 
 
 def start_reading(host: Host, families: Iterable[int]) -> Callable[[], dict[int, Kernel]]:
@@ -135,6 +106,15 @@ def _read(host: Host, family: int, done: Result) -> Kernel:
     return kernel
 
 
+def read_table(host: Host, family: int, table: str) -> Kernel:
+    """Another table of the kernel; RulesetError where it cannot be read."""
+    command = [SAVE[family], "-t", table]
+    done = host.run(command)
+    if done.status:
+        raise RulesetError(f"`{' '.join(command)}` failed (status {done.status}): {done.err.strip() or 'no message'}")
+    return parse_tables(done.out).get(table, Kernel({}, {}))
+
+
 def read_security(host: Host) -> Kernel:
     """IPv6's security table; empty where the kernel has none."""
     done = host.run([SAVE[6], "-t", "security"])
@@ -143,9 +123,21 @@ def read_security(host: Host) -> Kernel:
 
 def parse_save(text: str) -> Kernel:
     """Take iptables-save's output of one table, filter or security, apart."""
-    policies: dict[str, str] = {}
-    chains: dict[str, list[str]] = {}
+    tables = parse_tables(text)
+    kernel = next(iter(tables.values())) if tables else Kernel({}, {})
+    # Without any rule there may be no table yet: then everything is accepted.
+    for name in BUILTIN:
+        kernel.chains.setdefault(name, [])
+        kernel.policies.setdefault(name, "ACCEPT")
+    return kernel
+
+
+def parse_tables(text: str) -> dict[str, Kernel]:
+    """Take iptables-save's output of any tables apart, by table."""
+    tables: dict[str, Kernel] = {}
+    kernel = Kernel({}, {})
     for _number, line in logical_lines(text):
+        policies, chains = kernel.policies, kernel.chains
         if line.startswith("-A "):
             chain, _space, specification = line[3:].partition(" ")
             chains[chain].append(specification)
@@ -154,11 +146,9 @@ def parse_save(text: str) -> Kernel:
             chains[name] = []
             if policy != "-":
                 policies[name] = policy
-    # Without any rule there may be no table yet: then everything is accepted.
-    for name in BUILTIN:
-        chains.setdefault(name, [])
-        policies.setdefault(name, "ACCEPT")
-    return Kernel(policies, chains)
+        elif line.startswith("*"):
+            kernel = tables.setdefault(line[1:].strip(), Kernel({}, {}))
+    return tables if tables or not kernel.chains else {"filter": kernel}
 
 
 def jump_target(rule: str) -> str:
@@ -185,12 +175,52 @@ def canonical(specification: str) -> tuple[str, ...]:
             options[-1] = (name, value + " " + word if value else word)
         else:
             options.append(("", word))
-    return tuple(sorted(filter(None, [_option(*option) for option in options])))
+    form = [_option(*option) for option in options]
+    # Alone, these are no match of every packet, but have defaults of their own.
+    form += [f"-m {name}" for name in _WITH_DEFAULTS if ("-m", name) in options and f"--{name}" not in specification]
+    return tuple(sorted(filter(None, form)))
 
 
-def is_known(rule: tuple[str, ...]) -> bool:
-    """Whether ``canonical`` understands every option of a rule, so that two different forms mean different rules."""
-    return all(option.replace("! ", "", 1).split(" ", 1)[0] in _KNOWN for option in rule)
+def is_plain(rule: tuple[str, ...]) -> bool:
+    """Whether every option of a canonical rule is one whose value the kernel prints as it is there, so that two
+    different forms mean different rules."""
+    for option in rule:
+        name, _space, value = option.replace("! ", "", 1).partition(" ")
+        form = _PLAIN.get(name)
+        if form is None or not form.match(value) or (name in ("-s", "-d") and not _is_network(value)):
+            return False
+    return True
+
+
+_ANY = re.compile(r".+\Z", re.DOTALL)
+_NUMBERS = re.compile(r"[1-9][0-9]*(?:[:,][1-9][0-9]*)*\Z")
+_NUMBER = re.compile(r"[0-9]+\Z")
+_NONE = re.compile(r"\Z")
+#: Options whose values are known -> how the kernel prints them.
+_PLAIN = {
+    **dict.fromkeys(("-i", "-o", "-j", "-g", "--log-prefix", "--comment", "--reject-with", "--name"), _ANY),
+    **dict.fromkeys(("--dport", "--sport", "--dports", "--sports"), _NUMBERS),
+    **dict.fromkeys(("--seconds", "--hitcount", "--limit-burst", "--hl-eq", "--rt-type"), _NUMBER),
+    **dict.fromkeys(("--set", "--update"), _NONE),
+    **dict.fromkeys(("--icmp-type", "--icmpv6-type"), re.compile(r"[0-9]+(?:/[0-9]+)?\Z")),
+    **dict.fromkeys(("-s", "-d"), re.compile(r"[0-9a-f.:]+(?:/[0-9]+)?\Z")),
+    **dict.fromkeys(("--dst-type", "--src-type", "--ctstate"), re.compile(r"[A-Z]+(?:,[A-Z]+)*\Z")),
+    "-p": re.compile(r"[a-z0-9-]+\Z"),
+    "--limit": re.compile(r"[0-9]+/(?:sec|min|hour|day)\Z"),
+}
+
+
+def _is_network(value: str) -> bool:
+    """Whether an address has no host bits, which the kernel would cut."""
+    host, slash, bits = value.partition("/")
+    if not slash:
+        return True
+    family, width = (socket.AF_INET6, 128) if ":" in host else (socket.AF_INET, 32)
+    try:
+        number = int.from_bytes(socket.inet_pton(family, host), "big")
+    except OSError:
+        return False
+    return int(bits) <= width and number & ((1 << (width - int(bits))) - 1) == 0
 
 
 def _word(found: re.Match[str]) -> str:

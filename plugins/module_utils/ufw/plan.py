@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import docker_block
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.drift import Repair, repair
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.drift import Repair, repair, repair_table
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import CONF, DEFAULTS, RULES, edit_settings
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.parse import WantedRules
@@ -49,7 +49,8 @@ class Wish(NamedTuple):
 class Plan(NamedTuple):
     """``files`` are the texts to write by path (without ENABLED=no, which ufw itself writes), ``repairs`` the payloads by
     family; ``switch`` is ``enable``, ``disable`` or empty. ``before`` and ``after`` are the diff, ``goal`` and ``rules``
-    what is wanted in the end.
+    what is wanted in the end. ``doubts`` are chains of before.rules and after.rules that are left alone, because it is
+    not known whether they differ; ``files_differ`` is whether any chain of these files is doubted or differs.
     """
 
     files: dict[str, str]
@@ -64,6 +65,8 @@ class Plan(NamedTuple):
     after: str
     goal: Settings
     rules: dict[int, list[Rule]]
+    doubts: list[str]
+    files_differ: bool
 
     @property
     def touches_kernel(self) -> bool:
@@ -86,7 +89,8 @@ def make_plan(state: State, wish: Wish) -> Plan:
     files = _file_changes(state, wish, settings, rules)
     target = docker_block.with_files(state, files)
     switch = _switch(state, wish)
-    repairs, drift = _repairs(state, target, settings, rules, wish.keep) if wish.enabled else (_releases(state), [])
+    found, drift = _repairs(state, target, settings, rules, wish.keep) if wish.enabled else (_releases(state), [])
+    repairs = {family: fix for family, fix in found.items() if fix.sections}
     if switch:
         drift = []  # nothing of it is meant to be in the kernel yet
     drift = state.malformed + file_drift(state) + docker_block.file_drift(state, wish.docker) + drift
@@ -107,6 +111,8 @@ def make_plan(state: State, wish: Wish) -> Plan:
         after=_text(wish.enabled, settings, after, []),
         goal=settings,
         rules=rules,
+        doubts=[f"IPv{family} {name}" for family, fix in found.items() for name in fix.doubts],
+        files_differ=any(fix.files for fix in found.values()),
     )
 
 
@@ -226,9 +232,9 @@ def _repairs(
 ) -> tuple[dict[int, Repair], list[str]]:
     """The payloads that make the kernel as wanted, and how the kernel differs from ufw's files as they are now.
     ``target`` is the state with after.rules as it will be."""
-    wanted = kernel_repairs(target, settings, rules, keep)
+    wanted = compare_kernel(target, settings, rules, keep)
     unchanged = settings == state.settings and rules == state.rules and target.framework == state.framework
-    current = wanted if unchanged else kernel_repairs(state, state.settings, state.rules, keep)
+    current = wanted if unchanged else compare_kernel(state, state.settings, state.rules, keep)
     return wanted, kernel_drift(current)
 
 
@@ -236,6 +242,14 @@ def kernel_repairs(
     state: State, settings: Settings, rules: dict[int, list[Rule]], keep: Keep = KEEP_NONE
 ) -> dict[int, Repair]:
     """For each family whose kernel differs from these rules and settings, what makes it so."""
+    found = compare_kernel(state, settings, rules, keep)
+    return {family: fix for family, fix in found.items() if fix.sections}
+
+
+def compare_kernel(
+    state: State, settings: Settings, rules: dict[int, list[Rule]], keep: Keep = KEEP_NONE
+) -> dict[int, Repair]:
+    """Each family's kernel against these rules and settings; a repair that is empty where nothing differs."""
     repairs = {}
     for family, kernel in state.kernel.items():
         if family == 6 and not settings.ipv6:
@@ -247,8 +261,10 @@ def kernel_repairs(
         docker_block.add_chains(plan, state.framework[family] if filters else [], kernel, family)
         fix = repair(plan, kernel, check_framework=not state.hooks_executable)
         fix = docker_block.with_last_word(fix, state.texts[docker_block.AFTER[family]] if filters else "", kernel, keep)
-        if fix.sections:
-            repairs[family] = fix
+        for file in state.framework[family][:2] if filters else ():
+            for table, other in (kernel.others or {}).items():
+                fix = fix.then(repair_table(table, file.table(table), other, file.certain))
+        repairs[family] = fix
     return repairs
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.vocabulary import BUILTIN
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.framework import FileRules, TableRules
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import PREFIX, Rule, format_tuple, iptables_lines
 
 WAYS = ("input", "output", "forward")
@@ -145,6 +146,9 @@ class KernelPlan(NamedTuple):
     ``exact`` are the chains that are ufw's alone; ``framework`` those that before.rules and after.rules fill, where an
     operator may have written what cannot be compared word for word; ``hooks`` the jumps that each built-in chain must
     have in this order, among the rules of others; ``first`` rules that a built-in chain must have somewhere.
+    ``own`` are chains that before.rules and after.rules declare beside ufw's, in which other programs may have rules, too;
+    ``present`` rules that they add to built-in chains. ``certain`` is whether these three are in the kernel's own words;
+    ``unread`` whether they have lines that are not understood.
     ``gone`` are chains that must not be there; ``edits`` are (what is wrong, (how, chain, rule)) pairs; ``keep`` says
     which rules of other programs stay where they are in ufw's chains.
     """
@@ -157,12 +161,15 @@ class KernelPlan(NamedTuple):
     gone: list[str]
     edits: list[tuple[str, tuple[str, str, str]]]
     keep: Keep = KEEP_NONE
+    own: Chains = {}
+    present: Chains = {}
+    inserted: frozenset[str] = frozenset()
+    certain: bool = False
+    unread: bool = False
 
 
-def kernel_plan(
-    rules: Iterable[Rule], settings: Settings, family: int, framework: list[tuple[list[str], list[tuple[str, str]]]]
-) -> KernelPlan:
-    """What ufw has in the kernel; ``framework`` is before.rules and after.rules, read by ``files.filter_section``."""
+def kernel_plan(rules: Iterable[Rule], settings: Settings, family: int, framework: Sequence[FileRules]) -> KernelPlan:
+    """What ufw has in the kernel; ``framework`` is before.rules and after.rules as ``framework.read_file`` has them."""
     prefix = PREFIX[family]
     exact: Chains = {chain: [] for chain in _own_chains(prefix)}
     for rule in rules:
@@ -187,22 +194,40 @@ def kernel_plan(
             "-j " + {"allow": "ACCEPT", "deny": "DROP", "reject": "REJECT"}[policy]
         ]
     hooks = {builtin: ["-j " + chain for chain in hook_chains(prefix, builtin)] for builtin in BUILTIN}
-    return KernelPlan(policies, exact, _framework_chains(prefix, framework, exact), hooks, {}, [], [])
-
-
-def _framework_chains(prefix: str, sections: list[tuple[list[str], list[tuple[str, str]]]], exact: Chains) -> Chains:
-    """ufw's chains of before.rules and after.rules; chains of other programs that stand there are theirs."""
-    chains: Chains = {f"{prefix}-{kind}-{way}": [] for kind in ("before", "after") for way in WAYS}
-    for declared, rules in sections:
-        for name in declared:
-            if name.startswith(prefix + "-") and name not in exact:
-                chains.setdefault(name, [])
-        for chain, specification in rules:
-            if chain in chains:
-                chains[chain].append(specification)
+    filters = [file.table("filter") for file in framework]
+    ufws, own = _declared(prefix, filters, exact)
+    present: Chains = {}
+    for table in filters:
+        for chain, specification in table.rules:
+            place = ufws if chain in ufws else own if chain in own else present if chain in BUILTIN else {}
+            place.setdefault(chain, []).append(specification)
     for way in WAYS:
-        chains[f"{prefix}-before-{way}"].append(f"-j {prefix}-user-{way}")
-    return chains
+        ufws[f"{prefix}-before-{way}"].append(f"-j {prefix}-user-{way}")
+    return KernelPlan(
+        policies,
+        exact,
+        ufws,
+        hooks,
+        {},
+        [],
+        [],
+        own=own,
+        present=present,
+        inserted=frozenset().union(*(table.inserted for table in filters)),
+        certain=all(file.certain for file in framework),
+        unread=any(file.unread for file in framework),
+    )
+
+
+def _declared(prefix: str, filters: Sequence[TableRules], exact: Chains) -> tuple[Chains, Chains]:
+    """The chains of before.rules and after.rules, empty: ufw's own ones, and others."""
+    ufws: Chains = {f"{prefix}-{kind}-{way}": [] for kind in ("before", "after") for way in WAYS}
+    own: Chains = {}
+    for table in filters:
+        for name in table.declared:
+            if name not in exact:
+                (ufws if name.startswith(prefix + "-") else own).setdefault(name, [])
+    return ufws, own
 
 
 def kernel_plan_without_ipv6(present: Iterable[str]) -> KernelPlan:

@@ -17,7 +17,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.settings import
     parse_keep,
     parse_timeout,
 )
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import State, read_state
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import State, read_state, spell_out
 
 Params = dict[str, Any]
 _NO_CHANGE: Params = {
@@ -49,8 +49,10 @@ def converge(host: Host, params: Params, check_mode: bool) -> dict[str, Any]:
         warnings = clear_the_way(host, check_mode)
         state, plan, rules = _plan(host, params, request.wish, warnings)
         if plan.changed:
+            from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.boot import check_boot
             from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.change import change, switch_off
 
+            warnings += check_boot(host, state, plan)
             done, more = change(host, state, plan, params, request.seconds, check_mode)
             warnings += more
             done = {**done, **_review(state, plan, rules, warnings)}
@@ -133,7 +135,36 @@ def _plan(host: Host, params: Params, wish: Wish, warnings: list[str]) -> tuple[
 
         warnings += [*published.warnings, *check_host(host, state, published, use_ipv6)]
     wish = wish._replace(rules=rules, docker=published)
-    return state, make_plan(state, wish), rules
+    warnings += _check_line_ends(state, wish.enabled)
+    state, plan = _settle(host, state, wish)
+    if plan.doubts:
+        warnings.append(
+            f"{', '.join(plan.doubts)}: left alone. before.rules or after.rules have lines that cannot be compared with the "
+            "kernel here, because no network namespace can be made to have it say what they mean (unshare --net)"
+        )
+    return state, plan, rules
+
+
+def _check_line_ends(state: State, enabled: bool) -> list[str]:
+    if not state.carriage_returns:
+        return []
+    from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.boot import check_line_ends
+
+    return check_line_ends(state, enabled)
+
+
+def _settle(host: Host, state: State, wish: Wish) -> tuple[State, Plan]:
+    """The plan, with what ufw's hand-written files say in the kernel's own words where that may make a difference."""
+    if not wish.enabled:
+        return state, make_plan(state, wish)
+    filtered = [files for family, files in state.framework.items() if family == 4 or state.filters_ipv6]
+    if not all(file.is_plain for files in filtered for file in files[:2]):
+        state = spell_out(host, state, False)
+    plan = make_plan(state, wish)
+    if plan.switch == "enable" or plan.files_differ:
+        state = spell_out(host, state, True)
+        plan = make_plan(state, wish)
+    return state, plan
 
 
 def _parse(host: Host, params: Params, use_ipv6: bool, state: State) -> tuple[WantedRules | None, DockerWish | None]:

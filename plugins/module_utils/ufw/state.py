@@ -13,10 +13,16 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import (
     FRAMEWORK,
     RULES,
     Host,
-    filter_section,
     read_settings,
 )
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import Kernel, start_reading
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.framework import (
+    FileRules,
+    read_file,
+    spelled,
+    split_block,
+    start_loading,
+)
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import Kernel, read_table, start_reading
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.render import Settings
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import (
     MalformedTuple,
@@ -32,14 +38,13 @@ POLICY_WORDS = {"accept": "allow", "drop": "deny", "reject": "reject"}
 LEVELS = ("off", "low", "medium", "high", "full")
 _USER_CHAIN = {4: "ufw-user-input", 6: "ufw6-user-input"}
 
-Sections = list[tuple[list[str], list[tuple[str, str]]]]
-
 
 class State(NamedTuple):
     """``texts`` are the files' contents by path; ``rules`` and ``malformed`` (lines that ufw skips) are by family;
     ``kernel`` holds the families that are filtered here; ``enabled`` is what ufw.conf says, ``loaded`` what is so.
     ``level_set`` is whether ufw.conf has a valid log level at all; ``has_ipv6`` whether the kernel knows IPv6.
-    ``notes`` is what is to be said about the files though it is no difference."""
+    ``notes`` is what is to be said about the files though it is no difference; ``carriage_returns`` are files that have
+    such characters, with which neither the shell nor iptables-restore reads them as meant."""
 
     texts: dict[str, str]
     rules: dict[int, list[Rule]]
@@ -49,9 +54,10 @@ class State(NamedTuple):
     enabled: bool
     has_ipv6: bool
     kernel: dict[int, Kernel]
-    framework: dict[int, Sections]
+    framework: dict[int, list[FileRules]]
     hooks_executable: bool
     notes: tuple[str, ...] = ()
+    carriage_returns: tuple[str, ...] = ()
 
     @property
     def loaded(self) -> bool:
@@ -85,7 +91,7 @@ def read_state(host: Host, need_kernel: bool = True) -> State:
     texts = {DEFAULTS: defaults_text, CONF: conf_text}
     rules: dict[int, list[Rule]] = {}
     malformed: list[str] = []
-    framework: dict[int, Sections] = {}
+    framework: dict[int, list[FileRules]] = {}
     # The kernel is asked while the files are read.
     kernel = start_reading(host, (4, 6) if need_kernel and has_ipv6 else (4,) if need_kernel else ())
     for family in (4, 6):
@@ -94,8 +100,9 @@ def read_state(host: Host, need_kernel: bool = True) -> State:
         rules[family], bad = read_rules(path, texts[path])
         malformed += bad
         texts.update((name, host.read(name)) for name in FRAMEWORK[family])
-        framework[family] = [filter_section(texts[name]) for name in FRAMEWORK[family]]
+        framework[family] = read_framework(family, texts)
     enabled = conf.get("ENABLED") == "yes"
+    odd = [name for name, text in texts.items() if "\r" in text and name not in RULES.values()]
     notes = [
         f"{RULES[family]}: ufw stored the port {text} as it was typed, with a zero in front, which makes it an octal "
         f"number to the kernel: port {number} is in force"
@@ -114,7 +121,49 @@ def read_state(host: Host, need_kernel: bool = True) -> State:
         framework,
         any(host.executable(name) for name in ("/etc/ufw/before.init", "/etc/ufw/after.init")),
         tuple(notes),
+        tuple(odd),
     )
+
+
+def read_framework(family: int, texts: Mapping[str, str]) -> list[FileRules]:
+    """What before.rules and after.rules of a family load: theirs of each file, then our block of after.rules."""
+    before, after = FRAMEWORK[family]
+    theirs, blocks = split_block(texts[after])
+    return [
+        read_file(before, texts[before]),
+        read_file(after, theirs),
+        read_file(after, "".join(blocks))._replace(certain=True),
+    ]
+
+
+def spell_out(host: Host, state: State, every: bool) -> State:
+    """The state with ufw's files in the kernel's own words, as far as they are to be had: those that are not plain, or
+    ``every`` one. With them come the tables beside the filter's that they have rules for. RulesetError where ufw itself
+    would not load a file."""
+    framework = {**state.framework}
+    kernels = {**state.kernel}
+    for family, kernel in state.kernel.items():
+        if family == 6 and not state.filters_ipv6:
+            continue
+        framework[family] = [_spell(host, family, file, kernel, every) for file in state.framework[family]]
+        tables = dict.fromkeys(name for file in framework[family][:2] for name in file.tables if file.table(name).rules)
+        if state.active and kernel.others is None:
+            others = {name: read_table(host, family, name) for name in tables if name != "filter"}
+            kernels[family] = kernel._replace(others=others)
+    return state._replace(framework=framework, kernel=kernels)
+
+
+def _spell(host: Host, family: int, file: FileRules, kernel: Kernel, every: bool) -> FileRules:
+    if file.certain or (file.is_plain and not every):
+        return file
+    found = spelled(host, family, file, kernel)
+    if not found.certain and not file.is_plain:
+        problem = start_loading(host, family, file.path, file.text, kernel.chains)()
+        if problem:
+            raise RulesetError(
+                f"{problem}; ufw would lose this file at its next start, and so at the next boot: repair it"
+            )
+    return found
 
 
 def _settings(defaults: dict[str, str], conf: dict[str, str]) -> tuple[Settings, bool]:

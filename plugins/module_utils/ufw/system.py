@@ -123,8 +123,8 @@ def flush(folder: str) -> None:
 
 
 def read_text(path: str) -> str:
-    """A file's text; bytes that are no UTF-8 come back as they were when it is written."""
-    with open(path, encoding="utf-8", errors="surrogateescape") as stream:
+    """A file's text; bytes that are no UTF-8, and line ends of any kind, come back as they were when it is written."""
+    with open(path, encoding="utf-8", errors="surrogateescape", newline="") as stream:
         return stream.read()
 
 

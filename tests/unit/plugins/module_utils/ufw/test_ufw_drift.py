@@ -10,9 +10,9 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.packet impo
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.program import ALLOWED, DENIED, Question
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.unfold import unfold
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.apply import parts_of
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.drift import repair
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import filter_section
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import parse_save
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.drift import EMPTY, applied, repair, repair_table
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.framework import read_file
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import parse_save, parse_tables
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.parse import parse_rules
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.render import (
     Settings,
@@ -38,7 +38,7 @@ def plan(before="", settings=LOW):
         (ETC / "before.rules").read_text().replace("# End required lines\n", "# End required lines\n" + before),
         (ETC / "after.rules").read_text(),
     ]
-    return kernel_plan(RULES, settings, 4, [filter_section(text) for text in texts])
+    return kernel_plan(RULES, settings, 4, [read_file("", text) for text in texts])
 
 
 def broken(*steps):
@@ -135,10 +135,118 @@ def test_the_rules_of_other_programs_in_the_built_in_chains_are_left_where_they_
     assert table.chains["INPUT"][-2:] == ["-j ufw-reject-input", "-j ufw-track-input"]
 
 
-def test_the_operators_own_words_in_before_rules_are_not_taken_for_drift_when_the_count_is_right():
+def test_words_that_cannot_be_compared_are_left_alone_in_doubt_and_not_taken_for_equal():
     table = broken("-I ufw-before-input -m set --match-set bad src -j DROP")
-    wanted = plan("-I ufw-before-input -m set --set-name-of-mine bad src -j DROP\n")
+    fix = repair(plan("-I ufw-before-input -m set --set-name-of-mine bad src -j DROP\n"), parse_save(table.save()))
+    assert (fix.sections, fix.drift, fix.doubts, fix.files) == ((), [], ("ufw-before-input",), True)
+
+
+def test_two_rules_with_matches_that_are_not_known_are_different_where_the_words_are_the_kernels():
+    table = broken("-A ufw-before-input -m connlimit --connlimit-above 20 -j DROP")
+    wanted = plan("-A ufw-before-input -m statistic --mode random --probability 0.5 -j ACCEPT\n")
     assert repair(wanted, parse_save(table.save())).drift == []
+    drift = repair(wanted._replace(certain=True), parse_save(table.save())).drift
+    assert "ufw-before-input has -m connlimit --connlimit-above 20 -j DROP" in drift
+
+
+def test_a_list_of_addresses_is_as_many_rules():
+    rules = [
+        "-A ufw-before-input -s 10.0.0.1 -d 10.0.0.9 -j DROP",
+        "-A ufw-before-input -s 10.0.0.2 -d 10.0.0.9 -j DROP",
+    ]
+    wanted = plan("-A ufw-before-input -s 10.0.0.1,10.0.0.2 -d 10.0.0.9 -j DROP\n")
+    assert repair(wanted, parse_save(broken(*rules).save())).doubts == ("ufw-before-input",)
+    assert repair(wanted, parse_save(broken(rules[0]).save())).drift
+
+
+def test_a_chain_of_a_file_with_lines_that_are_not_understood_is_left_alone():
+    table = broken("-I ufw-before-input -p tcp --dport 9 -j DROP")
+    fix = repair(plan("-R ufw-before-input 1 -j DROP\n"), parse_save(table.save()))
+    assert (fix.sections, fix.doubts) == ((), ("ufw-before-input",))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "-A\tufw-before-input\t-p tcp\t--dport 9 -j DROP",
+        "[5:300] -A ufw-before-input -p tcp --dport 9 -j DROP",
+        "  --append ufw-before-input  -p  tcp --dport 9 -j DROP  ",
+        "-A ufw-before-input -j ACCEPT\n-D ufw-before-input -j ACCEPT\n-A ufw-before-input -p tcp --dport 9 -j DROP",
+        "-A ufw-before-input --protocol tcp --destination-port 9 --jump DROP",
+        "-A ufw-before-input -j ACCEPT\n-F ufw-before-input\n" + "-A ufw-before-input -p tcp --dport 9 -j DROP",
+    ],
+)
+def test_a_line_in_another_spelling_is_the_same_rule(line):
+    text = f"*filter\n:ufw-before-input - [0:0]\n{line}\nCOMMIT\n"
+    wanted = kernel_plan([], LOW, 4, [read_file("before.rules", text)])
+    assert wanted.framework["ufw-before-input"][:-1] in (
+        ["-p tcp --dport 9 -j DROP"],
+        ["--protocol tcp --destination-port 9 --jump DROP"],
+    )
+    kernel = FakeTable("*filter\n:x - [0:0]\n:ufw-before-input - [0:0]\nCOMMIT\n")
+    kernel.step("-A ufw-before-input -p tcp -m tcp --dport 9 -j DROP")
+    kernel.step("-A ufw-before-input -j ufw-user-input")
+    found = repair(wanted, parse_save(kernel.save()))
+    assert not any(line.startswith("ufw-before-input") for line in found.drift)
+
+
+# -- chains and tables of the operator's own ---------------------------------------------------------------------------
+
+OWN = ":myblock - [0:0]\n-A ufw-before-input -j myblock\n-A myblock -s 10.9.0.0/16 -j DROP\n"
+
+
+def test_a_chain_of_their_own_that_is_not_loaded_is_made_before_something_jumps_to_it():
+    table = broken()
+    fix = repair(plan(OWN), parse_save(table.save()))
+    assert "chain myblock is missing" in fix.drift
+    before = copy.deepcopy(table)
+    table.restore(fix.payload)
+    assert table.chains["myblock"] == ["-s 10.9.0.0/16 -j DROP"]
+    assert "-j myblock" in table.chains["ufw-before-input"]
+    table.restore(undo(fix, before, table))
+    assert table.save() == before.save()
+
+
+def test_what_others_have_added_to_such_a_chain_stays():
+    table = broken()
+    table.restore(repair(plan(OWN), parse_save(table.save())).payload)
+    table.step("-I myblock -s 10.8.0.1 -j DROP")
+    assert repair(plan(OWN), parse_save(table.save())).sections == ()
+    table.step("-D myblock -s 10.9.0.0/16 -j DROP")
+    assert repair(plan(OWN), parse_save(table.save())).drift
+
+
+def test_a_rule_of_a_file_in_a_built_in_chain_is_put_there_once():
+    wanted = plan("-A INPUT -s 10.9.0.0/16 -j DROP\n-I FORWARD -i tun0 -j DROP\n")
+    table = broken()
+    fix = repair(wanted, parse_save(table.save()))
+    assert fix.drift == ["INPUT lacks -s 10.9.0.0/16 -j DROP", "FORWARD lacks -i tun0 -j DROP"]
+    table.restore(fix.payload)
+    assert (table.chains["INPUT"][-1], table.chains["FORWARD"][0]) == ("-s 10.9.0.0/16 -j DROP", "-i tun0 -j DROP")
+    assert repair(wanted, parse_save(table.save())).sections == ()
+
+
+NAT = "*nat\n:POSTROUTING ACCEPT [0:0]\n:mine - [0:0]\n-A POSTROUTING -s 10.0.0.0/8 -o eth0 -j MASQUERADE\n-A mine -j RETURN\nCOMMIT\n"
+
+
+def test_another_table_of_a_file_is_loaded_where_it_is_not_and_what_others_have_there_stays():
+    nat = FakeTable(
+        "*nat\n:POSTROUTING ACCEPT [0:0]\n:DOCKER - [0:0]\n-A POSTROUTING -s 172.17.0.0/16 -j MASQUERADE\nCOMMIT\n",
+        "nat",
+    )
+    rules = read_file("before.rules", NAT).table("nat")
+    kernel = parse_tables(nat.save())["nat"]
+    fix = repair_table("nat", rules, kernel, True)
+    assert fix.drift[0] == "table nat: chain mine is missing"
+    candidate = applied(EMPTY._replace(others={"nat": kernel}), fix.sections)
+    nat.restore(fix.payload)
+    assert candidate.others == parse_tables(nat.save())
+    assert nat.chains["POSTROUTING"] == ["-s 172.17.0.0/16 -j MASQUERADE", "-s 10.0.0.0/8 -o eth0 -j MASQUERADE"]
+    assert repair_table("nat", rules, parse_tables(nat.save())["nat"], True).sections == ()
+    (part,) = parts_of(4, fix, {4: EMPTY._replace(others={"nat": kernel})}, {4: candidate})
+    nat.restore(payload_to(part, read_table(nat.save()), back=True, seen=True))
+    assert parse_tables(nat.save())["nat"] == kernel, "and nothing of others went with it"
+    assert repair_table("nat", rules, kernel, False).doubts == ("table nat",)
 
 
 def test_a_rule_that_is_understood_is_found_even_beside_one_that_is_not():
@@ -195,7 +303,7 @@ def a_plan(state):
     settings = LOW._replace(incoming=incoming)
     texts = [(ETC / name).read_text() for name in ("before.rules", "after.rules")]
     found = parse_rules(rules, False, dict).v4
-    return kernel_plan(found, settings, 4, [filter_section(text) for text in texts])
+    return kernel_plan(found, settings, 4, [read_file("", text) for text in texts])
 
 
 def verdicts(policies, chains):

@@ -13,7 +13,6 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import (
     Host,
     StagedFile,
     edit_settings,
-    filter_section,
     read_settings,
 )
 
@@ -28,21 +27,6 @@ def test_a_setting_is_edited_in_its_place_and_everything_else_stays_as_it_is():
     assert edit_settings(text, {"B": "9"}) == "# about\nA=1\n\nB=9\nB=9\nC=3"
     assert edit_settings(text, {"D": "4"}) == text + "\nD=4\n"
     assert edit_settings(text, {}) == text
-
-
-def test_only_the_filter_table_of_a_rules_file_is_read():
-    text = (
-        "*nat\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -j MASQUERADE\nCOMMIT\n"
-        "*filter\n# comment\n:ufw-before-input - [0:0]\n-A ufw-before-input -j ACCEPT\n"
-        "-I ufw-before-input -i lo -j ACCEPT\n-I ufw-before-input 2 -i eth9 -j DROP\nCOMMIT\n"
-    )
-    chains, rules = filter_section(text)
-    assert chains == ["ufw-before-input"]
-    assert rules == [
-        ("ufw-before-input", "-i lo -j ACCEPT"),
-        ("ufw-before-input", "-i eth9 -j DROP"),
-        ("ufw-before-input", "-j ACCEPT"),
-    ]
 
 
 def test_a_staged_file_takes_the_old_ones_place_with_its_mode_and_leaves_nothing_else(tmp_path):

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import canonical, is_known, parse_save
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import canonical, is_plain, parse_save
 
 
 @pytest.mark.parametrize(
@@ -70,9 +70,48 @@ def test_rules_that_differ_are_not_taken_for_the_same(one, other):
     assert canonical(one) != canonical(other)
 
 
-def test_a_rule_with_an_option_that_is_not_understood_is_not_known():
-    assert is_known(canonical("-p tcp ! --dport 22 -j ACCEPT"))
-    assert not is_known(canonical("-m set --match-set bad src -j DROP"))
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "-p tcp ! --dport 22 -j ACCEPT",
+        "-s 10.0.0.0/8 -d 10.1.2.3 -i eth0 -j DROP",
+        "-m limit --limit 3/min --limit-burst 10 -j x",
+        '-j LOG --log-prefix "[UFW] "',
+        "-p icmp --icmp-type 8 -j ACCEPT",
+        "-s 2001:db8::/32 -j DROP",
+    ],
+)
+def test_a_rule_in_the_kernels_own_words_is_plain(rule):
+    assert is_plain(canonical(rule))
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "-m set --match-set bad src -j DROP",
+        "-p tcp --dport ssh -j ACCEPT",
+        "-p TCP -j ACCEPT",
+        "-p tcp --dport 6000: -j ACCEPT",
+        "-p tcp --dport 022 -j ACCEPT",
+        "-s 10.0.0.1/8 -j DROP",
+        "-s 10.0.0.0/255.0.0.0 -j DROP",
+        "-s 10.0.0.1,10.0.0.2 -j DROP",
+        "-s example.com -j DROP",
+        "-m limit --limit 1/s -j ACCEPT",
+        "-m limit -j ACCEPT",
+        "-p icmp --icmp-type fragmentation-needed-x -j ACCEPT",
+        "-m connlimit --connlimit-above 3 -j DROP",
+        "-m statistic --mode random --probability 0.5 -j ACCEPT",
+        "-m conntrack --ctstate new -j ACCEPT",
+    ],
+)
+def test_a_rule_in_words_that_the_kernel_prints_otherwise_or_that_are_not_known_is_not_plain(rule):
+    assert not is_plain(canonical(rule))
+
+
+def test_a_match_that_has_defaults_is_not_every_packet():
+    assert canonical("-m limit -j ACCEPT") != canonical("-j ACCEPT")
+    assert canonical("-m limit --limit 3/min -j ACCEPT") == canonical("--limit 3/min -j ACCEPT")
 
 
 def test_iptables_save_is_taken_apart_into_policies_and_chains():

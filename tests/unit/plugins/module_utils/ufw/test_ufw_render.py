@@ -4,7 +4,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.drift import repair
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import filter_section
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.framework import read_file
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import parse_save
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.render import Settings, kernel_plan, rules_file
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import read_rules
@@ -21,7 +21,7 @@ def settings_of(path):
 
 def sections(release, family):
     names = ("before.rules", "after.rules") if family == 4 else ("before6.rules", "after6.rules")
-    return [filter_section((RECORDED / release / "etc/ufw" / name).read_text()) for name in names]
+    return [read_file(name, (RECORDED / release / "etc/ufw" / name).read_text()) for name in names]
 
 
 @pytest.mark.parametrize("release", ["debian12", "debian13"])
