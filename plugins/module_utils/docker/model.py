@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_interface, ip_network
 from typing import Any, Optional, TypeVar, Union
@@ -12,6 +12,7 @@ from typing import Any, Optional, TypeVar, Union
 Cidr = Union[IPv4Network, IPv6Network]
 Address = Union[IPv4Address, IPv6Address]
 Answer = dict[str, Any]
+_Block = TypeVar("_Block")
 _Owner = TypeVar("_Owner")
 
 #: Every network that this collection creates carries it; `purge` removes nothing without it.
@@ -370,17 +371,26 @@ def describe(network: Network) -> dict[str, Any]:
     }
 
 
-def overlaps(owned: Iterable[tuple[Cidr, _Owner]]) -> Iterator[tuple[tuple[Cidr, _Owner], tuple[Cidr, _Owner]]]:
-    """Every overlapping pair of ``(cidr, owner)`` items, as ((cidr, owner), (cidr, owner)).
+def ends_of(cidr: Cidr) -> tuple[int, int]:
+    """The first and the last address of a block on one line, on which IPv6 lies above IPv4."""
+    base = 1 << 128 if cidr.version == 6 else 0
+    return base + int(cidr.network_address), base + int(cidr.broadcast_address)
+
+
+def overlaps(
+    owned: Iterable[tuple[_Block, _Owner]], ends: Callable[[Any], tuple[int, int]] = ends_of
+) -> Iterator[tuple[tuple[_Block, _Owner], tuple[_Block, _Owner]]]:
+    """Every overlapping pair of ``(block, owner)`` items, as (outer, inner); of each inner one the closest outer one last.
 
     CIDR blocks are nested or apart, so one sweep in address order with the stack of the enclosing blocks finds all.
+    ends: the first and the last address of a block; the controller has blocks of its own. Of equal blocks the first
+    is the outer one.
     """
-    items = sorted(owned, key=lambda item: (item[0].version, int(item[0].network_address), item[0].prefixlen))
-    enclosing: list[tuple[Cidr, _Owner]] = []
-    for item in items:
-        version, first = item[0].version, int(item[0].network_address)
-        while enclosing and (enclosing[-1][0].version != version or int(enclosing[-1][0].broadcast_address) < first):
+    items = sorted(((*ends(item[0]), item) for item in owned), key=lambda found: (found[0], -found[1]))
+    enclosing: list[tuple[int, tuple[_Block, _Owner]]] = []
+    for first, last, item in items:
+        while enclosing and enclosing[-1][0] < first:
             enclosing.pop()
-        for outer in enclosing:
+        for _last, outer in enclosing:
             yield outer, item
-        enclosing.append(item)
+        enclosing.append((last, item))

@@ -201,19 +201,16 @@ def _takers(answer: Answer) -> Iterator[tuple[Net, Claimant]]:
 
 def _overlapping(site: Site, host: str, claims: Collection[tuple[Net, Claimant]]) -> Iterator[Conflict]:
     """Each that has addresses of what the site gave to others, and each network with the closest one around it."""
-    told = set()
-    for pair in overlaps(claims):
+    nested: dict[tuple[Net, str], Conflict] = {}
+    for outer, inner in overlaps(claims):
         # What is live comes first: it is what is not as declared.
-        (net, one), (other_net, other) = pair if not isinstance(pair[0][1], Owner) else (pair[1], pair[0])
-        if isinstance(one, LiveNetwork) and isinstance(other, LiveNetwork):
-            clash = one is not other and (net, one.name) not in told
-            told.add((net, one.name))
-        elif isinstance(other, Owner):
-            clash = not _may_have(site, one, other)
-        else:
-            clash = False
-        if clash:
-            yield Conflict(host, f"{one} ({net})", f"{other} ({other_net})")
+        (net, one), (other_net, other) = (outer, inner) if isinstance(inner[1], Owner) else (inner, outer)
+        conflict = Conflict(host, f"{one} ({net})", f"{other} ({other_net})")
+        if isinstance(other, Owner) and not _may_have(site, one, other):
+            yield conflict
+        elif isinstance(one, LiveNetwork) and isinstance(other, LiveNetwork) and one is not other:
+            nested[net, one.name] = conflict
+    yield from nested.values()
 
 
 def _may_have(site: Site, one: Claimant, owner: Owner) -> bool:

@@ -27,15 +27,15 @@ def is_edge(address: Net, subnet: Net) -> bool:
 
 def check_overlaps(reader: Reader, site: Site) -> bool:
     """Note every network that meets another one and must not, with the closest one; returns whether there is none."""
-    told: set[tuple[Net, Owner]] = set()
-    for inner, outer in overlaps(all_claims(site)):
-        if inner in told or inner[1].may_lie_in(outer[1]):
-            continue
-        told.add(inner)
+    closest: dict[tuple[Net, Owner], tuple[Net, Owner]] = {}
+    for outer, inner in overlaps(all_claims(site)):
+        if not inner[1].may_lie_in(outer[1]):
+            closest[inner] = outer
+    for inner, outer in closest.items():
         (net, owner), (other, owning) = (inner, outer) if inner[1].path else (outer, inner)
         remedy = f"{other} is {owning}: {owning.remedy}"
         reader.note(owner.path, str(net), "a network that overlaps no other one", remedy, "overlap")
-    return not told
+    return not closest
 
 
 def allocate_networks(reader: Reader, site: Site, live: Collection[Live] = ()) -> dict[str, Network]:

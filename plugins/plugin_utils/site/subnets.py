@@ -15,6 +15,7 @@ from typing import TypeVar
 from ansible.errors import AnsibleError
 from ansible.module_utils.basic import missing_required_lib
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker import model
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.unreadable import Unreadable
 
 try:
@@ -191,26 +192,12 @@ def subtract(nets: Iterable[Net], taken: Iterable[Net]) -> list[Net]:
 def widest(nets: Iterable[Net]) -> list[Net]:
     """The blocks that lie in no other one of them, in the order of the line; neighbours stay apart."""
     outer: list[Net] = []
-    for net in sorted(set(nets), key=_widest_first):
+    for net in sorted(set(nets), key=lambda block: (block.first, -block.last)):
         if not outer or net.first > outer[-1].last:
             outer.append(net)
     return outer
 
 
-def _widest_first(net: Net) -> tuple[int, int]:
-    return net.first, -net.last
-
-
 def overlaps(claims: Iterable[tuple[Net, Owner]]) -> Iterator[tuple[tuple[Net, Owner], tuple[Net, Owner]]]:
-    """Every pair of claims that share addresses, as (inner, outer), by sort and sweep; the closest outer one first.
-
-    claims: (CIDR block, owner). Two blocks are either apart or one inside the other, so the claims that are open at a
-    point form a stack, and each claim meets exactly those. Of equal blocks the later claim is the inner one.
-    """
-    stack: list[tuple[Net, Owner]] = []
-    for claim in sorted(claims, key=lambda item: _widest_first(item[0])):
-        while stack and stack[-1][0].last < claim[0].first:
-            stack.pop()
-        for outer in reversed(stack):
-            yield claim, outer
-        stack.append(claim)
+    """Every pair of claims that share addresses, as (outer, inner): the hosts' own sweep, over Nets."""
+    return model.overlaps(claims, lambda net: (net.first, net.last))

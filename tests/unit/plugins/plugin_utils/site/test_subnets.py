@@ -12,6 +12,7 @@ from ansible.errors import AnsibleError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import overlaps as hosts_overlaps
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site import subnets
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import (
@@ -91,15 +92,15 @@ def test_the_complement_is_everything_else_of_both_families():
     assert inside == [True, False, False, True, False, True, True]
 
 
-def test_each_overlap_is_found_with_the_closest_block_first():
+def test_each_overlap_is_found_with_the_closest_block_last():
     claims = [
         (net, str(net)) for net in nets("10.0.0.0/8", "10.0.1.0/24", "10.0.1.128/25", "10.0.2.0/24", "11.0.0.0/8")
     ]
-    found = [(inner[1], outer[1]) for inner, outer in overlaps(claims)]
+    found = [(inner[1], outer[1]) for outer, inner in overlaps(claims)]
     assert found == [
         ("10.0.1.0/24", "10.0.0.0/8"),
-        ("10.0.1.128/25", "10.0.1.0/24"),
         ("10.0.1.128/25", "10.0.0.0/8"),
+        ("10.0.1.128/25", "10.0.1.0/24"),
         ("10.0.2.0/24", "10.0.0.0/8"),
     ]
 
@@ -119,6 +120,8 @@ def test_the_sweep_finds_every_two_blocks_that_meet(shapes):
     ]
     found = [frozenset((one, other)) for (_net, one), (_other, other) in overlaps(claims)]
     assert len(set(found)) == len(found)
+    blocks = [(ipaddress.ip_network((net.first, net.prefix)), index) for net, index in claims]
+    assert found == [frozenset((one, other)) for (_net, one), (_other, other) in hosts_overlaps(blocks)]
     assert set(found) == {
         frozenset((one, other)) for net, one in claims for rival, other in claims if one < other and net.meets(rival)
     }
