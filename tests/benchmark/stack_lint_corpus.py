@@ -3,9 +3,11 @@
 
 usage: PYTHONPATH=.venv/collections python tests/benchmark/stack_lint_corpus.py DIRECTORY [--rule BT001 ...]
 
-Every YAML file below DIRECTORY with a top-level key `services` is a stack by itself, without a site; what they include
-may lie anywhere below DIRECTORY, and is no stack by itself. A finding counts once, in however many stacks its file is. With --rule the
-findings of these rules (all: of every one) are printed, to be judged by hand. Swarm stacks are those with an overlay, or with stack or swarm in the name of their file.
+Every YAML file below DIRECTORY with a top-level key `services` is a stack, without a site. Swarm stacks are those with an
+overlay, or with stack or swarm in the name of their file; those of one directory are checked together, as they share a
+Swarm, every other file by itself. What they include may lie anywhere below DIRECTORY, and is no stack by itself. A finding
+counts once, in however many stacks its file is. With --rule the findings of these rules (all: of every one) are printed,
+to be judged by hand.
 """
 
 from __future__ import annotations
@@ -52,6 +54,18 @@ def parts(directory: pathlib.Path, files: list[tuple[pathlib.Path, str]]) -> set
     return found
 
 
+def calls(files: list[tuple[pathlib.Path, str]]) -> list[list[dict[str, object]]]:
+    """The stacks of each call: a Compose file by itself, the Swarm stacks of one directory together."""
+    found: list[list[dict[str, object]]] = []
+    swarms: dict[pathlib.Path, list[dict[str, object]]] = {}
+    for path, text in files:
+        if _SWARM.search(text) or any(word in path.name.lower() for word in ("stack", "swarm")):
+            swarms.setdefault(path.parent, []).append({"name": path.stem, "kind": "swarm", "files": [str(path)]})
+        else:
+            found.append([{"name": path.parent.name.lower(), "kind": "compose", "files": [str(path)]}])
+    return found + list(swarms.values())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("directory", type=pathlib.Path)
@@ -61,15 +75,9 @@ def main() -> None:
     taken = parts(asked.directory, files)
     files = [(path, text) for path, text in files if str(path) not in taken]
     kinds, found, began = Counter(), {}, time.perf_counter()
-    for path, text in files:
-        kind = (
-            "swarm"
-            if _SWARM.search(text) or any(word in path.name.lower() for word in ("stack", "swarm"))
-            else "compose"
-        )
-        kinds[kind] += 1
-        stack = {"name": path.parent.name.lower() or "stack", "kind": kind, "files": [str(path)]}
-        for item in lint_files({**DEFAULTS, "stacks": [stack], "allowed_directories": [str(asked.directory)]}):
+    for stacks in calls(files):
+        kinds.update(stack["kind"] for stack in stacks)
+        for item in lint_files({**DEFAULTS, "stacks": stacks, "allowed_directories": [str(asked.directory)]}):
             found.setdefault(tuple(item[key] for key in ("rule", "file", "line", "service")), item)
     seconds = time.perf_counter() - began
     for item in found.values():

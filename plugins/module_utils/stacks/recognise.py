@@ -175,4 +175,8 @@ def is_edge(service: Service) -> bool:
 def is_socket_proxy(service: Service) -> bool:
     """Whether a service stands before the Docker socket and lets through what it permits."""
     flagged = service.flag(SOCKET_PROXY_LABEL)
-    return any(name in _own_name(service.image) for name in _SOCKET_PROXIES) if flagged is None else flagged
+    if flagged is not None:
+        return flagged
+    # An image that is built, or that a variable without a value names, is known by the service's name.
+    name = _own_name(service.image) if service.image else service.name.lower()
+    return any(part in name for part in _SOCKET_PROXIES)

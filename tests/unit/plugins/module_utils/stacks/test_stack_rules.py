@@ -237,6 +237,10 @@ CASES = {
         "  a: {image: cetusguard, networks: [n]}\n  b: {image: x, networks: [n]}",
         ["BT004"],
     ),
+    "a socket proxy whose image a variable without a value names": (
+        "  socket-proxy: {image: '${IMAGE}', networks: [socket], volumes: [/run/docker.sock:/run/docker.sock]}",
+        ["BT021"],
+    ),
     "a socket network by another word": ("  a: {image: cetusguard, networks: [s]}", []),
     "a database on a private network": ("  a: {image: redis:7, networks: [private]}", []),
     "a database on both": ("  a: {image: redis:7, networks: [private, public]}", ["BT001"]),
