@@ -449,7 +449,8 @@ settings:
 drift:
   description:
     - How the kernel and the files differed from each other before the run. The run repairs all of it.
-    - Empty while UFW is off, because then nothing of it is in the kernel.
+    - Of the kernel nothing while UFW is off, because then nothing of it is there.
+    - Lines that begin with V(boot:) are about what the next boot would do otherwise.
   type: list
   elements: str
   returned: success

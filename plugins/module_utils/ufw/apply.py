@@ -159,7 +159,7 @@ class Transaction:
 
     def _look(self, parts: list[Part]) -> list[Part]:
         started = [self._host.start([SAVE[part.family], "-t", part.table]) for part in parts]
-        return [part._replace(new=part.cut(read_table(end().out))) for part, end in zip(parts, started)]
+        return [part.as_printed(read_table(end().out)) for part, end in zip(parts, started)]
 
     def persist(self) -> None:
         """The new files into place, and the timer off."""
@@ -167,6 +167,9 @@ class Transaction:
             self._guard.keep(self._change)
         except GuardError as error:
             raise RulesetError(str(error)) from error
+        why = self._guard.outcome(self.token).why
+        if why:
+            raise RulesetError(f"the new ruleset is in force and in the files, but the next boot is not set up: {why}")
 
     def rollback(self, why: str) -> None:
         """The old kernel, from the snapshot that the plan was made of; the files are the old ones still."""
@@ -238,9 +241,7 @@ def parts_of(family: int, fix: Repair, before: Kernels, after: Kernels) -> list[
 
 
 def _table(kernel: Kernel, table: str) -> Table:
-    found = (
-        kernel if table == "filter" else kernel.security if table == "security" else (kernel.others or {}).get(table)
-    )
+    found = {"filter": kernel, "security": kernel.security, **(kernel.others or {})}.get(table)
     return Table(found.policies, found.chains) if found else Table({}, {})
 
 
@@ -295,7 +296,7 @@ def write_files(host: Host, texts: dict[str, str]) -> None:
 def _line_of(payload: str, message: str) -> str:
     """The payload's line that iptables-restore complains about (`line 12 failed`), for a message that helps."""
     found = re.search(r"line:? (\d+)", message)
-    lines = payload.splitlines()
+    lines = payload.split("\n")
     if not found or not 0 < int(found.group(1)) <= len(lines):
         return ""
     return f" ({lines[int(found.group(1)) - 1]})"

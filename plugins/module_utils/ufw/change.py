@@ -31,6 +31,8 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import PR
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import Kernel, start_reading
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.lockout import find_session, interfaces, prove
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.plan import Plan, kernel_repairs
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.startup import run_commands
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.startup import write_files as write_boot_files
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import State
 
 Params = dict[str, Any]
@@ -116,6 +118,11 @@ def _apply(
 ) -> int:
     """Load, and persist at once or leave that to the confirmation, which ``pending`` tells of. How many flows it cuts."""
 
+    write_boot_files(host, plan.boot)
+    if not (plan.files or plan.touches_kernel):
+        run_commands(host, plan.boot)
+        return 0
+
     def rest() -> dict[int, Repair]:
         """What ufw's own start leaves to do: IPv6's limit chains are empty the first time."""
         fresh = docker_block.with_files(state, plan.files)._replace(kernel=start_reading(host, state.kernel)())
@@ -126,7 +133,7 @@ def _apply(
     start = rest if plan.switch == "enable" else None
     transaction = Transaction(host, plan.repairs, plan.files, state.texts, state.kernel, after, start)
     transaction.prepare()
-    transaction.arm(wait or CRASH_TIMEOUT, [])
+    transaction.arm(wait or CRASH_TIMEOUT, [list(argv) for argv in plan.boot.commands])
     transaction.load()
     # Looked up as late as this: from now on no new flow of theirs can begin.
     flows = find_flows(host, cut)

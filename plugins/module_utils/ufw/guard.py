@@ -156,11 +156,13 @@ class Guard:
         return self.root + name
 
     def change(self) -> Optional[Change]:
-        """The change that waits, or None."""
+        """The change that waits, or None; GuardError where it is not understood."""
         try:
             return Change.from_text(read_text(self.path(CHANGE)))
         except FileNotFoundError:
             return None
+        except (KeyError, TypeError, ValueError) as error:
+            raise GuardError(f"{CHANGE} is not understood, such as that of another version: {error!r}") from error
 
     def write(self, name: str, text: Union[str, bytes], mode: int) -> None:
         """Put a file of our own in place in one step; its folder is made where it is missing."""
@@ -462,9 +464,9 @@ def main(words: list[str]) -> int:
 
 def _act(command: str, token: Optional[str]) -> Outcome:
     guard = Guard()
-    if command == "status":
-        return guard.outcome(token)
     try:
+        if command == "status":
+            return guard.outcome(token)
         # A rollback does not wait for a lock for ever: what must not be there is in force meanwhile.
         with locked(insist=command in ("back", "settle")):
             change = guard.change()
@@ -477,6 +479,9 @@ def _act(command: str, token: Optional[str]) -> Outcome:
                 guard.settle("no confirmation came over a new connection in time", token)
             return guard.outcome(token)
     except (GuardError, OSError) as error:
-        answer = guard.outcome(token)
+        try:
+            answer = guard.outcome(token)
+        except GuardError:
+            answer = Outcome(token or "", UNKNOWN)
         answer.error = str(error)
         return answer

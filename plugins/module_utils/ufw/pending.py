@@ -13,6 +13,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import (
     JOURNAL,
     KEPT,
     PROGRAM,
+    Change,
     Guard,
     GuardError,
     now,
@@ -27,7 +28,7 @@ def clear_the_way(host: Host, check_mode: bool) -> list[str]:
     """Before anything is read: no other change may wait, and what a killed process left is brought to an end.
     Warnings; RulesetError where a change waits for its confirmation."""
     guard = Guard(host.root, host.run)
-    change = guard.change()
+    change = _change(guard)
     left = change.deadline - now() if change else 0
     if change and left > -_LATE:
         raise RulesetError(
@@ -48,9 +49,16 @@ def clear_the_way(host: Host, check_mode: bool) -> list[str]:
     return [f"a change that a killed process left was found; it is {_WORDS[state]}"] if state else []
 
 
+def _change(guard: Guard) -> Optional[Change]:
+    try:
+        return guard.change()
+    except GuardError as error:
+        raise RulesetError(f"{error}; when the ruleset is as it should be, remove {CHANGE}") from error
+
+
 def waiting(host: Host) -> Optional[dict[str, Any]]:
     """The change that waits: {token, seconds until it is rolled back, keep and back: the commands}; None without one."""
-    change = Guard(host.root, host.run).change()
+    change = _change(Guard(host.root, host.run))
     if change is None:
         return None
     token = change.token

@@ -22,6 +22,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.render import (
     rules_file,
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import Rule, describe, has_both_families, twin
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.startup import Boot
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import (
     POLICIES,
     POLICY_WORDS,
@@ -49,7 +50,7 @@ class Wish(NamedTuple):
 class Plan(NamedTuple):
     """``files`` are the texts to write by path (without ENABLED=no, which ufw itself writes), ``repairs`` the payloads by
     family; ``switch`` is ``enable``, ``disable`` or empty. ``before`` and ``after`` are the diff, ``goal`` and ``rules``
-    what is wanted in the end. ``doubts`` are chains of before.rules and after.rules that are left alone, because it is
+    what is wanted in the end; ``boot`` what the next boot needs. ``doubts`` are chains of before.rules and after.rules that are left alone, because it is
     not known whether they differ; ``files_differ`` is whether any chain of these files is doubted or differs.
     """
 
@@ -67,6 +68,7 @@ class Plan(NamedTuple):
     rules: dict[int, list[Rule]]
     doubts: list[str]
     files_differ: bool
+    boot: Boot = Boot()
 
     @property
     def touches_kernel(self) -> bool:
@@ -74,7 +76,7 @@ class Plan(NamedTuple):
 
     @property
     def changed(self) -> bool:
-        return bool(self.switch or self.files or self.repairs)
+        return bool(self.switch or self.files or self.repairs or self.boot.changed)
 
 
 def make_plan(state: State, wish: Wish) -> Plan:
@@ -114,6 +116,12 @@ def make_plan(state: State, wish: Wish) -> Plan:
         doubts=[f"IPv{family} {name}" for family, fix in found.items() for name in fix.doubts],
         files_differ=any(fix.files for fix in found.values()),
     )
+
+
+def with_boot(plan: Plan, boot: Boot) -> Plan:
+    """The plan, and what the next boot needs besides."""
+    lines = "".join(f"drift: {line}\n" for line in boot.drift)
+    return plan._replace(boot=boot, drift=plan.drift + list(boot.drift), before=plan.before + lines)
 
 
 # -- what is wanted --------------------------------------------------------------------------------------------------

@@ -11,12 +11,19 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.docker_block im
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.parse import WantedRules, check_rules, parse_rules
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.pending import clear_the_way
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.plan import Plan, Wish, make_plan, wanted_settings
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.plan import (
+    Plan,
+    Wish,
+    make_plan,
+    wanted_settings,
+    with_boot,
+)
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.settings import (
     parse_default,
     parse_keep,
     parse_timeout,
 )
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.startup import look_at_boot
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import State, read_state, spell_out
 
 Params = dict[str, Any]
@@ -48,6 +55,8 @@ def converge(host: Host, params: Params, check_mode: bool) -> dict[str, Any]:
     with host.lock():
         warnings = clear_the_way(host, check_mode)
         state, plan, rules = _plan(host, params, request.wish, warnings)
+        if request.wish.enabled:
+            plan = _add_boot(host, state, plan)
         if plan.changed:
             from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.boot import check_boot
             from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.change import change, switch_off
@@ -165,6 +174,11 @@ def _settle(host: Host, state: State, wish: Wish) -> tuple[State, Plan]:
         state = spell_out(host, state, True)
         plan = make_plan(state, wish)
     return state, plan
+
+
+def _add_boot(host: Host, state: State, plan: Plan) -> Plan:
+    """The plan with what the next boot needs; RulesetError where it would not come up with this ruleset."""
+    return with_boot(plan, look_at_boot(host, plan.goal.ipv6 and state.has_ipv6))
 
 
 def _parse(host: Host, params: Params, use_ipv6: bool, state: State) -> tuple[WantedRules | None, DockerWish | None]:

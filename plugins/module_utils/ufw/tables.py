@@ -91,6 +91,16 @@ class Part(NamedTuple):
             {name: table.chains[name] for name in names if name in table.chains},
         )
 
+    def as_printed(self, live: Table) -> Part:
+        """With what the kernel holds after the change, in its own words: rules of ours too, where those are others."""
+        new, shared = self.cut(live), {}
+        for name, ours in self.shared.items():
+            before, after = self.old.chains.get(name, []), new.chains.get(name, [])
+            asked = [rule for rule in self.new.chains.get(name, []) if rule in ours]
+            other = [] if all(rule in after for rule in asked) else [rule for rule in after if rule not in before]
+            shared[name] = ours + [rule for rule in other if rule not in ours]
+        return self._replace(new=new, shared=shared)
+
 
 def read_table(text: str) -> Table:
     """iptables-save's output of one table."""

@@ -13,8 +13,14 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import INIT, Host, Result, edit_settings
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import (
+    INIT,
+    Host,
+    Result,
+    edit_settings,
+)
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import parse_save
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.startup import TMPFILES, TMPFILES_TEXT
 
 RECORDED = Path(__file__).parent / "recorded"
 FAMILIES = {"iptables": 4, "ip6tables": 6}
@@ -133,6 +139,19 @@ class FakeHost(Host):
         self.counters: dict[str, tuple[int, int]] = {}
         # Without the right to make a network namespace; a test may have one that answers as a recorded one did.
         self.scratch: Callable[[int, str], Result] = lambda family, text: Result(1, "", "unshare: unshare failed")
+
+    def systemd(self) -> None:
+        """As a host where systemd runs, set up for the next boot."""
+        self.file("/run/systemd/system").mkdir(parents=True)
+        self.file(TMPFILES).parent.mkdir(exist_ok=True)
+        self.file(TMPFILES).write_text(TMPFILES_TEXT)
+        self.enable("ufw.service")
+
+    def enable(self, unit: str) -> None:
+        """As `systemctl enable`."""
+        link = self.file(f"/etc/systemd/system/multi-user.target.wants/{unit}")
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(f"/lib/systemd/system/{unit}")
 
     # -- what tests look at --------------------------------------------------------------------------------------
 

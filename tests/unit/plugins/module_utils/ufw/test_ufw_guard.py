@@ -89,7 +89,7 @@ def test_the_timer_is_armed_before_the_kernel_is_touched(host):
 
 
 def test_where_systemd_runs_it_has_the_timer_and_stops_it_in_the_end(host):
-    os.makedirs(host.path("/run/systemd/system"))
+    host.systemd()
     token = wait(host)["pending"]["token"]
     started = next(line for line in host.ran if line.startswith("systemd-run"))
     assert f"--unit bulkhead-ufw-{token} --on-active 20s" in started
@@ -100,7 +100,7 @@ def test_where_systemd_runs_it_has_the_timer_and_stops_it_in_the_end(host):
 
 
 def test_where_systemd_refuses_a_process_is_the_timer(host):
-    os.makedirs(host.path("/run/systemd/system"))
+    host.systemd()
     host.fail = {"systemd-run": "Failed to connect to bus"}
     wait(host)
     assert len(host.spawned) == 1
@@ -246,7 +246,7 @@ def kill_at(monkeypatch, module, name, number):
 def test_a_confirmation_that_is_killed_anywhere_ends_with_the_old_or_the_new_ruleset_as_a_whole(
     host, monkeypatch, operation, number, kept
 ):
-    os.makedirs(host.path("/run/systemd/system"))
+    host.systemd()
     old = host.snapshot()
     wait(host)
     guard = guard_of(host)
@@ -266,7 +266,7 @@ def staged(host):
 
 
 def test_the_boot_finishes_what_was_decided_before_ufw_starts(host, monkeypatch):
-    os.makedirs(host.path("/run/systemd/system"))
+    host.systemd()
     wait(host)
     guard = guard_of(host)
     with monkeypatch.context() as patch, pytest.raises(Killed):
@@ -378,7 +378,7 @@ def test_what_is_in_run_is_roots_alone_whatever_the_umask_and_what_was_there(hos
     old = os.umask(0)
     try:
         host.inactive()  # ufw's own start takes a copy of its files
-        host.file("/run/bulkhead").mkdir(mode=0o755)
+        host.file("/run/bulkhead/ufw").mkdir(mode=0o755, parents=True)
         wait(host)
     finally:
         os.umask(old)
@@ -387,6 +387,13 @@ def test_what_is_in_run_is_roots_alone_whatever_the_umask_and_what_was_there(hos
     assert modes[host.file(TREE)] == 0o700 and modes[host.file("/run/bulkhead/ufw/lock")] == 0o600
     for name in ("/run/bulkhead", "/run/bulkhead/ufw"):
         assert host.file(name).stat().st_mode & 0o777 == 0o700
+
+
+def test_a_change_of_another_version_is_an_error_that_names_the_file(host):
+    wait(host)
+    host.file(CHANGE).write_text('{"token": "abcd", "undo": []}')
+    with pytest.raises(RulesetError, match="change.json is not understood.*remove /run/bulkhead/ufw/change.json"):
+        converge(host, params(), True)
 
 
 def test_the_program_says_how_it_is_used():
