@@ -98,7 +98,7 @@ engine:
       description: Whether it runs.
       type: bool
     unit:
-      description: Its systemd unit, or the one that it would have.
+      description: Its systemd unit, or the one that it would have; empty for an engine that runs without one.
       type: str
 missing:
   description: The distribution's packages that are missing for an engine that Ansible can talk to. C(docker.io) is not in it where any engine is there.

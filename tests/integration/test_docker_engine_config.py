@@ -179,6 +179,26 @@ def test_the_role_takes_an_engine_that_apt_does_not_know(host):
     wait(lambda: state(host)[0] == {"always": True, "once": True}, 30)
 
 
+def test_check_mode_needs_no_engine_and_the_run_does_what_it_said(hosts):
+    """The last test: it takes the engine of the second host away, as on a fresh host. No package can be installed there."""
+    host = hosts[1]
+    host("sh", "-c", f"systemctl stop docker.socket docker.service; rm -rf /srv/engine {FILE}*")
+    host("dpkg", "--purge", "--force-depends", "docker.io", "python3-docker")
+    networks = [{"name": "shop", "driver": "bridge", "subnet": "10.60.1.0/24"}]
+    tasks = [*role(), {"bulkhead.tiers.swarm_network": {"networks": networks}}]
+    play = Play(host.name, host.inventory(), tasks, options=["--check", "--diff"])
+    by_name = {task["name"].split(" : ")[-1]: result for task, result in play.results()}
+    said = by_name["Configure the engine"]
+    assert not said.get("failed") and said["changed"] and said["missing"] == ["docker.io", "python3-docker"]
+    assert (said["engine"]["present"], said["effect"]) == (False, "start")
+    made = by_name["bulkhead.tiers.swarm_network"]
+    assert not made.get("failed") and made["created"] == ["shop"] and "10.60.1.0/24" in made["diff"]["after"]
+    assert host("sh", "-c", f"ls {FILE} 2>&1", check=False).endswith("No such file or directory")
+    done = engine(host, settings={"userland-proxy": False})
+    assert (done["effect"], done["diff"]["after"]) == ("start", said["diff"]["after"])
+    assert json.loads(host("cat", FILE)) == {"userland-proxy": False}
+
+
 def role():
     return [
         {

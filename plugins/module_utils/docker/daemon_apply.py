@@ -78,7 +78,11 @@ def configure(run: Run, params: Mapping[str, Any], check_mode: bool, backup: Cal
         "keys": list(change.keys),
         "effect": change.action,
         "stopped_meanwhile": sorted(change.running.values()) if stops else [],
-        "engine": {"present": daemon.present, "running": bool(daemon.pid), "unit": daemon.unit or daemon_host.UNIT},
+        "engine": {
+            "present": daemon.present,
+            "running": bool(daemon.pid),
+            "unit": daemon.unit or ("" if daemon.pid else daemon_host.UNIT),
+        },
         "missing": missing,
         "notes": warnings,
         "diff": {

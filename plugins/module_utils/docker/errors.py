@@ -8,13 +8,17 @@ from typing import Any
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils import mistakes
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake
+from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
+
+#: The longest line of a message: names of networks, containers and nodes, and the engine's own words are in it.
+LONGEST = 4000
 
 
 class Failure(Exception):
     """A run that cannot go on. ``report()`` gives the keyword arguments of ``fail_json``."""
 
     def report(self) -> dict[str, Any]:
-        return {"msg": str(self)}
+        return {"msg": printable(self, LONGEST)}
 
 
 class Refused(mistakes.Refused, Failure):
@@ -23,10 +27,12 @@ class Refused(mistakes.Refused, Failure):
     def __init__(self, found: Iterable[Mistake]) -> None:
         found = sorted(found, key=_item)
         count = len(found)
-        super().__init__(found, f"{count} error{'s' if count > 1 else ''}, nothing was changed:")
+        self.head = f"{count} error{'s' if count > 1 else ''}, nothing was changed:"
+        super().__init__(found, self.head)
 
     def report(self) -> dict[str, Any]:
-        return {"msg": str(self), "errors": self.errors}
+        lines = [printable(line, LONGEST) for line in self.errors]
+        return {"msg": "\n".join([self.head, *lines]), "errors": lines}
 
 
 def _item(mistake: Mistake) -> int:

@@ -37,6 +37,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.request import Request
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake
+from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
 
 #: The static addresses of a container while it waits on the temporary network, kept as an option of its endpoint.
 #: Recorded on 20.10 and 26.1: the engine keeps options that no driver knows.
@@ -216,7 +217,7 @@ def warnings(migration: Migration) -> list[str]:
     engine ended it both times.
     """
     return [
-        f"Container {move.name} on '{migration.name}' is not running, for its last start failed ({move.start_error}). "
+        f"Container {move.name} on '{migration.name}' is not running, for its last start failed ({printable(move.start_error)}). "
         f"It moves as it is; start it afterwards: docker start {move.name}. Where that is refused again and again "
         "('attaching to network failed'), a restart of this engine ends that"
         for move in migration.containers

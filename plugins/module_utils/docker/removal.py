@@ -50,7 +50,7 @@ class Incomplete(Failure):
 
     def report(self) -> dict[str, Any]:
         return {
-            "msg": str(self),
+            "msg": super().report()["msg"],
             "changed": bool(self.progress.removed or self.progress.created or self.progress.migrated)
             or bool(self.progress.stage),
             "created": list(self.progress.created),

@@ -10,6 +10,7 @@ from typing import Optional
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.migrate import Migration
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import FORMER_LABEL, Network
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.plan import Plan
+from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
 
 #: A network, None where there is none, and what else is said of it.
 _Entry = tuple[Optional[Network], tuple[str, ...]]
@@ -35,8 +36,8 @@ def render(plan: Plan) -> dict[str, str]:
 
 def _block(name: str, network: Optional[Network], more: tuple[str, ...]) -> str:
     if network is None:
-        return f"{name}: absent\n"
-    return "\n".join([f"{name}:", *(f"  {line}" for line in (*_lines(network), *more))]) + "\n"
+        return f"{printable(name)}: absent\n"
+    return "\n".join([f"{printable(name)}:", *(f"  {line}" for line in (*_lines(network), *more))]) + "\n"
 
 
 def _moved(migration: Migration) -> Iterator[str]:
@@ -75,5 +76,5 @@ def _lines(network: Network) -> Iterator[str]:
         yield f"mtu: {network.mtu}"
     for title, mapping in (("option", network.options), ("label", network.labels)):
         for key in sorted(set(mapping) - {FORMER_LABEL}):
-            yield f"{title} {key}: {mapping[key]}"
+            yield f"{title} {printable(key)}: {printable(mapping[key])}"
     yield f"managed: {'true' if network.managed else 'false'}"

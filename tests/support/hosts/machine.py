@@ -132,11 +132,18 @@ def started(machines: Sequence[Machine], keep: bool = False) -> Iterator[None]:
 class Play:
     """Tasks in one play on one machine, which are running now; ``results`` waits for their end.
 
-    ``others``: further hosts of the inventory, by name; no task runs on them.
+    ``others``: further hosts of the inventory, by name; no task runs on them. ``options``: of the
+    command, such as --check.
     """
 
     def __init__(
-        self, name: str, inventory: dict, tasks: list[dict], others: dict[str, dict] | None = None, **environment: str
+        self,
+        name: str,
+        inventory: dict,
+        tasks: list[dict],
+        others: dict[str, dict] | None = None,
+        options: Sequence[str] = (),
+        **environment: str,
     ) -> None:
         self._name = name
         self._folder = tempfile.TemporaryDirectory(prefix="bulkhead-play-")
@@ -145,7 +152,7 @@ class Play:
         hosts.write_text(json.dumps({"all": {"hosts": {name: inventory, **(others or {})}}}))
         playbook.write_text(json.dumps([{"hosts": name, "gather_facts": False, "tasks": tasks}]))
         self._process = subprocess.Popen(
-            [str(Path(sys.executable).parent / "ansible-playbook"), "-i", hosts, playbook],
+            [str(Path(sys.executable).parent / "ansible-playbook"), *options, "-i", hosts, playbook],
             cwd=ROOT,
             env={
                 **os.environ,

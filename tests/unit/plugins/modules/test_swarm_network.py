@@ -689,6 +689,22 @@ def test_an_engine_that_is_there_and_does_not_answer_is_an_error_in_check_mode_t
     assert said["failed"] and "did not answer" in said["msg"]
 
 
+def test_what_an_engine_says_cannot_write_lines_or_colours_of_its_own(newest):
+    """A name or a label that another client gave to a network, and the engine's own words."""
+    converge(newest, [PRIVATE])
+    newest.named("private")["Labels"]["evil"] = "x\nlocal: absent\x1b[31m"
+    foreseen = converge(newest, [{"name": "private", "state": "absent"}], check=True)["diff"]["before"]
+    assert "  label evil: x\\nlocal: absent\\x1b[31m" in foreseen.split("\n")
+    newest.named("private")["Name"] = "x\nfake: error\x1b[31m"
+    errors = converge(newest, [{"name": "b", "subnet": "172.30.1.0/25"}])["errors"]
+    assert len(errors) == 1 and "'x\\nfake: error\\x1b[31m' with 172.30.1.0/24" in errors[0]
+    newest.broken = {
+        ("POST", sum(method == "POST" for method, _path in newest.calls) + 1): (500, "no\x1b[2J\nok: done")
+    }
+    failed = converge(newest, [BRIDGE])
+    assert "no\\x1b[2J\\nok: done (HTTP 500)" in failed["msg"] and "\n" not in failed["msg"]
+
+
 SIX = {"name": "six", "driver": "bridge", "subnet": "fd00:9::/64", "enable_ipv4": False}
 
 

@@ -673,6 +673,8 @@ def test_an_update_that_is_still_on_its_way_is_awaited_and_not_written_again(new
     assert "0 of 1 tasks running on its new networks" in migrate(newest, wait_timeout=0)["msg"]
     service, task = newest.services[0], newest.tasks[0]
     newest.stuck.clear()
+    # Of a service that has no update of ours this would be refused.
+    task["Status"]["State"] = "starting"
     polled = []
     answer = newest.answer
 
@@ -683,6 +685,7 @@ def test_an_update_that_is_still_on_its_way_is_awaited_and_not_written_again(new
             if len(polled) == 4:
                 ends = service["Spec"]["TaskTemplate"]["Networks"]
                 service["UpdateStatus"]["State"] = "completed"
+                task["Status"]["State"] = "running"
                 task["Spec"]["Networks"] = ends
                 task["NetworksAttachments"] = [
                     {"Network": {"ID": end["Target"]}, "Addresses": ["10.90.0.5/24"]} for end in ends
@@ -726,3 +729,35 @@ def test_a_paused_update_of_a_service_that_is_not_on_the_temporary_network_is_it
     result = migrate(newest)
     assert [error.split(",")[0] for error in result["errors"]] == ["networks[0].name: got service other on 'shop'"]
     assert newest.writes == []
+
+
+@pytest.mark.parametrize("late", ["the state", "the tasks"])
+def test_nothing_goes_on_before_the_swarm_and_every_task_are_done_with_an_update(newest, late):
+    """A swarm may call an update completed whose tasks are still to come, and tasks may run before it says so."""
+    service, task, answer = newest.services[0], newest.tasks[0], newest.answer
+    left, early, waits = [0], [], []
+
+    def slow(method, path, body):
+        if method != "GET" and left[0]:
+            early.append(path)
+        old = json.loads(json.dumps(task["Spec"]["Networks"]))
+        status = answer(method, path, body)
+        if method == "POST" and path.startswith("/services/"):
+            left[0], new = 3, json.loads(json.dumps(task["Spec"]["Networks"]))
+            waits.append(path)
+            if late == "the tasks":
+                task["Spec"]["Networks"], newest.coming = old, new
+            else:
+                service["UpdateStatus"]["State"] = "updating"
+        elif left[0] and path.startswith("/tasks?") and "service" in path:
+            left[0] -= 1
+            if not left[0] and late == "the tasks":
+                task["Spec"]["Networks"] = newest.coming
+            elif not left[0]:
+                service["UpdateStatus"]["State"] = "completed"
+        return status
+
+    newest.answer = slow
+    assert migrate(newest, wait_timeout=30)["migrated"] == ["shop"]
+    assert (len(waits), early) == (4, [])
+    everything_moved(newest)

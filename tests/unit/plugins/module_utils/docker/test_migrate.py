@@ -9,7 +9,11 @@ from ipaddress import ip_network
 
 import pytest
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.migrate import former_of, temporary_network
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.migrate import (
+    former_of,
+    moved_networks,
+    temporary_network,
+)
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import FORMER_LABEL, Network, Subnet
 
 FOUR, SIX = Subnet(ip_network("10.9.0.0/24")), Subnet(ip_network("fd00:9::/64"))
@@ -48,3 +52,12 @@ def test_a_label_of_a_release_that_did_not_say_ip_versions_is_read_by_its_subnet
     del body["enable_ipv6"]
     temporary.labels[FORMER_LABEL] = json.dumps(body)
     assert (former_of(temporary).ipv4, former_of(temporary).ipv6) == (True, ipv6)
+
+
+@pytest.mark.parametrize("stay", [True, False])
+def test_a_service_gets_the_next_network_only_where_it_is_on_the_last_one(stay):
+    there, other = {"Target": "old", "Aliases": ["a"]}, {"Target": "other"}
+    new = {"Target": "new", "Aliases": ["a"]}
+    assert moved_networks([other, there], "old", "new", stay) == [other, *([there] if stay else []), new]
+    assert moved_networks([other], "old", "new", stay) == [other] and moved_networks([], "old", "new", stay) == []
+    assert moved_networks([new, there], "old", "new", stay) == [new, *([there] if stay else [])]
