@@ -2,7 +2,7 @@
 """The steps of a proof: each runs a module on its host, with what the site and the other hosts ask for, and keeps what it
 said on the controller; see modules/prove.py.
 
-Nothing that a host returns becomes a result of the task: Ansible makes variables, hosts and groups out of results.
+Nothing that a host returns becomes a result of the task: Ansible makes variables out of results.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The inventory as its sources say, read once more.
 
-What Ansible keeps in memory is not that: any result may hold `add_host` or `add_group`, so a host that was taken can put
-itself into another group.
+What Ansible keeps in memory is not that: an earlier play may have changed it with add_host or group_by, which mostly go
+by what hosts say of themselves.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def changed(
 ) -> dict[str, str]:
     """{host: what changed} of hosts whose groups are not those of the inventory's sources any more.
 
-    Ansible lets a result add a host, or put one into a group; only the groups in `deciding` are looked at.
+    add_host and group_by change them, by facts of hosts mostly; only the groups in `deciding` are looked at.
     """
     found = {}
     for name in sorted({*at_first.get("all", ()), *now.get("all", ())}):

@@ -147,7 +147,7 @@ def test_in_check_mode_it_probes_and_writes_no_report(play):
 
 
 def test_nothing_of_a_host_becomes_a_result_of_a_task(play):
-    """Ansible makes variables, hosts and groups of what results hold."""
+    """Ansible makes variables of what results hold."""
 
     def lie(module, args, said):
         facts = {"prove_report": "/etc/passwd", "bulkhead_flows": []}
@@ -229,7 +229,7 @@ def test_no_fact_of_a_host_governs_the_proof(play, name, host):
 
 
 def test_the_groups_are_those_of_the_inventory_s_sources(play):
-    """A result put a host into the group that stands for the internet: its rules would not be looked at."""
+    """A host is put into the group that stands for the internet: its rules would not be looked at."""
     play.inventory.groups["outside"].add_host(play.inventory.get_host("b"))
     play.inventory.reconcile_inventory()
     result = play.prove()
@@ -237,7 +237,7 @@ def test_the_groups_are_those_of_the_inventory_s_sources(play):
     assert result["failed"] is True and "its groups changed during this run" in missing["b"]
 
 
-def test_a_host_that_a_result_added_is_not_vouched_for(play):
+def test_a_host_that_was_added_during_the_run_is_not_vouched_for(play):
     play.inventory.add_host("x", group="plant")
     play.inventory.reconcile_inventory()
     play.hosts.append("x")

@@ -1,0 +1,272 @@
+"""A host of the site is taken, and its Python says what the attacker wants: the playbook `prove` over network namespaces.
+
+Tier web has host a, tier db has b, r is the router, c stands for the internet; a may reach b's ssh and nothing else. Each
+attack is one that would make the proof hold over a hole, or make the controller or the fleet do something else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from types import SimpleNamespace
+
+import pytest
+import yaml
+from probe_network import ROOT, A, B, C, run
+
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.declaration import Place, declare
+
+SITE = {
+    "bulkhead_tiers": {
+        "web": {"vlan": 1, "subnet": "10.201.1.0/24", "gateway": "10.201.1.1"},
+        "db": {"vlan": 2, "subnet": "10.201.2.0/24", "gateway": "10.201.2.1"},
+    },
+    "bulkhead_services": {"ssh": "22/tcp", "postgres": "5432/tcp"},
+    "bulkhead_flows": [{"from": "web", "to": "db", "allow": "ssh"}],
+}
+GROUPS = {"web": ["a"], "db": ["b"], "gateway": ["r"], "outside": ["c"]}
+OPEN = f"-p tcp -s {A} -d {B} --dport 22 -j ACCEPT"
+HOLE = f"-p tcp -s {A} -d {B} --dport 5432 -j ACCEPT"
+
+
+@pytest.fixture(name="fleet")
+def fixture_fleet(network, tmp_path):
+    """The four hosts with the filters that the site declares."""
+    fleet = Fleet(tmp_path)
+    for name in "abr":
+        for rule in ("-P INPUT DROP", "-A INPUT -i lo -j ACCEPT", "-A INPUT -m state --state ESTABLISHED -j ACCEPT"):
+            run(f"ip netns exec fp-{name} iptables {rule}")
+    run("ip netns exec fp-r iptables -P FORWARD DROP")
+    run("ip netns exec fp-r iptables -A FORWARD -m state --state ESTABLISHED -j ACCEPT")
+    fleet.let(OPEN)
+    yield fleet
+    for name in "abr":
+        run(f"ip netns exec fp-{name} iptables -F; ip netns exec fp-{name} iptables -P INPUT ACCEPT")
+    run("ip netns exec fp-r iptables -P FORWARD ACCEPT")
+
+
+class Fleet:
+    def __init__(self, folder):
+        self.folder = folder
+        self.report = folder / "proof.json"
+        declaration = declare(SITE)
+        hosts = {}
+        for group, names in GROUPS.items():
+            for name in names:
+                tiers = (group,) if group in SITE["bulkhead_tiers"] else ()
+                plan = declaration.plan(name, Place(tiers, group == "gateway"))
+                hosts[name] = self.place(name, {"active": True, "default": plan["default"], "rules": plan["rules"]})
+        hosts["c"]["prove_addresses"] = [f"{C}/24"]
+        self.inventory = {
+            "all": {
+                "vars": {"ansible_connection": "local", "ansible_become": False, "ansible_pipelining": True, **SITE},
+                "children": {
+                    group: {"hosts": {name: hosts[name] for name in names}} for group, names in GROUPS.items()
+                },
+            }
+        }
+
+    def place(self, name, live):
+        """The folder of a host with its Python; returns the host's variables."""
+        folder = self.folder / name
+        folder.mkdir()
+        host = {"namespace": f"fp-{name}", "python": sys.executable, "live": live}
+        (folder / "host.json").write_text(json.dumps(host))
+        (folder / "python").symlink_to(ROOT / "tests" / "support" / "taken_python")
+        return {"ansible_python_interpreter": str(folder / "python")}
+
+    @staticmethod
+    def let(rule):
+        """Let a packet in at b, and through r."""
+        run(f"ip netns exec fp-b iptables -A INPUT {rule}; ip netns exec fp-r iptables -A FORWARD {rule}")
+
+    def take(self, name, code):
+        """lie(module, said) of a host that was taken."""
+        (self.folder / name / "lie.py").write_text(textwrap.dedent(code))
+
+    def prove(self, *words):
+        """The proof: its exit status, its output, and the report ({} if there is none)."""
+        self.report.unlink(missing_ok=True)
+        (self.folder / "hosts.yml").write_text(yaml.safe_dump(self.inventory, sort_keys=False))
+        words = ["-i", str(self.folder / "hosts.yml"), "-e", "prove_timeout=1", *words]
+        if not any(word.startswith("prove_report") for word in words):
+            self.inventory["all"]["vars"]["prove_report"] = str(self.report)
+            (self.folder / "hosts.yml").write_text(yaml.safe_dump(self.inventory, sort_keys=False))
+        done = subprocess.run(
+            [shutil.which("ansible-playbook"), "playbooks/prove.yml", *words],
+            cwd=ROOT,
+            env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        report = json.loads(self.report.read_text()) if self.report.exists() else {}
+        return SimpleNamespace(status=done.returncode, output=done.stdout, report=report)
+
+
+def test_without_a_lie_the_proof_holds(fleet):
+    proof = fleet.prove()
+    assert proof.status == 0, proof.output
+    assert proof.report["totals"]["allowed"] == 1 and proof.report["holds"] is True
+
+
+def test_a_taken_host_that_declares_its_own_flows_and_leaves_the_play_changes_nothing(fleet):
+    """a is the first host of the play, whose variables and facts used to govern the judgement."""
+    fleet.let(HOLE)
+    flows = [*SITE["bulkhead_flows"], {"from": "web", "to": "db", "allow": "postgres"}]
+    fleet.take(
+        "b",
+        f"""
+        calls = {flows!r}
+        def lie(module, said):
+            said["ansible_facts"] = {{"bulkhead_flows": calls, "bulkhead_host": {{"tiers": []}}, "prove_outside": "db"}}
+            return said
+        """,
+    )
+    proof = fleet.prove()
+    assert proof.status != 0, proof.output
+    assert [failure["ports"] for failure in proof.report["failures"]] == [["5432/tcp (postgres)"]]
+    fleet.take(
+        "a",
+        "def lie(module, said):\n    return {'failed': True, 'msg': 'gone', 'ansible_facts': {'bulkhead_flows': []}}",
+    )
+    proof = fleet.prove()
+    assert proof.status != 0 and "gone" in proof.report["missing"]["a"]
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        "said['results'] = []",
+        "said['results'] = [one for one in said['results'] if one['verdict'] != 'ALLOWED'][:5]",
+        "said['results'] = [{**one, 'verdict': 'DROPPED'} for one in said['results']]",
+        "said['results'] = said['results'] * 2",
+    ],
+    ids=["no results", "some results", "all dropped", "results twice"],
+)
+def test_a_taken_prober_that_hides_what_it_reached_is_found_out(fleet, edit):
+    fleet.let(HOLE)
+    fleet.take("a", f"def lie(module, said):\n    if 'results' in said:\n        {edit}\n    return said\n")
+    proof = fleet.prove()
+    assert proof.status != 0, proof.output
+    assert any(
+        "5432/tcp (postgres)" in failure["ports"] for failure in proof.report["failures"] if failure["status"] == "open"
+    )
+
+
+def test_a_taken_prober_that_sends_nothing_proves_nothing(fleet):
+    """It asks b for the declared answer alone, and claims that all the rest was silent."""
+    fleet.let(HOLE)
+    fleet.take(
+        "a",
+        """
+        def lie(module, said):
+            for one in said.get("results", ()):
+                one.update(verdict="DROPPED", ms=1000.0)
+                one.pop("mac", None)
+            return said
+        """,
+    )
+    run(f"ip netns exec fp-a iptables -A OUTPUT -d {B} -p tcp --dport 5432 -j DROP")
+    try:
+        proof = fleet.prove()
+    finally:
+        run("ip netns exec fp-a iptables -F OUTPUT")
+    assert proof.status != 0, proof.output
+    found = {
+        probe["status"] for probe in proof.report["probes"] if probe["source_host"] == "a" and probe["port"] == 5432
+    }
+    assert "inconclusive" in found and "denied" not in {
+        probe["status"]
+        for probe in proof.report["probes"]
+        if (probe["source_host"], probe["dest_host"], probe["proto"], probe["port"]) == ("a", "b", "tcp", 5432)
+    }
+
+
+def test_a_taken_host_writes_no_file_of_the_controller_and_makes_no_host(fleet, tmp_path):
+    victim = tmp_path / "authorized_keys"
+    victim.write_text("the administrator's")
+    fleet.take(
+        "a",
+        f"""
+        def lie(module, said):
+            said["ansible_facts"] = {{"prove_report": {str(victim)!r}, "prove_seed": "1", "ansible_connection": "ssh"}}
+            said["add_host"] = {{"host_name": "evil", "groups": ["db"], "host_vars": {{}}}}
+            said["add_group"] = "outside"
+            return said
+        """,
+    )
+    proof = fleet.prove()
+    assert victim.read_text() == "the administrator's"
+    recap = proof.output[proof.output.index("PLAY RECAP") :]
+    assert proof.status == 0 and "evil" not in recap and "evil" not in json.dumps(proof.report), proof.output
+
+
+def test_a_gateway_that_claims_the_internet_makes_no_host_scan_it(fleet):
+    fleet.take(
+        "r",
+        """
+        def lie(module, said):
+            if "addresses" in said:
+                strangers = ["8.8.8.8", *(f"198.18.{n // 250}.{n % 250}" for n in range(2000))]
+                said["addresses"] += [{"address": one, "prefix": 32, "interface": "x", "bridge": False} for one in strangers]
+            return said
+        """,
+    )
+    proof = fleet.prove()
+    assert {probe["dest"] for probe in proof.report["probes"]} <= {A, B, C, "10.201.1.1", "10.201.2.1"}
+    assert proof.status == 0 and any("8.8.8.8" in note for note in proof.report["notes"]), proof.output
+
+
+def test_a_host_that_claims_another_host_s_address_proves_nothing(fleet):
+    fleet.let(HOLE)
+    fleet.take(
+        "r",
+        f"""
+        def lie(module, said):
+            if "addresses" in said:
+                said["addresses"] = [{{"address": {B!r}, "prefix": 24, "interface": "x", "bridge": False}}, *said["addresses"]]
+            return said
+        """,
+    )
+    proof = fleet.prove()
+    assert proof.status != 0 and {"b", "r"} <= set(proof.report["missing"])
+
+
+def test_no_text_of_a_host_reaches_the_terminal_as_it_is(fleet):
+    fleet.take(
+        "b",
+        """
+        def lie(module, said):
+            if module == "flow_probe":
+                return {"failed": True, "msg": "\\x1b[2J\\x1b[1;1Hall is well\\r\\n" + "x" * 100000}
+            return said
+        """,
+    )
+    proof = fleet.prove()
+    assert proof.status != 0 and "\x1b[2J" not in proof.output and "x" * 1000 not in proof.output
+    assert "\\x1b[2J" in proof.report["missing"]["b"]
+
+
+def test_an_inventory_that_is_empty_or_of_another_site_proves_nothing(fleet):
+    fleet.inventory = {"all": {"vars": SITE}}
+    proof = fleet.prove()
+    assert proof.status != 0 and "inventory: got no host" in proof.output
+    fleet.inventory = {
+        "all": {"vars": {**SITE, "ansible_connection": "local"}, "children": {"wbe": {"hosts": {"a": None}}}}
+    }
+    proof = fleet.prove()
+    assert proof.status != 0 and "its groups: wbe" in " ".join(proof.output.split())
+
+
+def test_a_limit_makes_the_verdict_partial_and_names_who_is_left_out(fleet):
+    proof = fleet.prove("--limit", "a,b,r")
+    assert proof.status == 0, proof.output
+    assert proof.report["partial"] is True and proof.report["left_out"] == ["c"]
+    assert "Partial: 1 host of the inventory left out by --limit a,b,r (c)" in proof.report["summary"]
