@@ -257,7 +257,6 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.control import ListenerError
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.probe import TIMEOUT
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.task import act
 
 PROTO = {"type": "str", "choices": ["tcp", "udp"], "required": True}
@@ -282,7 +281,7 @@ ARGUMENTS = {
     "listen": {"type": "list", "elements": "dict", "default": [], "options": {"proto": PROTO, "port": PORT}},
     "ttl": {"type": "int", "default": 120},
     "jobs": {"type": "list", "elements": "dict", "default": [], "options": JOB},
-    "timeout": {"type": "float", "default": TIMEOUT},
+    "timeout": {"type": "float", "default": 3.2},
     "peers": {"type": "list", "elements": "str", "default": []},
 }
 

@@ -29,6 +29,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Optional
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.control import peer_uid
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import (
     PLACES,
     Heard,
@@ -313,8 +314,3 @@ class Listener:
         lost = self.lost + waits + sum(map(lost_by_raw, self.raw.values()))
         lost_wire = waits + (lost_by_wire(self.wire) if self.wire else 0)
         return Stopped(True, lost, lost_wire, **{place: grouped(self.heard[place], peers) for place in PLACES})
-
-
-def peer_uid(sock: socket.socket) -> int:
-    """The user at the other end of a UNIX socket."""
-    return int(struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1])

@@ -9,9 +9,7 @@ from typing import Any
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake, Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.control import ask, start
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import PORTS, Job
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.probe import probe_all
 
 #: Bytes of a listener's key.
 SHORTEST_KEY = 16
@@ -59,12 +57,29 @@ def act(params: Mapping[str, Any]) -> dict[str, Any]:
     wrong = list(mistakes(params))
     if wrong:
         raise Refused(wrong)
-    if params["mode"] == "listen":
-        ranges = [ipaddress.ip_network(subnet) for subnet in params["addresses"]]
-        ports = sorted({(entry["proto"], entry["port"]) for entry in params["listen"]})
-        key = bytes.fromhex(params["key"])
-        return start(params["token"], params["name"], key, params["ttl"], ranges, ports).to_dict()
-    if params["mode"] == "probe":
-        jobs = [Job.from_dict(job) for job in params["jobs"]]
-        return {"results": [result.to_dict() for result in probe_all(jobs, params["token"], params["timeout"])]}
+    return {"listen": _listen, "probe": _probe, "stop": _stop}[params["mode"]](params)
+
+
+# A module's files are compiled anew on every host in every task: each mode loads its own alone.
+
+
+def _listen(params: Mapping[str, Any]) -> dict[str, Any]:
+    from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.start import start
+
+    ranges = [ipaddress.ip_network(subnet) for subnet in params["addresses"]]
+    ports = sorted({(entry["proto"], entry["port"]) for entry in params["listen"]})
+    key = bytes.fromhex(params["key"])
+    return start(params["token"], params["name"], key, params["ttl"], ranges, ports).to_dict()
+
+
+def _probe(params: Mapping[str, Any]) -> dict[str, Any]:
+    from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.probe import probe_all
+
+    jobs = [Job.from_dict(job) for job in params["jobs"]]
+    return {"results": [result.to_dict() for result in probe_all(jobs, params["token"], params["timeout"])]}
+
+
+def _stop(params: Mapping[str, Any]) -> dict[str, Any]:
+    from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.control import ask
+
     return ask(params["token"], params["peers"]).to_dict()

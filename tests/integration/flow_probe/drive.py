@@ -7,9 +7,10 @@ import ipaddress
 import json
 import sys
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.control import ask, start
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.control import ask
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Job
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.probe import probe_all
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.start import start
 
 
 def main():

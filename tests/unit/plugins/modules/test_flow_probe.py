@@ -5,7 +5,7 @@ import json
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe import task
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe import control, probe, start
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.control import ListenerError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Job, Listening, Result, Stopped, Verdict
 from ansible_collections.bulkhead.tiers.plugins.modules import flow_probe
@@ -24,9 +24,9 @@ def run(capsys, **arguments):
 def calls(monkeypatch):
     """What the module asks of the packet code, instead of any packet."""
     made = []
-    monkeypatch.setattr(task, "start", lambda *asked: made.append(asked) or Listening(bound=2))
-    monkeypatch.setattr(task, "probe_all", lambda *asked: made.append(asked) or [Result("a/1", Verdict.DROPPED)])
-    monkeypatch.setattr(task, "ask", lambda *asked: made.append(asked) or Stopped(running=True))
+    monkeypatch.setattr(start, "start", lambda *asked: made.append(asked) or Listening(bound=2))
+    monkeypatch.setattr(probe, "probe_all", lambda *asked: made.append(asked) or [Result("a/1", Verdict.DROPPED)])
+    monkeypatch.setattr(control, "ask", lambda *asked: made.append(asked) or Stopped(running=True))
     return made
 
 
@@ -96,7 +96,7 @@ def test_a_listener_that_cannot_start_fails_with_its_reason(capsys, monkeypatch)
     def fail(*asked):
         raise ListenerError("the listener could not start: no more descriptors")
 
-    monkeypatch.setattr(task, "start", fail)
+    monkeypatch.setattr(start, "start", fail)
     assert (
         run(capsys, mode="listen", name="mon1", key=KEY)["msg"] == "the listener could not start: no more descriptors"
     )

@@ -1,0 +1,206 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Starts the listener detached, and sees that every one of its sockets answers the host itself. Linux only."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import secrets
+import signal
+import sys
+from collections.abc import Callable, Collection, Iterable, Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Any, Union
+
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.control import CONTROL, ListenerError, ask
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import (
+    Hears,
+    Job,
+    Listening,
+    Noted,
+    Result,
+    Socket,
+    Verdict,
+    answers,
+)
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.hostnet import (
+    allow_descriptors,
+    bound_ports,
+    own_addresses,
+)
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.listener import Listener
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.probe import probe_all
+
+Network = Union[IPv4Network, IPv6Network]
+
+#: Seconds for a probe over the loopback device. A control that is late is asked again, each time with more of them.
+CONTROL_TIMEOUTS = (1.0, 2.0, 4.0)
+#: What a late answer looks like.
+LATE = (Verdict.DROPPED, Verdict.MISDIRECTED, Verdict.INCONCLUSIVE)
+
+
+def start(
+    token: str, name: str, key: bytes, ttl: int, ranges: Sequence[Network], ports: Sequence[tuple[str, int]]
+) -> Listening:
+    """Start the listener of this host, replacing an older one, and probe it from the host itself.
+
+    token: what marks the packets of this run. name: what the listener calls itself. key: what it signs answers with.
+    ttl: seconds until it ends by itself. ranges: it binds the host's own addresses that are inside one of them. ports:
+    [(proto, port)]. Raises ListenerError.
+    """
+    replaced = ask(None, []).running
+    known = own_addresses()
+    own = [found for found in known if _inside(found.address, ranges)]
+    addresses = [found.address for found in own]
+    services = _services(addresses)
+    said = _spawn(token, name, key, ttl, addresses, ports)
+    for taken in said.busy:
+        services.setdefault(taken.socket, "")
+    wanted = {Socket(proto, address, port) for address in addresses for proto, port in ports}
+    wanted.difference_update(lost.socket for lost in said.unusable)
+    silent = _self_control(token, name, key, wanted, services)
+    return Listening(
+        addresses=tuple(own),
+        others=tuple(found for found in known if found not in own and not found.bridge),
+        services=tuple(Noted(one, services[one]) for one in sorted(services) if one in wanted or one not in silent),
+        unusable=(*said.unusable, *(Noted(one, silent[one]) for one in sorted(silent) if one in wanted)),
+        hears=said.hears,
+        bound=len(wanted) - len(said.busy),
+        replaced=replaced,
+    )
+
+
+def _inside(address: str, ranges: Iterable[Network]) -> bool:
+    one = ip_address(address)
+    return any(one.version == network.version and one in network for network in ranges)
+
+
+# The detached process
+
+
+class _Opened:
+    """What the process says about its sockets."""
+
+    def __init__(self, said: dict[str, Any]) -> None:
+        self.busy = [Noted.from_dict(one, "error") for one in said["busy"]]
+        self.unusable = [Noted.from_dict(one, "error") for one in said["unusable"]]
+        self.hears = Hears.from_dict(said["hears"])
+
+
+def _spawn(
+    token: str, name: str, key: bytes, ttl: int, addresses: Sequence[str], ports: Sequence[tuple[str, int]]
+) -> _Opened:
+    """Start the detached process and return what it says about its sockets."""
+    end, report = os.pipe()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child == 0:
+        os.close(end)
+        _detach(report, ttl, lambda: Listener(token, name, key), addresses, ports)
+    os.close(report)
+    os.waitpid(child, 0)
+    with os.fdopen(end) as pipe:
+        text = pipe.read()
+    if not text:
+        raise ListenerError(
+            "the listener ended before it had bound its ports; try again, or see the host's journal for why"
+        )
+    said = json.loads(text)
+    if "error" in said:
+        raise ListenerError(f"the listener could not start: {said['error']}")
+    return _Opened(said)
+
+
+def _detach(
+    report: int, ttl: int, make: Callable[[], Listener], addresses: Sequence[str], ports: Sequence[tuple[str, int]]
+) -> None:
+    """In the child: leave the session, bind, tell the parent over the pipe `report`, serve. Never returns."""
+    try:
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+        # An interval timer whose signal is not handled kills the process, whatever it is stuck in.
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, ttl + 1)
+        _leave_files(report)
+        allow_descriptors()
+        listener = make()
+        with os.fdopen(report, "w") as pipe:
+            try:
+                listener.open(f"\0{CONTROL[1:]}{secrets.token_hex(8)}", addresses, ports)
+                said: dict[str, Any] = {
+                    "busy": [one.to_dict("error") for one in listener.busy],
+                    "unusable": [one.to_dict("error") for one in listener.unusable],
+                    "hears": listener.hears.to_dict(),
+                }
+            except OSError as error:
+                said = {"error": str(error)}
+            json.dump(said, pipe)
+        if "error" not in said:
+            listener.serve(ttl)
+    finally:
+        os._exit(0)
+
+
+def _leave_files(kept: int) -> None:
+    """Let go of every file but one: the process that started the module waits for the end of its output."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in range(3):
+        os.dup2(null, descriptor)
+    os.closerange(3, kept)
+    os.closerange(kept + 1, min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 1 << 16))
+    os.chdir("/")
+
+
+# Controls
+
+
+def _services(addresses: Sequence[str]) -> dict[Socket, str]:
+    """{socket: process} of what is bound now on these addresses, or on all of them."""
+    found: dict[Socket, str] = {}
+    for (proto, address, port), process in bound_ports().items():
+        for own in addresses:
+            # A socket for [::] also takes IPv4, unless it says that it does not: the probe from the host itself shows
+            # it.
+            if address in (own, "::") or (address == "0.0.0.0" and ":" not in own):
+                socket_ = Socket(proto, own, port)
+                found[socket_] = process or found.get(socket_, "")
+    return found
+
+
+def _self_control(
+    token: str, name: str, key: bytes, wanted: set[Socket], services: Collection[Socket]
+) -> dict[Socket, str]:
+    """Probe every socket from the host itself, over loopback: {socket: what went wrong}.
+
+    On a loaded machine an answer may be late: what looks late is asked again, a bounded number of times.
+    """
+    left = {str(number): one for number, one in enumerate(sorted(wanted.union(services)))}
+    wrong: dict[Socket, str] = {}
+    for timeout in CONTROL_TIMEOUTS:
+        late = {}
+        for job, result in _controls(token, name, left, services, timeout):
+            good = result.verdict is Verdict.ALLOWED and (job.service or answers(job, result, key, token))
+            if good:
+                wrong.pop(left[job.id], None)
+                continue
+            detail = " ".join(filter(None, [result.verdict.value, result.detail]))
+            wrong[left[job.id]] = f"a probe from the host itself: {detail}"
+            if result.verdict in LATE:
+                late[job.id] = left[job.id]
+        left = late
+        if not left:
+            break
+    return wrong
+
+
+def _controls(
+    token: str, name: str, sockets: dict[str, Socket], services: Collection[Socket], timeout: float
+) -> Iterable[tuple[Job, Result]]:
+    jobs = {
+        number: Job(number, one.proto, one.address, one.port, host=name, listening=True, service=one in services)
+        for number, one in sockets.items()
+    }
+    return [(jobs[result.id], result) for result in probe_all(list(jobs.values()), token, timeout)]
