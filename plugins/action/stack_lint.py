@@ -13,7 +13,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.client impor
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.arguments import LINT_ARGUMENTS
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.lint import lint_files, result
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.lint import heard, lint_files, result
 
 MODULE = "bulkhead.tiers.stack_lint"
 
@@ -31,11 +31,7 @@ class ActionModule(ActionBase):
         try:
             items = lint_files(options)
             if options["running"]:
-                answer = self._running(task_vars)
-                if answer.get("failed") or "findings" not in answer:
-                    return answer
-                host = (task_vars or {}).get("inventory_hostname")
-                items += [dict(item, host=host) for item in answer["findings"]]
+                items += heard(self._running(task_vars), (task_vars or {}).get("inventory_hostname", ""))
             said.update(result(items, options, write=not self._task.check_mode))
         except Refused as refused:
             said.update(failed=True, msg=str(refused), errors=refused.errors)

@@ -14,6 +14,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.recognise im
     is_edge,
     is_socket_proxy,
     is_traefik,
+    once,
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.references import docker_endpoints, references
 
@@ -155,7 +156,7 @@ class Fleet:
         if name in self._published:
             return PUBLIC
         members = self.members.get(name, ())
-        if any(map(is_socket_proxy, members)) and all(map(self._asks, members)):
+        if any(map(is_socket_proxy, members)) and all(once(service, "asks", self._asks) for service in members):
             return SOCKET
         return ""
 
@@ -207,11 +208,12 @@ class Fleet:
 
     def near(self, name: str, asking: Service) -> Optional[Service]:
         """The service that a name means on the networks of the one that asks."""
-        for network in asking.networks:
-            for other in self._by_end.get((name, network), ())[:2]:
-                if other is not asking:
-                    return other
-        return None
+        others = self._by_name.get(name, ())
+        if len(others) > _MOST_NAMESAKES:
+            ends = (self._by_end.get((name, network), ())[:2] for network in asking.networks)
+            return next((other for found in ends for other in found if other is not asking), None)
+        networks = asking.networks.keys()
+        return next((one for one in others if one is not asking and not networks.isdisjoint(one.networks)), None)
 
     def far(self, name: str, asking: Service) -> Optional[Service]:
         """The service that a name means, wherever it is: one of the same stack, or one that other stacks are meant to
@@ -250,7 +252,10 @@ class Fleet:
     @cached_property
     def data(self) -> dict[str, list[Service]]:
         """{network: the data services on it}."""
-        return {name: [one for one in services if data_by(one)] for name, services in self.members.items()}
+        return {
+            name: sorted((one for one in services if data_by(one)), key=lambda one: one.where)
+            for name, services in self.members.items()
+        }
 
     @cached_property
     def proxy_networks(self) -> tuple[str, ...]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Mapping, NamedTuple, Optional
+from typing import Any, Mapping, NamedTuple, Optional
 
 #: Who deploys a stack: `docker stack deploy` or `docker compose up`.
 SWARM, COMPOSE = "swarm", "compose"
@@ -92,6 +92,8 @@ class Service:
     peers: tuple[Text, ...] = ()
     awaits: tuple[Text, ...] = ()
     names: frozenset[str] = frozenset()
+    #: What was found out of it and costs something to find out; see recognise.once.
+    memo: dict[str, Any] = field(init=False, default_factory=dict, compare=False, repr=False)
 
     @property
     def where(self) -> str:

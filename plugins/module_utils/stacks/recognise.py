@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from typing import TypeVar
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.model import Published, Service
 
@@ -80,6 +81,8 @@ _SOCKET_PROXIES = (
 #: Ports of a published range that are looked at: a range of thousands is no database's.
 _MOST_PORTS = 100
 
+Result = TypeVar("Result")
+
 _WORD = re.compile(r"[a-z0-9]+")
 
 
@@ -114,8 +117,20 @@ def _is_one_of(words: list[str], known: Collection[str], helpers: Collection[str
     return names[0] in known or (len(names) == 2 and names[1] in known and names[0] != "node")
 
 
+def once(service: Service, name: str, find: Callable[[Service], Result]) -> Result:
+    """What `find` says of a service, found out once: a file may name one service ten thousand times."""
+    if name not in service.memo:
+        service.memo[name] = find(service)
+    found: Result = service.memo[name]
+    return found
+
+
 def data_by(service: Service) -> str:
     """By what a service keeps data, as words for a message; "" where it does not."""
+    return once(service, "data_by", _data_by)
+
+
+def _data_by(service: Service) -> str:
     flagged = service.flag(DATA_LABEL)
     if flagged is not None:
         return f"its label {DATA_LABEL}" if flagged else ""

@@ -55,6 +55,8 @@ _SOCKET_HOMES = ("/", "/run", "/var", "/var/run", "/run/podman", "/run/container
 
 #: Names that a message lists.
 _MOST_NAMES = 10
+#: Names of other services that are looked at, of one service.
+_MOST_REFERENCES = 1_000
 #: Overlaps that are looked at: a thousand networks of one subnet overlap in half a million ways.
 _MOST_OVERLAPS = 1_000
 
@@ -136,7 +138,7 @@ def _proxy_beside_data(fleet: Fleet) -> Iterator[Finding]:
             # A data service on a public zone is a finding of its own.
             if fleet.is_public(name):
                 continue
-            beside = sorted(service.where for service in fleet.data[name] if service is not proxy)
+            beside = [service.where for service in fleet.data[name] if service is not proxy]
             if beside:
                 yield _found(
                     "BT020",
@@ -535,9 +537,10 @@ def _talks(fleet: Fleet) -> Iterator[tuple[Service, Text, Optional[Service], Opt
     for service in fleet.services:
         if is_proxy_image(service) or not service.networks:
             continue
-        named = references(service)
+        named = references(service)[:_MOST_REFERENCES]
         known = {name.value for name in named}
-        for name in [*named, *(name for name in service.awaits if name.value not in known)]:
+        awaited = [name for name in service.awaits if name.value not in known][:_MOST_REFERENCES]
+        for name in [*named, *awaited]:
             near, far = fleet.near(name.value, service), fleet.far(name.value, service)
             other = near or far
             if other is not None and (name.value in known or data_by(other)):

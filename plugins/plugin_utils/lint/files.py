@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 
 #: Of one file. The stacks of people have at most some ten kilobytes.
 MOST_BYTES = 1_000_000
+#: Of a path: the system takes no longer ones, and to resolve one takes the square of its length.
+MOST_CHARACTERS = 4_096
 #: Of one stack, what it includes and extends among them.
 MOST_FILES = 100
 
@@ -34,6 +36,8 @@ class Files:
 
     def holds(self, path: str) -> bool:
         """Whether a path, or what it leads to, is one that the stack may read; asks nothing of the file itself."""
+        if len(path) > MOST_CHARACTERS:
+            return False
         try:
             real = os.path.realpath(path)
         except ValueError:  # a zero byte, a lone surrogate

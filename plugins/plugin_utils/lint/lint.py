@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from itertools import islice
 from typing import Any
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake, Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
 from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks import report
 from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.arguments import (
@@ -15,7 +17,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.arguments im
     read_architecture,
     read_environment,
 )
-from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.catalogue import SEVERITIES
+from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.catalogue import RULES, SEVERITIES
 from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.fleet import Fleet
 from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.model import SWARM, Finding, Stack
 from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.rules import check
@@ -30,6 +32,8 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.swarm import a
 
 #: What is said of one file's keys and shapes: more of them does not make it clearer.
 _MOST_PROBLEMS = 100
+#: Findings of one host.
+_MOST_HEARD = 10_000
 
 
 def lint_files(params: Mapping[str, Any]) -> list[report.Item]:
@@ -57,6 +61,30 @@ def lint_files(params: Mapping[str, Any]) -> list[report.Item]:
     fleet = Fleet(stacks, architecture)
     findings += check(fleet)
     return report.as_data(apply_waivers(findings, sources.values(), fleet.services))
+
+
+def heard(answer: Mapping[str, Any], host: str) -> list[report.Item]:
+    """The findings that a host's module returned, as this collection would say them: a host may answer anything.
+
+    Raises Refused where the answer is none.
+    """
+    said = answer.get("findings")
+    if answer.get("failed") or not isinstance(said, list):
+        reason = printable(answer.get("msg") or "no findings", 1000)
+        raise Refused([Mistake(host, "an answer without findings", "what its engine runs", reason)], reason)
+    findings = [
+        Finding(
+            item["rule"],
+            str(item.get("message") or ""),
+            str(item.get("fix") or ""),
+            stack=str(item.get("stack") or ""),
+            service=str(item.get("service") or ""),
+            waived=None if item.get("waived") is None else str(item["waived"]),
+        )
+        for item in said[:_MOST_HEARD]
+        if isinstance(item, dict) and isinstance(item.get("rule"), str) and item["rule"] in RULES
+    ]
+    return [dict(item, host=host) for item in report.as_data(findings)]
 
 
 def result(items: Sequence[report.Item], params: Mapping[str, Any], write: bool) -> dict[str, Any]:
@@ -101,12 +129,14 @@ def _about_keys(source: Source, stack: str) -> Iterator[Finding]:
         service = path[1].partition("[")[0] if path[0] == "services" and len(path) > 2 else ""
         where = printable(problem.path, 200)
         if problem.unknown:
-            fix = f"write {problem.expected}" if problem.expected else "remove it, or begin its name with x-"
+            close = get_close_matches(problem.got[:100], problem.expected, 1)
+            fix = f"write {close[0]}" if close else "remove it, or begin its name with x-"
             message = f"Compose knows no {where}"
             yield Finding("BT025", message, fix, problem.place, stack, service)
         else:
-            message = f"{where} is {problem.got}; Compose takes {problem.expected} there"
-            yield Finding("BT000", message, f"write {problem.expected}", problem.place, stack, service)
+            expected = " or ".join(problem.expected)
+            message = f"{where} is {problem.got}; Compose takes {expected} there"
+            yield Finding("BT000", message, f"write {expected}", problem.place, stack, service)
 
 
 def _about_named_files(tree: Tree, files: Files, paths: Sequence[str], stack: str) -> Iterator[Finding]:

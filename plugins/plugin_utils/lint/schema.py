@@ -12,7 +12,6 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from functools import cached_property
 from typing import Any, NamedTuple, Optional
 
@@ -30,14 +29,14 @@ Schema = Mapping[str, Any]
 class Problem(NamedTuple):
     """Where a file leaves the specification. path: "services.web.ports[0]"; unknown: a key that it does not have.
 
-    expected: the shapes that belong there; for an unknown key, the known one that is most like it, "" for none.
+    expected: the shapes that belong there; for an unknown key, those that are known.
     """
 
     path: str
     place: Place
     unknown: bool
     got: str
-    expected: str
+    expected: tuple[str, ...]
 
 
 def _load() -> Schema:
@@ -141,8 +140,8 @@ def _problems(node: Node, part: _Part, path: str, place: Place) -> Iterator[Prob
     if node.value is None or node.tag == _RESET:
         return
     if part.shapes and type(node.value) not in part.shapes:
-        expected = " or ".join(sorted(shape(kind()) for kind in part.shapes))
-        yield Problem(path, place, False, node.shape, expected)
+        expected = sorted(shape(kind()) for kind in part.shapes)
+        yield Problem(path, place, False, node.shape, tuple(expected))
         return
     choices = [choice for choice in part.choices if not choice.shapes or type(node.value) in choice.shapes]
     if choices and not part.properties:
@@ -161,5 +160,4 @@ def _members(node: Node, part: _Part, path: str) -> Iterator[Problem]:
         if member is not None:
             yield from _problems(item, member, f"{path}.{key}", node.at(key))
         elif part.closed:
-            close = get_close_matches(key[:100], part.properties, 1)
-            yield Problem(f"{path}.{key}", node.at(key), True, key, close[0] if close else "")
+            yield Problem(f"{path}.{key}", node.at(key), True, key, tuple(part.properties))
