@@ -58,17 +58,39 @@ def _gateway_edges(site: Site) -> Iterator[Edge]:
             yield Edge(flow, start, end, source.name, destination.name, True)
 
 
+class _Arrival(NamedTuple):
+    """Where packets to an endpoint arrive on a host: the addresses, in which network of the host, and how."""
+
+    end: Net
+    home: Net
+    route: bool
+
+
 def _tier_edges(site: Site, tiers: Collection[str]) -> Iterator[Edge]:
     """What a host of some tiers sees: packets to itself (INPUT), and to the containers of its bridges (FORWARD)."""
     homes = [(subnet, False) for subnet in site.subnets_of(tiers)]
     homes += [(network.subnet, True) for network in site.bridges_of(tiers) if network.subnet]
-    for flow, source, destination, start, end in _pairs(site):
-        if end is None or end in site.legs:
-            continue
-        for home, route in homes:
+    # A host sees few of the flows, so what arrives is found first, and once: endpoints are shared between flows.
+    known: dict[int, list[_Arrival]] = {}
+    for flow in site.flows:
+        for source, destination in flow.pairs:
+            if id(destination) not in known:
+                known[id(destination)] = list(_arrivals(site, homes, destination))
+            if not known[id(destination)]:
+                continue
+            for start in _nets(source):
+                for end, home, route in known[id(destination)]:
+                    inside = route and start is not None and home.holds(start)
+                    if not inside and (start is None or start.version == end.version):
+                        yield Edge(flow, start, end, source.name, destination.name, route)
+
+
+def _arrivals(site: Site, homes: Collection[tuple[Net, bool]], destination: Endpoint) -> Iterator[_Arrival]:
+    for end in destination.nets:
+        for home, route in homes if end not in site.legs else ():
             # Of two CIDR blocks that meet, one lies in the other: the smaller is what they share.
-            if home.meets(end) and not (route and start is not None and home.holds(start)):
-                yield Edge(flow, start, end if home.holds(end) else home, source.name, destination.name, route)
+            if home.meets(end):
+                yield _Arrival(end if home.holds(end) else home, home, route)
 
 
 class _Places:

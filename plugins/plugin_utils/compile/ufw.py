@@ -7,7 +7,7 @@ the declaration is in it: inserting a flow must not touch the rules of the other
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import rule as ufw
@@ -98,7 +98,7 @@ def host_rules(site: Site, tiers: Collection[str], gateway: bool) -> tuple[Rule,
     The first match wins, so the order is: what names both ends; then for each direction of the internet (in, out) the
     denies that carve the site's own networks out, and the allows. Rules with the same match appear once.
     """
-    grants = {flow.path: grants_of(flow) for flow in site.flows}
+    grants: dict[str, tuple[Grant, ...]] = {}
     edges = list(host_edges(site, tiers, gateway))
     inward = [edge for edge in edges if edge.source is None]
     outward = [edge for edge in edges if edge.destination is None]
@@ -126,12 +126,18 @@ def grants_of(flow: Flow) -> tuple[Grant, ...]:
     return tuple(grants)
 
 
-def _allows(edges: Iterable[Edge], grants: Mapping[str, Sequence[Grant]]) -> Iterator[Rule]:
-    """The allow rules of edges: one for each protocol, more where ufw's multiport limit asks for it."""
+def _allows(edges: Iterable[Edge], grants: dict[str, tuple[Grant, ...]]) -> Iterator[Rule]:
+    """The allow rules of edges: one for each protocol, more where ufw's multiport limit asks for it.
+
+    grants: {path of a flow: its grants}, filled as they are met: a host sees few of the flows, and some of them often.
+    """
     for edge in edges:
+        path = edge.flow.path
+        if path not in grants:
+            grants[path] = grants_of(edge.flow)
         named = edge.source or edge.destination
         why = f": {edge.flow.why}" if edge.flow.why else ""
-        for proto, services, texts in grants[edge.flow.path]:
+        for proto, services, texts in grants[path]:
             # ufw knows igmp and ipv6 for IPv4 alone.
             if named is not None and named.version not in WITHOUT_PORTS.get(proto, (4, 6)):
                 continue
