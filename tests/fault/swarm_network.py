@@ -291,8 +291,8 @@ def pool_exhausted(hosts):
 
 def leftovers_of_a_removed_stack(hosts):
     stack = (
-        "version: '3.8'\nservices:\n  a:\n    image: %s\n    entrypoint: /bin/sleep 3600\n    deploy:\n      endpoint_mode: dnsrr\n"
-        % SERVICE_IMAGE
+        f"version: '3.8'\nservices:\n  a:\n    image: {SERVICE_IMAGE}\n    entrypoint: /bin/sleep 3600\n    deploy:\n"
+        "      endpoint_mode: dnsrr\n"
     )
     stack += "    networks: [free, held]\nnetworks:\n  free: {attachable: true}\n  held: {attachable: true}\n"
     hosts[0](
@@ -347,7 +347,7 @@ def break_all(release, chosen, rows):
                 traceback.print_exc(limit=-3)
                 passed = False
             rows.append((release, fault.__name__, time.monotonic() - start, passed))
-            print("%-9s %-34s %5.0f s  %s" % (*rows[-1][:3], "ok" if passed else "FAILED"), flush=True)
+            print(f"{release:9} {fault.__name__:34} {rows[-1][2]:5.0f} s  {'ok' if passed else 'FAILED'}", flush=True)
             if not passed:
                 # What it left behind would fail the next ones for the wrong reason.
                 return

@@ -40,7 +40,7 @@ NAMES = {
     ),
 }
 #: Compose's word for a network that each project has for itself: no other network can be meant by it.
-RESERVED = RESERVED_NAMES | {"default"}
+COMPOSE_DEFAULT = "default"
 #: RFC 791 and RFC 8200, in bytes.
 MTU_MINIMUM = {4: 68, 6: 1280}
 MTU_MAXIMUM = 65535
@@ -74,7 +74,10 @@ NAME, FAMILY, SPACE = "name", "family", "space"
 
 @dataclass(frozen=True)
 class Wish:
-    """A network as it is asked for, by a site or of a host. None and empty mean that nothing is said."""
+    """A network as it is asked for, by a site or of a host. None and empty mean that nothing is said.
+
+    present: False for one that is to be removed.
+    """
 
     name: str
     driver: Optional[str]
@@ -88,6 +91,7 @@ class Wish:
     mtu: Optional[int] = None
     options: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
+    present: bool = True
 
 
 def broken_limits(wish: Wish) -> Iterator[Mistake]:
@@ -103,7 +107,7 @@ def broken_limits(wish: Wish) -> Iterator[Mistake]:
 
 
 def _name(wish: Wish) -> Iterator[Mistake]:
-    if wish.name in RESERVED:
+    if wish.name in RESERVED_NAMES or (wish.name == COMPOSE_DEFAULT and wish.present):
         yield Mistake("name", f"'{wish.name}'", "a name that is not Docker's own", "choose another name", NAME)
         return
     pattern, rule = NAMES[OVERLAY if wish.driver == OVERLAY else BRIDGE]

@@ -197,6 +197,7 @@ class _Reader:
             mtu=item.get("mtu"),
             options=options,
             labels=labels,
+            present=item["state"] == "present",
         )
         found = [*broken_limits(wish), *(mistake for cidr in cidrs if not whole for mistake in broken_subnet(cidr))]
         self.mistakes.extend(replace(mistake, path=f"networks[{self.index}].{mistake.path}") for mistake in found)

@@ -705,6 +705,23 @@ def test_what_an_engine_says_cannot_write_lines_or_colours_of_its_own(newest):
     assert "no\\x1b[2J\\nok: done (HTTP 500)" in failed["msg"] and "\n" not in failed["msg"]
 
 
+def test_a_network_that_compose_could_not_mean_is_not_made_but_may_be_removed(engine):
+    assert (
+        "networks[0].name: got 'default'; expected a name that is not Docker's own"
+        in converge(engine, [{"name": "default"}])["msg"]
+    )
+    engine.create(
+        {
+            "Name": "default",
+            "Driver": "bridge",
+            "Options": {},
+            "Labels": {},
+            "IPAM": {"Config": [{"Subnet": "10.9.0.0/24"}]},
+        }
+    )
+    assert converge(engine, [{"name": "default", "state": "absent", "driver": "bridge"}])["removed"] == ["default"]
+
+
 SIX = {"name": "six", "driver": "bridge", "subnet": "fd00:9::/64", "enable_ipv4": False}
 
 
