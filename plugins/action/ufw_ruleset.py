@@ -55,9 +55,14 @@ INSIDE = frozenset(
         "vmware_tools",
     )
 )
-#: How long the host may take to answer after it has rolled back, in seconds.
-GRACE = 15
-PAUSE = 1
+#: Seconds that the host may take to answer after it has rolled back: two tries, and one after LIMIT.
+GRACE = 36
+#: Seconds between two tries, at least and at most: each of them counts for a rule with a limit.
+PAUSE, LONGEST_PAUSE = 1, 8
+#: Seconds without a try after which ufw's own limit (30 s) lets a new connection in.
+LIMIT = 31
+#: Seconds before the rollback is due that a last try begins, and after it that the next ones do.
+LAST, NEXT = 3, 3
 
 
 class ActionModule(ActionBase):
@@ -113,7 +118,7 @@ class ActionModule(ActionBase):
         if lost:
             self._roll_back(result, pending, lost)
             return result
-        self._confirm(result, pending, began + pending["timeout"] + GRACE)
+        self._confirm(result, pending, began + pending["timeout"])
         return result
 
     def _foresee(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
@@ -165,8 +170,10 @@ class ActionModule(ActionBase):
         timeout = (self._task.args.get("confirm") or {}).get("timeout", 1)
         return "switched off" if str(timeout) == "0" else "nothing to confirm"
 
-    def _confirm(self, result: dict[str, Any], pending: dict[str, Any], end: float) -> None:
-        """Try until the host has kept the change, or says that it has not, or it is too late for either."""
+    def _confirm(self, result: dict[str, Any], pending: dict[str, Any], due: float) -> None:
+        """Try until the host has kept the change, or says that it has not, or it is too late for either. The rollback is
+        ``due`` then."""
+        end = due + GRACE + max(0, pending.get("pause", 0) - LIMIT)
         command = f"{self._program(pending)} keep {pending['token']}"
         failures: list[str] = []
         while True:
@@ -186,7 +193,20 @@ class ActionModule(ActionBase):
                     "The host does not answer over a new connection, and not after its rollback was due either: "
                     f"{failures[-1]}"
                 )
-            time.sleep(PAUSE)
+            time.sleep(self._pause(len(failures), pending.get("pause", 0), due))
+
+    @staticmethod
+    def _pause(failures: int, limit: int, due: float) -> float:
+        """How long to wait for the next try. A limit on new connections may be the reason that none came through
+        (``limit`` seconds without a try are over it for sure), and a try that is refused keeps it alive: then there is
+        one more at the end of the time, and the next when the limit has passed."""
+        left = due - time.monotonic()
+        if left <= 0:
+            return NEXT if -left < 2 * NEXT else max(limit, LIMIT)
+        if limit:
+            return left - LAST if left > LAST + PAUSE else left + NEXT
+        pause = min(PAUSE * 2 ** (failures - 1), LONGEST_PAUSE)
+        return left + NEXT if left < pause else pause
 
     @staticmethod
     def _program(pending: dict[str, Any]) -> str:

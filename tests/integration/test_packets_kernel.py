@@ -43,7 +43,6 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.packet impo
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.program import ALLOWED, DENIED, EVERY, Question
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.unfold import unfold, verdict
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import lockout
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import parse_save
 
 RULESETS = int(os.environ.get("BULKHEAD_KERNEL_RULESETS", "10"))
 SEED = int(os.environ.get("BULKHEAD_KERNEL_SEED", "1"))
@@ -502,7 +501,7 @@ def test_every_injected_rule_that_locks_out_is_seen_by_the_static_check_and_does
         for one in rules.packets(PACKETS):
             ends = (address_text(one.src, family), one.sport, address_text(one.dst, family), one.dport)
             session = lockout.Session(family, *ends, interface_name(one.iif))
-            if one.proto == 6 and not lockout.prove(session, parse_save(saved), [], []).refused:
+            if one.proto == 6 and not lockout.prove(session, saved, [], []).refused:
                 through.append((one, session))
         through = through[:4]
         assert len(host.pass_through(family, [one for one, _session in through])) == len(through), saved
@@ -510,7 +509,7 @@ def test_every_injected_rule_that_locks_out_is_seen_by_the_static_check_and_does
             line = "-A INPUT " + locking(rng, one, family)
             after = host.load(family, text.replace("-A INPUT ", line + "\n-A INPUT ", 1))
             assert host.pass_through(family, [one]) == set(), line
-            refused = lockout.prove(session, parse_save(after), [], []).refused
+            refused = lockout.prove(session, after, [], []).refused
             assert "would be stopped by `-A " + ("trap" if line.endswith("trap") else "INPUT") in refused, (
                 line,
                 refused,

@@ -29,7 +29,12 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import R
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import PROGRAM
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import Kernel, start_reading
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.lockout import find_session, interfaces, prove
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.lockout import (
+    candidate_text,
+    find_session,
+    interfaces,
+    prove,
+)
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.plan import Plan, kernel_repairs
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.startup import run_commands
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.startup import write_files as write_boot_files
@@ -45,13 +50,13 @@ def change(
     so. Return values of the module, and warnings."""
     tested = start_test(host, plan.repairs)  # while the packet engine works
     after = candidates(state.kernel, plan.repairs, plan.switch)
-    warnings = _prove(host, plan, state.kernel, after, params, bool(seconds))
+    pending: dict[str, Any] = {}
+    warnings = _prove(host, plan, state.kernel, after, params, bool(seconds), pending)
     effect = effect_of(state.kernel, after)
     flush = bool(params.get("flush_established") and effect.stopped)
     if flush:
         require_conntrack(host)
     tested()
-    pending: dict[str, Any] = {}
     if check_mode:
         flows = len(find_flows(host, effect)) if flush else 0
     else:
@@ -59,16 +64,22 @@ def change(
         wait = seconds if plan.switch != "disable" and plan.touches_kernel else 0
         flows = _apply(host, state, plan, after, wait, effect if flush else NO_EFFECT, pending)
     result = {**effect.lists, "unlisted": effect.unlisted, "flushed": flows}
-    return ({**result, "pending": pending} if pending else result), warnings
+    return ({**result, "pending": pending} if "token" in pending else result), warnings
 
 
 def _prove(
-    host: Host, plan: Plan, now: dict[int, Kernel], after: dict[int, Kernel], params: Params, remote: bool
+    host: Host,
+    plan: Plan,
+    now: dict[int, Kernel],
+    after: dict[int, Kernel],
+    params: Params,
+    remote: bool,
+    pending: dict[str, Any],
 ) -> list[str]:
     """Warnings; LockoutError where the candidate would cut the connection that the task came by."""
     if plan.switch == "disable" or not plan.repairs:
         return []
-    return _prove_ways(host, now, after, params) + _prove_own(host, plan, after, params, remote)
+    return _prove_ways(host, now, after, params) + _prove_own(host, plan, after, params, remote, pending)
 
 
 def _prove_ways(host: Host, now: dict[int, Kernel], after: dict[int, Kernel], params: Params) -> list[str]:
@@ -88,15 +99,19 @@ def _prove_ways(host: Host, now: dict[int, Kernel], after: dict[int, Kernel], pa
     return [message]
 
 
-def _prove_own(host: Host, plan: Plan, after: dict[int, Kernel], params: Params, remote: bool) -> list[str]:
-    """The connection of the task itself."""
+def _prove_own(
+    host: Host, plan: Plan, after: dict[int, Kernel], params: Params, remote: bool, pending: dict[str, Any]
+) -> list[str]:
+    """The connection of the task itself; ``pending`` gets what the confirmation has to know of it."""
     session = find_session(host)
     if session is None:
         unseen = "the connection of this task was not found in the environment of its processes (SSH_CONNECTION)"
         return [unseen + ": whether the new ruleset lets it in is left to the confirmation"] if remote else []
     if session.family not in after:
         return []
-    finding = prove(session, after[session.family], plan.rules[session.family], interfaces(host))
+    text = candidate_text(host, session.family, after[session.family])
+    finding = prove(session, text, plan.rules[session.family], interfaces(host))
+    pending["pause"] = finding.pause
     if finding.refused:
         message = f"the new ruleset would cut the connection of this task, {session.text()}: {finding.refused}"
         if not params.get("accept_lockout"):

@@ -7,14 +7,26 @@ its ancestors that has it. The packet engine is imported only where there is a c
 
 from __future__ import annotations
 
+import math
 import os
-from typing import NamedTuple, Optional
+import re
+from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import Kernel, canonical
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import SAVE, Kernel, canonical, parse_tables
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import Rule, describe, iptables_lines
 
+if TYPE_CHECKING:
+    from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import Rule as KernelRule
+    from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import Ruleset
+
 _DEPTH = 64
+#: Besides the filter's, the tables in which a packet can end; nat is none.
+_DROPPING = ("raw", "mangle", "security")
+#: recent's window in seconds; `3/min` of limit and hashlimit, and the seconds of its units.
+_WINDOW = re.compile(r"--seconds (\d+)")
+_RATE = re.compile(r"--(?:limit|hashlimit-upto|hashlimit-above|hashlimit) (\d+)/([smhd])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class Session(NamedTuple):
@@ -33,10 +45,13 @@ class Session(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """``refused`` says which rule would cut the connection; ``doubt`` what the answer depends on; both may be empty."""
+    """``refused`` says which rule would cut the connection; ``doubt`` what the answer depends on; both may be empty.
+    ``pause`` is how many seconds without a try have to pass until a new connection is sure to get by a limit on how many
+    there may be; 0 without one."""
 
     refused: str
     doubt: str
+    pause: int = 0
 
 
 def find_session(host: Host, process: Optional[int] = None) -> Optional[Session]:
@@ -98,60 +113,92 @@ def interfaces(host: Host) -> list[str]:
         return ["eth0"]
 
 
-def save_text(kernel: Kernel) -> str:
-    """A filter table as iptables-save prints it."""
-    lines = ["*filter"]
+def save_text(kernel: Kernel, table: str = "filter") -> str:
+    """A table as iptables-save prints it."""
+    lines = ["*" + table]
     lines += [f":{name} {kernel.policies.get(name, '-')} [0:0]" for name in kernel.chains]
     lines += [f"-A {name} {rule}" for name, rules in kernel.chains.items() for rule in rules]
     return "\n".join(lines + ["COMMIT", ""])
 
 
-def prove(session: Session, candidate: Kernel, rules: list[Rule], names: list[str]) -> Finding:
-    """Ask the candidate for a new connection from the same end, for its later packets, and for its answers.
-    Refused only where the answer is no on every interface that it may come by."""
-    from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import parse
+def candidate_text(host: Host, family: int, candidate: Kernel) -> str:
+    """All tables that can stop a packet, as they will be: those that the change leaves alone are read from the kernel."""
+    done = host.run([SAVE[family]])
+    tables = {} if done.status else parse_tables(done.out)
+    tables.update(candidate.others or {})
+    if candidate.security is not None:
+        tables["security"] = candidate.security
+    return save_text(candidate) + "".join(save_text(tables[name], name) for name in _DROPPING if name in tables)
 
-    ruleset = parse(save_text(candidate), session.family)
+
+def prove(session: Session, text: str, rules: list[Rule], names: list[str]) -> Finding:
+    """Ask the candidate for a new connection from the same end, for its later packets, and for its answers.
+    Refused only where the answer is no on every interface that it may come by.
+
+    text: the tables as iptables-save prints them. names: the host's interfaces.
+    """
+    from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import RulesetError, parse
+
+    try:
+        ruleset = parse(text, session.family)
+    except RulesetError as error:
+        return Finding("", f"the kernel's rules are not understood: {error}")
     refused: list[str] = []
     doubts: list[str] = []
     for name in [session.interface] if session.interface else names:
         finding = _prove_on(session._replace(interface=name), ruleset, rules)
         if not finding.refused:
-            return finding if not finding.doubt or not doubts else Finding("", doubts[0])
+            return finding if not finding.doubt or not doubts else finding._replace(doubt=doubts[0])
         refused.append(finding.refused)
         doubts += [finding.doubt] if finding.doubt else []
     return Finding(refused[0], "")
 
 
-def _prove_on(session: Session, ruleset, rules: list[Rule]) -> Finding:
+def _prove_on(session: Session, ruleset: Ruleset, rules: list[Rule]) -> Finding:
     from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.packet import packet
     from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.program import DENIED, UNKNOWN, Question
     from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.unfold import verdict
 
-    ends = (session.client, session.server)
-    ports = {"port": session.server_port, "source_port": session.client_port}
-    back = {"port": session.client_port, "source_port": session.server_port}
-    inward = packet(session.family, *ends, inside=session.interface, **ports)
-    outward = packet(session.family, *ends[::-1], outside=session.interface, **back)
-    doubt = ""
+    family, client, server = session.family, session.client, session.server
+    inward = packet(
+        family, client, server, port=session.server_port, source_port=session.client_port, inside=session.interface
+    )
+    outward = packet(
+        family, server, client, port=session.client_port, source_port=session.server_port, outside=session.interface
+    )
+    doubt, pause = "", 0
     for what, hook, state, one in (
         ("a new connection", "INPUT", "NEW", inward),
         ("the connection's packets", "INPUT", "ESTABLISHED", inward),
         ("the answers", "OUTPUT", "ESTABLISHED", outward),
     ):
-        found = verdict(ruleset, one, Question(hook, state, (session.server,)))
+        found = verdict(ruleset, one, Question(hook, state, (server,)))
         if found is None:
             continue
         if found.answer == DENIED:
-            return Finding(f"{what} would be stopped by {_name(found.rule, rules, session.family)}", "")
-        if found.answer == UNKNOWN and not found.rate_limited:
+            return Finding(f"{what} would be stopped by {_name(found.rule, rules, family)}", "")
+        if found.rate_limited:
+            pause = max([pause, *(pause_of(condition.text) for condition in found.conditions)])
+        elif found.answer == UNKNOWN:
             conditions = "; ".join(condition.text for condition in found.conditions)
             doubt = doubt or f"whether {what} may pass depends on what is not modelled: {conditions}"
-    return Finding("", doubt)
+    return Finding("", doubt, pause)
 
 
-def _name(rule, rules: list[Rule], family: int) -> str:
+def pause_of(rule: str) -> int:
+    """How many seconds without a try make a limit (a rule's, or a condition's text) forget: recent's window, or the time in which one more is let
+    through (limit, hashlimit); 0 where the rule has none."""
+    window = _WINDOW.search(rule)
+    if window:
+        return int(window[1]) + 1
+    rate = _RATE.search(rule)
+    return math.ceil(_SECONDS[rate[2][:1]] / int(rate[1])) + 1 if rate and int(rate[1]) else 0
+
+
+def _name(rule: KernelRule, rules: list[Rule], family: int) -> str:
     """A rule of the kernel in ufw's words where it is one of ufw's, else as iptables-save prints it."""
+    if rule.table != "filter":
+        return f"`{rule.text}` of the table {rule.table}"
     chain, _space, specification = rule.text.partition("-A ")[2].partition(" ")
     if "-user-" in chain:
         form = canonical(specification)

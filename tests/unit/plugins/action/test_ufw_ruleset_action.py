@@ -189,3 +189,62 @@ def test_a_number_that_is_not_written_as_it_reads_is_told_with_its_text(tmp_path
 
 def test_numbers_whose_text_is_not_known_are_left_to_the_module():
     assert misread_numbers({"rules": [{"to_port": 1343}, 7], "docker": "x"}) == []
+
+
+class Limit:
+    """ufw's limit: a try is refused where there were 6 in 30 s, itself counted, and counts twice then."""
+
+    def __init__(self, clock, earlier):
+        self.clock, self.hits = clock, [-second for second in earlier]
+
+    def refuses(self):
+        now = self.clock.now
+        self.hits.append(now)
+        refused = len([hit for hit in self.hits if hit > now - 30]) >= 6
+        self.hits += [now] if refused else []
+        return refused
+
+
+def limited(run, monkeypatch, earlier, pause, timeout=30):
+    """A change that a limit keeps from being confirmed; the host rolls it back when its time is over."""
+    clock = ufw_ruleset.time
+    limit = Limit(clock, earlier)
+    tries = []
+
+    def through(self, command):
+        tries.append(clock.now)
+        if limit.refuses():
+            raise AnsibleConnectionFailure("Connection refused")
+        return {"token": "abcd", "state": "kept" if clock.now < timeout else "back", "why": ""}
+
+    monkeypatch.setattr(ufw_ruleset.ActionModule, "_over_a_new_connection", through)
+    result, _host = run({"changed": True, "pending": {**PENDING, "pause": pause, "timeout": timeout}}, answer("kept"))
+    return result, tries
+
+
+def test_a_limit_on_new_connections_is_waited_for_and_the_change_confirmed(run, monkeypatch):
+    result, tries = limited(run, monkeypatch, earlier=[2, 4, 6, 8, 10], pause=31)
+    assert result["confirmation"] == "confirmed over a new connection"
+    assert tries == [0, 27]
+
+
+@pytest.mark.parametrize("pause", [0, 31, 61])
+@pytest.mark.parametrize("timeout", [5, 10, 30, 60])
+def test_a_limit_that_lasts_makes_a_change_fail_and_no_host_unreachable(run, monkeypatch, pause, timeout):
+    result, tries = limited(run, monkeypatch, earlier=range(1, 25), pause=pause, timeout=timeout)
+    assert result["confirmation"] in ("rolled back", "confirmed over a new connection")
+    assert len(tries) <= 14
+    assert tries[-1] - tries[-2] >= 20
+
+
+def test_tries_get_rarer_and_one_comes_right_after_the_rollback(run, monkeypatch):
+    clock, tries = ufw_ruleset.time, []
+
+    def through(self, command):
+        tries.append(clock.now)
+        raise AnsibleConnectionFailure("no")
+
+    monkeypatch.setattr(ufw_ruleset.ActionModule, "_over_a_new_connection", through)
+    with pytest.raises(AnsibleConnectionFailure, match="not after its rollback was due"):
+        run(CHANGED, DOWN)
+    assert tries == [0, 1, 3, 7, 15, 23, 33, 36, 67]

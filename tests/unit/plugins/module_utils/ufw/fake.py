@@ -192,6 +192,9 @@ class FakeHost(Host):
         if argv[0] in ("systemd-run", "systemctl"):
             return Result(0, "", "")
         family = FAMILIES[argv[0].partition("-")[0]]
+        if len(argv) == 1 and argv[0].endswith("-save"):
+            others = [table for (one, _name), table in self.others.items() if one == family]
+            return Result(0, "".join(table.save() for table in [self.tables[family], *others]), "")
         if argv[0].endswith("-save"):
             if argv[-1] not in ("filter", "-c"):
                 return Result(0, self.table(family, argv[-1]).save(), "")

@@ -5,10 +5,11 @@ import pytest
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import change
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import Result
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.lockout import Session, find_session
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import Guard
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.lockout import Session, find_session, pause_of
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.ruleset import converge
-from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import FakeHost
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import Result
+from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import FakeHost, FakeTable
 
 SSH = {"rule": "allow", "proto": "tcp", "to_port": "22"}
 CAME_BY = Session(4, "10.0.1.7", 50123, "10.0.0.5", 22, "eth0")
@@ -139,6 +140,155 @@ def test_a_rule_of_others_before_ufws_own_decides_first(host, over):
     host.tables[4].step("-I INPUT -s 10.0.1.0/24 -j DROP")
     with pytest.raises(RulesetError, match="stopped by `-A INPUT -s 10.0.1.0/24 -j DROP`"):
         converge(host, params(rules=[SSH]), False)
+
+
+def table(host, name, save, family=4):
+    host.others[family, name] = FakeTable(f"*{name}\n{save}COMMIT\n", name)
+
+
+RAW = ":PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n"
+MANGLE = ":PREROUTING ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n"
+STOPPED = {
+    "raw": ("raw", RAW + "-A PREROUTING -s 10.0.1.0/24 -j DROP\n", "a new connection"),
+    "raw, only what is no TCP with a source port of its own": (
+        "raw",
+        RAW + "-A PREROUTING -p tcp -m tcp --sport 50123 -j DROP\n",
+        "a new connection",
+    ),
+    "raw, the answers": ("raw", RAW + "-A OUTPUT -d 10.0.1.7/32 -p tcp -m tcp --sport 22 -j DROP\n", "the answers"),
+    "mangle, new ones": (
+        "mangle",
+        MANGLE + "-A PREROUTING -p tcp -m tcp --dport 22 -m conntrack --ctstate NEW -j DROP\n",
+        "a new connection",
+    ),
+    "mangle, before the filter": ("mangle", MANGLE + "-A INPUT -i eth0 -j DROP\n", "a new connection"),
+    "mangle, a chain of its own": (
+        "mangle",
+        MANGLE + ":mine - [0:0]\n-A INPUT -j mine\n-A mine -p tcp -m tcp --dport 1:100 -j DROP\n",
+        "a new connection",
+    ),
+    "mangle, by its policy": ("mangle", MANGLE.replace(":INPUT ACCEPT", ":INPUT DROP"), "a new connection"),
+    "mangle, those that are there": (
+        "mangle",
+        MANGLE + "-A INPUT -m conntrack --ctstate ESTABLISHED -j DROP\n",
+        "the connection's packets",
+    ),
+    "mangle, the answers": ("mangle", MANGLE + "-A POSTROUTING -o eth0 -p tcp -j DROP\n", "the answers"),
+    "mangle, the answers of those that are there": (
+        "mangle",
+        MANGLE + "-A OUTPUT -p tcp -m conntrack --ctstate RELATED,ESTABLISHED -j DROP\n",
+        "the answers",
+    ),
+    "security": (
+        "security",
+        ":INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A INPUT -p tcp -j DROP\n",
+        "a new connection",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STOPPED)
+def test_a_rule_of_another_table_that_stops_the_connection_is_seen(host, over, name):
+    over(CAME_BY)
+    which, save, what = STOPPED[name]
+    table(host, which, save)
+    with pytest.raises(RulesetError, match=f"{what} would be stopped by `-[AP] .*` of the table {which};"):
+        converge(host, params(rules=[SSH]), False)
+
+
+@pytest.mark.parametrize(
+    ("which", "save"),
+    [
+        ("raw", RAW + "-A PREROUTING -s 10.0.1.8/32 -j DROP\n-A PREROUTING -p tcp -m tcp --sport 22 -j DROP\n"),
+        ("raw", RAW + "-A OUTPUT -p tcp -m tcp --dport 22 -j DROP\n"),
+        ("mangle", MANGLE + "-A PREROUTING -i eth1 -j DROP\n-A POSTROUTING -o eth1 -j DROP\n"),
+        ("mangle", MANGLE + "-A OUTPUT -m conntrack --ctstate NEW -j DROP\n"),
+        ("mangle", MANGLE + "-A INPUT -m conntrack --ctstate INVALID -j DROP\n"),
+        ("nat", ":PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp -m tcp --dport 8080 -j REDIRECT --to-ports 22\n"),
+    ],
+)
+def test_one_that_stops_other_packets_is_no_matter(host, over, which, save):
+    over(CAME_BY)
+    table(host, which, save)
+    result = converge(host, params(rules=[SSH]), False)
+    assert result["changed"] is True and result["warnings"] == []
+
+
+def test_the_tables_of_the_other_family_are_no_matter(host, over):
+    over(CAME_BY)
+    table(host, "raw", RAW + "-A PREROUTING -j DROP\n", family=6)
+    assert converge(host, params(rules=[SSH]), False)["changed"] is True
+    over(CAME_BY_6)
+    with pytest.raises(RulesetError, match="a new connection would be stopped"):
+        converge(host, params(rules=[]), False)
+
+
+def without_answers(host, way):
+    """ufw's rules that let in what belongs to a connection, taken out of before.rules."""
+    path = host.file("/etc/ufw/before.rules")
+    line = f"-A ufw-before-{way} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n"
+    assert line in path.read_text()
+    path.write_text(path.read_text().replace(line, ""))
+
+
+def test_the_packets_of_a_connection_must_get_in_after_the_first(host, over):
+    """With a limit alone, the second packet is one try more to nothing: it is no new connection."""
+    over(CAME_BY)
+    without_answers(host, "input")
+    path = host.file("/etc/ufw/before.rules")
+    new = "-A ufw-before-input -p tcp --dport 22 -m conntrack --ctstate NEW -j ACCEPT\n"
+    path.write_text(path.read_text().replace("COMMIT\n", new + "COMMIT\n", 1))
+    with pytest.raises(
+        RulesetError, match="the connection's packets would be stopped by the default policy of incoming"
+    ):
+        converge(host, params(rules=[]), False)
+    assert converge(host, params(rules=[SSH]), False)["changed"] is True
+
+
+def test_the_answers_are_packets_of_a_connection_and_no_new_ones(host, over):
+    over(CAME_BY)
+    without_answers(host, "output")
+    path = host.file("/etc/ufw/before.rules")
+    new = "-A ufw-before-output -m conntrack --ctstate NEW -j ACCEPT\n"
+    path.write_text(path.read_text().replace("COMMIT\n", new + "COMMIT\n", 1))
+    with pytest.raises(RulesetError, match="the answers would be stopped by the default policy of outgoing"):
+        converge(host, params(rules=[SSH], default={"outgoing": "deny"}), False)
+    out = {"rule": "allow", "direction": "out", "proto": "tcp", "from_port": "22"}
+    assert converge(host, params(rules=[SSH, out], default={"outgoing": "deny"}), False)["changed"] is True
+
+
+# -- limits ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rule", "pause"),
+    [
+        ("-A x -m recent --update --seconds 30 --hitcount 6 --name DEFAULT -j DROP", 31),
+        ("-A x -m limit --limit 3/min -j ACCEPT", 21),
+        ("-A x -m limit --limit 7/hour -j ACCEPT", 516),
+        ("-A x -m hashlimit --hashlimit-upto 1/sec --hashlimit-name a -j ACCEPT", 2),
+        ("-A x -m hashlimit --hashlimit-above 10/minute --hashlimit-name a -j DROP", 7),
+        ("-A x -p tcp -j ACCEPT", 0),
+    ],
+)
+def test_a_limit_is_over_after_its_window_or_the_time_for_one_more(rule, pause):
+    assert pause_of(rule) == pause
+
+
+def test_the_confirmation_is_told_of_a_limit_on_new_connections(host, over):
+    over(CAME_BY)
+    waits = {"confirm": {"timeout": 30}}
+    assert converge(host, params(rules=[{**SSH, "rule": "limit"}], **waits), False)["pending"]["pause"] == 31
+    Guard(host.root, host.run).settle("test")
+    assert converge(host, params(rules=[SSH], **waits), False)["pending"]["pause"] == 0
+
+
+def test_rules_that_are_not_understood_are_a_doubt(host, over):
+    over(CAME_BY)
+    table(host, "raw", RAW)
+    host.others[4, "raw"].chains["PREROUTING"].append('-m comment --comment "no end -j DROP')
+    warnings = converge(host, params(rules=[SSH]), False)["warnings"]
+    assert any("not understood" in text for text in warnings)
 
 
 def test_where_the_interface_is_not_known_one_that_lets_it_in_is_enough(host, over):
