@@ -2,7 +2,18 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.rules import Packet, matches, read_firewall, text_of
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Malformed
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.rules import (
+    MOST_PORTS,
+    MOST_RULES,
+    Live,
+    Packet,
+    matches,
+    port_ranges,
+    read_firewall,
+    rule_ports,
+    text_of,
+)
 
 SSH = Packet("input", "10.0.1.11", "10.0.3.11", "tcp", 22)
 
@@ -101,3 +112,66 @@ def test_a_rule_is_known_by_its_match_and_its_action_not_by_its_comment():
     ).rules[0]
     other = read_firewall(True, {}, [{"rule": "deny", "to_port": "22", "proto": "tcp"}]).rules[0]
     assert firewall.has(same) and not firewall.has(other)
+
+
+# -- what a host says of its firewall ----------------------------------------------------------------------------------
+
+ALLOW = {"rule": "allow", "proto": "tcp", "to_port": "22"}
+SAID = {"active": True, "default": {"incoming": "deny", "routed": "deny"}, "rules": [ALLOW], "docker": None}
+
+
+def test_what_a_host_says_is_read_as_it_was_written():
+    docker = {
+        "state": "present",
+        "bridges": ["docker0"],
+        "published": [{"rule": "allow", "proto": "tcp", "port": "80"}],
+    }
+    live = Live.from_dict({**SAID, "docker": docker, "counters": [1], "anything": "else"})
+    assert live.docker == docker and live.rules == (ALLOW,)
+    assert Live.from_dict(live.to_dict()) == live
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"active": "yes"},
+        {"default": ["deny"]},
+        {"default": {"incoming": 1}},
+        {"rules": {}},
+        {"rules": ["allow 22"]},
+        {"rules": [ALLOW] * (MOST_RULES + 1)},
+        {"rules": [{**ALLOW, "to_port": {"a": 1}}]},
+        {"rules": [{**ALLOW, "to_port": 10**5000}]},
+        {"rules": [{"x" * 100: 1}]},
+        {"docker": "present"},
+        {"docker": {"published": [[]]}},
+    ],
+    ids=range(11),
+)
+def test_a_firewall_of_other_types_or_bounds_is_malformed(change):
+    with pytest.raises(Malformed):
+        Live.from_dict({**SAID, **change})
+
+
+def test_a_host_cannot_make_the_fleet_probe_thousands_of_ports():
+    each = [{**ALLOW, "to_port": str(port)} for port in range(1, MOST_PORTS + 2)]
+    with pytest.raises(Malformed, match="they name 4097 ports"):
+        Live.from_dict({**SAID, "rules": each})
+    assert Live.from_dict({**SAID, "rules": each[1:]})
+
+
+def test_a_host_s_texts_are_printable():
+    (rule,) = Live.from_dict({**SAID, "rules": [{**ALLOW, "comment": "\x1b[2J"}]}).rules
+    assert rule["comment"] == "\\x1b[2J"
+
+
+@pytest.mark.parametrize("ports", ["", "ssh", "0", "65536", "20:10", "-1", "1:2:", "\u0663", "9" * 5000, "1e3"])
+def test_what_is_no_port_is_left_out(ports):
+    assert port_ranges(ports) == []
+    assert port_ranges(f"22,{ports}") == [(22, 22)]
+
+
+def test_a_rule_for_any_protocol_names_its_ports_for_both():
+    assert list(rule_ports({"to_port": 70})) == [("tcp", 70, 70), ("udp", 70, 70)]
+    assert list(rule_ports({"proto": "udp", "to_port": "1:2,9"})) == [("udp", 1, 2), ("udp", 9, 9)]
+    assert list(rule_ports({"proto": "esp", "to_port": "1"})) == list(rule_ports({})) == []
