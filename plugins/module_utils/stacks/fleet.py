@@ -40,6 +40,8 @@ _SOCKET_WORDS = frozenset("dockerapi dockersock dockersocket sock socket socketp
 ENABLE = "traefik.enable"
 _ROUTING = ("traefik.http.", "traefik.tcp.", "traefik.udp.")
 DOCKER_NETWORK, SWARM_NETWORK = "traefik.docker.network", "traefik.swarm.network"
+#: Words in the names of external networks that are called after the proxy that is on them.
+_PROXY_WORDS = frozenset("caddy nginx npm proxynet reverseproxy traefik webproxy".split())
 #: Services of one name in different stacks that are looked at.
 _MOST_NAMESAKES = 100
 _SEPARATORS = re.compile(r"[^a-z0-9]+")
@@ -177,18 +179,20 @@ class Fleet:
     @cached_property
     def _published(self) -> set[str]:
         """The external networks over which a proxy reaches what it publishes."""
-        found: set[str] = set()
+        external = {network.name for network in self.networks if network.external}
+        found = {name for name in external if _PROXY_WORDS.intersection(_SEPARATORS.split(name.lower()))}
         for service in self.services:
+            # Traefik and its like are in no network that a stack makes for itself.
+            reached = [name for name in service.networks if name in external]
             named = [
                 service.labels[label].value for label in (DOCKER_NETWORK, SWARM_NETWORK) if label in service.labels
             ]
             if is_edge(service):
-                found.update(service.networks)
+                found.update(reached)
             elif named:
                 found.update(named)
-            elif len(service.networks) == 1 and is_published(service):
-                found.update(service.networks)
-        external = {network.name for network in self.networks if network.external}
+            elif len(reached) == 1 and (is_published(service) or _is_fronted(service)):
+                found.update(reached)
         return {name for name in found & external if _zone_of_name(name) != SOCKET}
 
     def is_public(self, name: str) -> bool:
@@ -290,6 +294,11 @@ def is_published(service: Service) -> bool:
     if enabled and not enabled.unset:
         return enabled.value.strip().lower() in ("true", "1")
     return any(label.startswith(_ROUTING) for label in service.labels)
+
+
+def _is_fronted(service: Service) -> bool:
+    """Whether a service asks nginx-proxy or caddy-docker-proxy to publish it."""
+    return "VIRTUAL_HOST" in service.environment or any(label.split(".")[0] == "caddy" for label in service.labels)
 
 
 def _zone_of_name(name: str) -> str:

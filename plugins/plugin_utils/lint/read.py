@@ -95,7 +95,7 @@ def _read_network(stack: str, key: str, node: Node, place: Place) -> Network:
         stack=stack,
         place=place,
         external=external,
-        # Whether a network of somebody else is internal, this file cannot say.
+        # Whether a network that this stack does not make is internal, its file cannot say.
         internal=None if external else bool(node.flag("internal")),
         zone=labels[ZONE_LABEL].value if ZONE_LABEL in labels else "",
         subnets=() if external else tuple(text for text in subnets if not text.unset),

@@ -112,7 +112,7 @@ TWINS = {
         "BT019",
         "PHOTOS_URL",
     ),
-    "a network that nobody declares": (
+    "a network that is not declared": (
         "omakase",
         "authelia.yml",
         "  vnet-authelia: {external: true}",

@@ -509,7 +509,7 @@ def test_the_proxy_of_another_stack_says_where_traefik_is(tmp_path):
     assert rules(lint(tmp_path, {"p.yml": proxy, "w.yml": on % "proxynet"})) == []
     assert rules(lint(tmp_path, {"p.yml": proxy, "w.yml": on % "some-public"})) == ["BT008"]
     assert rules(lint(tmp_path, {"w.yml": on % "some-net"}, proxy_networks=["proxynet"])) == ["BT008"]
-    assert rules(lint(tmp_path, {"w.yml": on % "some-net"})) == [], "nobody says where Traefik is"
+    assert rules(lint(tmp_path, {"w.yml": on % "some-net"})) == [], "nothing says where Traefik is"
 
 
 def test_an_external_network_is_the_sites_or_another_stacks(tmp_path):
@@ -587,6 +587,8 @@ networks: {data: {external: true}, web: {external: true}}
         "services: {p: {image: nginx, ports: ['80:80'], networks: [web]}}",
         "services: {w: {image: x, networks: [web], labels: [traefik.enable=true]}}",
         "services: {w: {image: x, networks: [web, own], labels: [traefik.enable=true, traefik.docker.network=web]}}",
+        "services: {w: {image: x, networks: [web], environment: {VIRTUAL_HOST: shop.example}}}",
+        "services: {w: {image: x, networks: [web, own], labels: {caddy: shop.example}}}",
     ],
 )
 def test_the_proxys_external_network_is_public_where_no_site_says_otherwise(proxy, tmp_path):
@@ -598,6 +600,21 @@ def test_the_proxys_external_network_is_public_where_no_site_says_otherwise(prox
         ["BT020"],
     )
     assert rules(lint(tmp_path, {"d.yml": data})) == [], "whose network it is, nothing says"
+
+
+@pytest.mark.parametrize("name", ["traefik_default", "traefik", "caddy-net", "npm", "nginx_proxy", "t2_proxy"])
+def test_an_external_network_that_is_called_after_a_proxy_is_public_where_no_site_says_otherwise(name, tmp_path):
+    text = f"services: {{db: {{image: redis:7, networks: [n]}}}}\nnetworks: {{n: {{name: {name}, external: true}}}}\n"
+    assert rules(lint(tmp_path, text)) == ["BT001"]
+    assert rules(lint(tmp_path, text, networks={name: {"zone": "private"}})) == []
+    assert rules(lint(tmp_path, text.replace(name, "n8n_data"))) == []
+
+
+def test_the_only_external_network_of_a_published_service_is_the_proxys(tmp_path):
+    text = "services: {w: {image: x, networks: [web, own], labels: [traefik.enable=true]}, db: {image: redis:7, networks: [%s]}}"
+    nets = "\nnetworks: {own: , web: {external: true}}\n"
+    assert sorted(rules(lint(tmp_path, text % "web" + nets))) == ["BT001", "BT006"]
+    assert rules(lint(tmp_path, text % "own" + nets)) == ["BT006"]
 
 
 def test_the_name_of_a_stack_gives_its_own_networks_no_zone(tmp_path):
