@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake, Refused
@@ -101,11 +101,11 @@ def parse_docker(raw: Any, use_ipv6: bool, present: Iterable[str] = ()) -> Docke
     return DockerWish(blocks, tuple(fields.warnings))
 
 
-def is_for_nothing(raw: Any, host: Host, state: State) -> bool:
+def is_for_nothing(raw: Any, host: Host, kernel: Mapping[int, Kernel]) -> bool:
     """Whether the option says `auto`, and the host has no Docker Engine, nor Docker's rules in its kernel."""
     if not isinstance(raw, dict) or raw.get("state") != "auto":
         return False
-    chains = {name for kernel in state.kernel.values() for name in kernel.chains}
+    chains = {name for table in kernel.values() for name in table.chains}
     return not any(name == USER_CHAIN or name.startswith("DOCKER") for name in chains) and not any(
         host.exists(name) for name in _ENGINE
     )

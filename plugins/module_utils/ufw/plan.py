@@ -34,6 +34,10 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import (
 _POLICY_VALUES = {ours: f'"{theirs.upper()}"' for theirs, ours in POLICY_WORDS.items()}
 
 
+#: What the package ufw sets when it is installed.
+_PACKAGE = Settings("deny", "allow", "deny", "low", True)
+
+
 class Wish(NamedTuple):
     """What the task asks for; None leaves a thing as it is."""
 
@@ -124,6 +128,34 @@ def with_boot(plan: Plan, boot: Boot) -> Plan:
     return plan._replace(boot=boot, drift=plan.drift + list(boot.drift), before=plan.before + lines)
 
 
+def make_first_plan(wish: Wish, has_ipv6: bool) -> Plan:
+    """The plan for a host that ufw is yet to be installed on, with the settings that its package brings. It is only to be
+    shown: there are no files yet, and nothing of them is in it."""
+    settings = wanted_settings(_PACKAGE, wish)
+    use_ipv6 = settings.ipv6 and has_ipv6
+    rules = _merged({4: [], 6: []}, wish, use_ipv6)
+    blocks = wish.docker.blocks if wish.docker else {}
+    texts = {path: docker_block.edit("", blocks.get(family)) for family, path in docker_block.AFTER.items()}
+    after = _lines(rules, use_ipv6) + docker_block.describe_blocks(texts, use_ipv6)
+    changes = {name: value for name, value in settings._asdict().items() if value != getattr(_PACKAGE, name)}
+    return Plan(
+        files={},
+        repairs={},
+        switch="enable",
+        settings={**changes, "state": "enabled"},
+        added=after,
+        removed=[],
+        reordered=False,
+        drift=[],
+        before="",
+        after=_text(True, settings, after, []),
+        goal=settings,
+        rules=rules,
+        doubts=[],
+        files_differ=False,
+    )
+
+
 # -- what is wanted --------------------------------------------------------------------------------------------------
 
 
@@ -141,17 +173,21 @@ def wanted_settings(current: Settings, wish: Wish) -> Settings:
 
 def wanted_rules(state: State, wish: Wish, use_ipv6: bool) -> dict[int, list[Rule]]:
     """The rules that the files are to hold. Without IPv6 the IPv6 file stays as it is, for the day it is on again."""
+    return _merged(state.rules, wish, use_ipv6)
+
+
+def _merged(rules: dict[int, list[Rule]], wish: Wish, use_ipv6: bool) -> dict[int, list[Rule]]:
     if wish.rules is None:
-        return state.rules
+        return rules
     listed = {4: wish.rules.v4, 6: wish.rules.v6}
     wanted = {}
     for family in (4, 6):
-        current = _without(state.rules[family], wish.rules.gone[family])
+        current = _without(rules[family], wish.rules.gone[family])
         if wish.purge:
             current = _staying(current, listed[family], wish.keep)
         wanted[family] = merge(current, listed[family], wish.rules.profiles, wish.rules.first[family])
     if not use_ipv6:
-        wanted = {4: wanted[4], 6: state.rules[6]}
+        wanted = {4: wanted[4], 6: rules[6]}
     return wanted
 
 

@@ -3,17 +3,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake, Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.apps import profiles_of
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.docker_block import DockerWish
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import DEFAULTS, Host
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import Kernel
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.parse import WantedRules, check_rules, parse_rules
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.pending import clear_the_way
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.plan import (
     Plan,
     Wish,
+    make_first_plan,
     make_plan,
     wanted_settings,
     with_boot,
@@ -52,6 +55,8 @@ def converge(host: Host, params: Params, check_mode: bool) -> dict[str, Any]:
     the change cannot be made: then nothing was changed, or everything was brought back."""
     request = read_request(params)
     done = _NO_CHANGE
+    if check_mode and request.wish.enabled and not host.exists(DEFAULTS):
+        return _foresee(host, params, request.wish)
     with host.lock():
         warnings = clear_the_way(host, check_mode)
         state, plan, rules = _plan(host, params, request.wish, warnings)
@@ -68,6 +73,19 @@ def converge(host: Host, params: Params, check_mode: bool) -> dict[str, Any]:
             done["unlisted"] = [*done["unlisted"], *done.pop("unexamined")]
     if plan.switch == "disable" and not check_mode:
         switch_off(host, state, plan)
+    return _result(plan, done, warnings)
+
+
+def _foresee(host: Host, params: Params, wish: Wish) -> dict[str, Any]:
+    """What would come on a host that ufw is yet to be installed on: check mode takes it for installed."""
+    has_ipv6 = host.exists("/proc/sys/net/ipv6")
+    rules, published = _parse(host, params, wish.ipv6 is not False and has_ipv6, {})
+    plan = make_first_plan(wish._replace(rules=rules, docker=published), has_ipv6)
+    warnings = ["ufw is not installed yet: shown is what the ruleset would be once it is"]
+    return _result(plan, _NO_CHANGE, [*warnings, *(rules.warnings if rules else [])])
+
+
+def _result(plan: Plan, done: Params, warnings: list[str]) -> dict[str, Any]:
     return {
         "changed": plan.changed,
         "added": plan.added,
@@ -137,7 +155,7 @@ def check_input(params: Params) -> list[Mistake]:
 def _plan(host: Host, params: Params, wish: Wish, warnings: list[str]) -> tuple[State, Plan, WantedRules | None]:
     state = read_state(host)
     use_ipv6 = wanted_settings(state.settings, wish).ipv6 and state.has_ipv6
-    rules, published = _parse(host, params, use_ipv6, state)
+    rules, published = _parse(host, params, use_ipv6, state.kernel)
     warnings += [*state.notes, *(rules.warnings if rules else [])]
     if published:
         from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.docker_input import check_host
@@ -181,7 +199,9 @@ def _add_boot(host: Host, state: State, plan: Plan) -> Plan:
     return with_boot(plan, look_at_boot(host, plan.goal.ipv6 and state.has_ipv6))
 
 
-def _parse(host: Host, params: Params, use_ipv6: bool, state: State) -> tuple[WantedRules | None, DockerWish | None]:
+def _parse(
+    host: Host, params: Params, use_ipv6: bool, kernel: Mapping[int, Kernel]
+) -> tuple[WantedRules | None, DockerWish | None]:
     """The parts of the input that are more than words; Refused holds the mistakes of both."""
     rules, published = None, None
     mistakes: list[Mistake] = []
@@ -197,7 +217,7 @@ def _parse(host: Host, params: Params, use_ipv6: bool, state: State) -> tuple[Wa
                 parse_docker,
             )
 
-            idle = is_for_nothing(params["docker"], host, state)
+            idle = is_for_nothing(params["docker"], host, kernel)
             wanted = parse_docker(params["docker"], use_ipv6, () if idle else host.interfaces())
             published = None if idle else wanted
     except Refused as error:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -640,3 +641,27 @@ def test_published_ports_are_closed_where_an_engine_is_that_was_not_declared(hos
 def test_a_mistake_in_the_list_is_one_on_every_host(host):
     with pytest.raises(Refused, match="docker.published"):
         converge(host, params(docker={"state": "auto", "published": [{"port": "70000", "proto": "tcp"}]}), False)
+
+
+# -- a host without ufw --------------------------------------------------------------------------------------------------
+
+
+def test_check_mode_shows_the_whole_ruleset_of_a_host_that_has_no_ufw_yet(host):
+    wish = params(purge=True, rules=SITE, default={"incoming": "deny", "outgoing": None, "routed": "deny"}, docker=AUTO)
+    there = converge(host, {**wish, "docker": {**AUTO, "state": "present"}}, True)
+    shutil.rmtree(host.file("/etc"))
+    host.file("/usr/bin").mkdir(parents=True)
+    host.file("/usr/bin/dockerd").touch()
+    host.ran.clear()
+    result = converge(host, wish, True)
+    assert result["changed"] and result["diff"]["before"] == "" and set(result) == set(there)
+    assert result["diff"]["after"].splitlines()[4:] == there["diff"]["after"].splitlines()[4:]
+    assert "allow in proto tcp from any to any port 22" in result["diff"]["after"]
+    assert any("8080" in line for line in result["added"]) and result["settings"]["state"] == "enabled"
+    assert host.ran == [] and not host.file("/etc").exists()
+
+
+def test_a_host_without_ufw_is_an_error_where_something_is_to_be_changed(host):
+    shutil.rmtree(host.file("/etc"))
+    with pytest.raises(RulesetError, match="not installed"):
+        converge(host, params(rules=SITE), False)
