@@ -210,6 +210,21 @@ def test_a_host_of_which_nothing_is_known_makes_the_report_fail(kind):
     assert ("  w1: odd", "red") in list(report_lines(found))
 
 
+def test_a_fleet_where_every_host_answers_and_one_without_engines_hold():
+    assert fleet({"m1": info(WEB)}).holds
+    assert fleet({}, silent={"gw": "no Docker Engine runs here"}).holds
+
+
+@pytest.mark.parametrize("name", ["swarm", "engine", "overlay"])
+def test_a_tier_with_the_name_of_a_pool_is_no_pool(name):
+    changed = {**SITE, "bulkhead_tiers": {**SITE["bulkhead_tiers"], name: {"vlan": 30, "subnet": "10.0.9.0/24"}}}
+    live = [network("web", "10.0.9.0/25"), bridge("lan", "10.0.9.128/25")]
+    found = survey(parse_site(changed, datetime.date(2026, 1, 1)), hear({"m1": info(*live)}), {})
+    texts = [str(conflict) for conflict in found.conflicts]
+    assert f"m1: network web (10.0.9.0/25) overlaps tier {name} (10.0.9.0/24)" in texts
+    assert f"m1: network lan (10.0.9.128/25) overlaps tier {name} (10.0.9.0/24)" in texts
+
+
 def test_a_report_of_no_host_fails():
     assert not fleet({}).holds and summary(fleet({})).endswith(": no host was asked")
 

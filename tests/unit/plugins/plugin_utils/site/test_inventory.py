@@ -177,6 +177,24 @@ def test_a_group_whose_name_is_nearly_a_tiers_is_named(group, tier):
     assert advice[1].path == f"inventory group {group}" and f"rename the group to {tier}" in advice[1].remedy
 
 
+@pytest.mark.parametrize(
+    ("group", "flagged"),
+    [("we", True), ("eb", True), ("webb", True), ("xweb", True), ("wexb", True), ("wxb", True), ("xeb", True)]
+    + [("wex", True), ("ewb", True), ("wbe", True), ("wxy", False), ("bew", False), ("w", False), ("webxy", True)]
+    + [("xyweb", True), ("wxeyb", True), ("web-front", False), ("ebw", False), ("weba12", False)],
+)
+def test_of_a_short_name_one_letter_may_be_wrong(group, flagged):
+    """A letter too many, too few, wrong, or two swapped; two letters more are three quarters of the same."""
+    advice = inventory_advice(site("web"), groups(gateway=["gw1"], web=["a1"], **{group: ["b1"]}))
+    assert (LOOKALIKE_GROUP in kinds(advice)) == flagged
+
+
+@pytest.mark.parametrize(("group", "flagged"), [("d", False), ("b", False), ("dx", True), ("xb", True), ("dbs", True)])
+def test_of_a_name_of_two_letters_one_letter_alone_is_not_it(group, flagged):
+    advice = inventory_advice(site("db"), groups(gateway=["gw1"], db=["a1"], **{group: ["b1"]}))
+    assert (LOOKALIKE_GROUP in kinds(advice)) == flagged
+
+
 def test_a_misspelled_group_of_hosts_that_are_in_another_tier_is_named_too():
     found = groups(gateway=["gw1"], monitoring=["a1"], web=["b1"], monitorng=["b1"])
     assert kinds(inventory_advice(site("monitoring", "web"), found)) == [LOOKALIKE_GROUP]
@@ -224,7 +242,8 @@ def test_a_site_without_gateway_addresses_needs_no_gateway():
     "found", [{}, {"all": [], "ungrouped": []}, groups(ungrouped=["localhost"]), groups(outside=["o"])]
 )
 def test_an_inventory_without_a_host_is_said_once(found):
-    assert kinds(inventory_advice(site("web"), found)) == [NO_HOST]
+    (advice,) = inventory_advice(site("web"), found)
+    assert advice.kind == NO_HOST and str(advice).startswith("inventory: got no host; expected hosts in groups named")
 
 
 def test_advice_is_one_line_that_says_what_to_do_and_is_in_the_plan():
