@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +29,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.plan import 
     Plan,
     in_use,
     make_plan,
+    taken_over,
     with_migrations,
     without_ipv4,
 )
@@ -40,6 +42,9 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.reading impo
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.render import render
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.request import Request, parse_requests
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake
+
+#: Where the kernel names its interfaces.
+INTERFACES = "/sys/class/net"
 
 
 def converge(open_engine: Callable[[], Engine], params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
@@ -80,9 +85,16 @@ def converge(open_engine: Callable[[], Engine], params: dict[str, Any], check_mo
         raise Refused(mistakes)
     for text in (text for migration in plan.migrations for text in warnings(migration)):
         warn(text)
+    for text in taken_over(plan, networks, _interfaces(params["docker_host"])):
+        warn(text)
     if not (plan.empty or check_mode):
         networks = carry_out(engine, plan, node, params["wait_timeout"])
     return _result(plan, networks)
+
+
+def _interfaces(url: str) -> list[str]:
+    """The interfaces of this host, where its engine is the one that is asked."""
+    return os.listdir(INTERFACES) if url.startswith("unix://") and os.path.isdir(INTERFACES) else []
 
 
 def _foresee(requests: list[Request], mistakes: list[Mistake], params: dict[str, Any], absence: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ new one is a migration, see ``migrate``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Optional
 
@@ -525,6 +525,21 @@ def _taken_interfaces(plan: Plan, networks: list[Network]) -> Iterator[Mistake]:
                 f"'{network.options[BRIDGE_NAME_OPTION]}'",
                 f"an interface that the live network '{owner.name}' does not have",
                 "give another name",
+            )
+
+
+def taken_over(plan: Plan, networks: list[Network], interfaces: Container[str]) -> Iterator[str]:
+    """A warning for each bridge that is to be made on an interface of the host that no network has.
+
+    An engine uses one that is there, and gives it the network's address in place of its own (seen on 20.10 with docker0).
+    """
+    owned = {network.options.get(BRIDGE_NAME_OPTION) for network in networks}
+    for request, network in plan.creations:
+        name = network.options.get(BRIDGE_NAME_OPTION, "")
+        if name in interfaces and name not in owned:
+            yield (
+                f"{request.path}: the host has an interface {name}, which no Docker network has: network {network.name} takes "
+                "it over, with its addresses. Give another name, unless it was made for this"
             )
 
 

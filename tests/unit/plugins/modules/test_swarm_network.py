@@ -808,6 +808,26 @@ def test_a_network_keeps_its_own_interface_when_it_is_made_again_or_leaves_it_to
     assert converge(engine, [{"name": "own", "state": "absent"}, heir])["created"] == ["heir"]
 
 
+def test_an_interface_of_the_host_that_no_network_has_is_named_in_a_warning(engine, monkeypatch, tmp_path):
+    said: list[str] = []
+    monkeypatch.setattr(converging, "warn", said.append)
+    monkeypatch.setattr(converging, "INTERFACES", str(tmp_path / "net"))
+    for name in ("br0", "br-own"):
+        (tmp_path / "net" / name).mkdir(parents=True)
+    own = {"name": "own", "driver": "bridge", "subnet": "10.8.0.0/24", "options": {INTERFACE: "br0"}}
+    assert converge(engine, [own], check=True)["changed"]
+    (warning,) = said
+    assert warning.startswith(
+        "networks[0]: the host has an interface br0, which no Docker network has: network own takes"
+    )
+    said.clear()
+    # The interface of a network that is there already, or is made again, is its own.
+    converge(engine, [{**own, "options": {INTERFACE: "br-new"}}])
+    (tmp_path / "net" / "br-new").mkdir()
+    assert converge(engine, [{**own, "mtu": 1400, "options": {INTERFACE: "br-new"}}], recreate="if_unused")["recreated"]
+    assert said == []
+
+
 def test_two_requests_for_one_interface_are_refused(engine):
     one = {"name": "a", "driver": "bridge", "subnet": "10.8.0.0/24", "options": {INTERFACE: "br-own"}}
     (error,) = converge(engine, [one, {**one, "name": "b", "subnet": "10.9.0.0/24"}])["errors"]

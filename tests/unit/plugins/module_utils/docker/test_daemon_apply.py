@@ -173,3 +173,13 @@ def test_a_pending_restart_that_would_lose_containers_is_refused_too(host):
     host.pending().write_text("no JSON")
     with pytest.raises(Refused, match="1 container"):
         host.apply()
+
+
+def test_a_loss_that_is_allowed_lets_no_other_mistake_through(host):
+    host.runs("{}", has=Holdings("/var/lib/docker", swarm=True, containers=("db",)))
+    host.daemon = Daemon("/opt/dockerd", "", 4711, str(host.file), {"hosts": ["fd://"]})
+    with pytest.raises(Refused) as refused:
+        host.apply(allow_loss=True, data_root="/new", hosts=["unix:///x"], live_restore=True)
+    paths = [mistake.path for mistake in refused.value.mistakes]
+    assert paths == ["settings.hosts", "settings.live-restore", "settings.data-root"]
+    assert "no systemd unit runs" in str(refused.value) and "where the engine has" not in str(refused.value)
