@@ -116,6 +116,19 @@ def test_without_a_lie_the_proof_holds(fleet):
     assert proof.report["totals"]["allowed"] == 1 and proof.report["holds"] is True
 
 
+def test_on_a_machine_that_is_busy_the_proof_holds_as_well(fleet):
+    """Ten busy processes beside it: answers and controls are late."""
+    words = ["timeout", "300", sys.executable, "-c", "while True: pass"]  # they end, even if this test is killed
+    busy = [subprocess.Popen(words) for _ in range(10)]
+    try:
+        proof = fleet.prove()
+    finally:
+        for process in busy:
+            process.terminate()  # timeout passes it on
+            process.wait()
+    assert proof.status == 0, proof.output
+
+
 def test_a_taken_host_that_declares_its_own_flows_and_leaves_the_play_changes_nothing(fleet):
     """a is the first host of the play, whose variables and facts used to govern the judgement."""
     fleet.let(HOLE)
