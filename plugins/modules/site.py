@@ -15,7 +15,7 @@ description:
   - It is quick and the same on every host, so that each play can begin with it. It sets no fact, for a host can set its own.
     What the site means for a host is compiled on the controller each time by P(bulkhead.tiers.host_plan#lookup).
   - Where facts of the host have the name of a variable that decides something (a C(bulkhead_*) variable, or one of this
-    collection's roles), the task fails: no host sets those. Where C(inject_facts_as_vars) lets facts set other variables, it warns.
+    collection's roles), the task fails, for no host sets those. Where C(inject_facts_as_vars) lets facts set other variables, it warns.
   - A run with C(--limit) is checked like a whole one.
 extends_documentation_fragment:
   - bulkhead.tiers.attributes
