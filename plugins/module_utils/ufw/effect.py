@@ -8,6 +8,7 @@ the same as a run. The packet engine is imported only where there is a change.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import PRE
 #: How many sets of packets are listed of each kind, of each hook and family together.
 LISTED = 200
 #: What the engine may take for each hook and family. A change is never held up by its description.
-SEGMENTS, SECONDS = 400000, 5.0
+SEGMENTS, SECONDS = 400000, 1.0
 KINDS = ("opened", "closed", "unclear")
 _WAYS = {"INPUT": "in", "OUTPUT": "out", "FORWARD": "routed"}
 _JUMP = re.compile(r"-[jg] (\S+)")
@@ -87,10 +88,11 @@ def effect_of(before: Mapping[int, Kernel], after: Mapping[int, Kernel]) -> Effe
     counts = dict.fromkeys(KINDS, 0)
     unlisted: list[str] = []
     stopped: list[tuple[int, str, Any]] = []
+    end = time.process_time() + SECONDS
     for family in after:
         hooks = [hook for hook in BUILTIN if _reached(before[family], hook) != _reached(after[family], hook)]
         for hook in hooks:
-            changes = _difference(before[family], after[family], family, hook, unlisted)
+            changes = _difference(before[family], after[family], family, hook, end, unlisted)
             for kind, change in changes:
                 counts[kind] += 1
                 if len(lists[kind]) < LISTED:
@@ -114,7 +116,10 @@ def _reached(kernel: Kernel, hook: str) -> tuple[str, list[tuple[str, list[str]]
     return kernel.policies[hook], [(name, kernel.chains[name]) for name in order]
 
 
-def _difference(before: Kernel, after: Kernel, family: int, hook: str, unlisted: list[str]) -> list[tuple[str, Any]]:
+def _difference(
+    before: Kernel, after: Kernel, family: int, hook: str, end: float, unlisted: list[str]
+) -> list[tuple[str, Any]]:
+    """What the change does to the packets of a hook; ``end`` is when the engine has had its time."""
     from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.difference import difference
     from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import RulesetError as Unreadable
     from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import parse
@@ -134,8 +139,10 @@ def _difference(before: Kernel, after: Kernel, family: int, hook: str, unlisted:
     both = hook == "FORWARD" and any(_TRANSLATED.search(text) for text in texts)
     found: list[tuple[str, Any]] = []
     for translated in (False, True) if both else (False,):
+        # Of the processor's time: a busy machine is no complex ruleset.
+        budget = Budget(SEGMENTS, max(end - time.process_time(), 0.0), clock=time.process_time)
         try:
-            result = difference(old, new, Question(hook, "NEW", EVERY, translated), Budget(SEGMENTS, SECONDS))
+            result = difference(old, new, Question(hook, "NEW", EVERY, translated), budget)
         except TooComplex as error:
             unlisted.append(f"IPv{family} {hook}: {error}")
             continue

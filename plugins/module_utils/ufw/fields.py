@@ -298,6 +298,12 @@ def _port_items(fields: Fields, key: str) -> list[str]:
     return [item.strip(" ") for item in items]
 
 
+def names_service(fields: Fields, key: str) -> bool:
+    """Whether an option is the name of a service, which may decide the protocol."""
+    value = fields.values.get(key)
+    return isinstance(value, str) and value != "any" and _is_name(value)
+
+
 def _is_name(item: str) -> bool:
     """Whether an item could be a service's name: as ufw takes it, without a protocol behind it."""
     return item.isascii() and item.replace("-", "").isalnum() and not item.replace("-", "").isdigit()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import re
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.vocabulary import (
@@ -85,11 +85,28 @@ class Kernel(NamedTuple):
     others: Optional[dict[str, Kernel]] = None
 
 
-def start_reading(host: Host, families: Iterable[int]) -> Callable[[], dict[int, Kernel]]:
+def start_reading(
+    host: Host, families: Iterable[int], optional: Collection[int] = ()
+) -> Callable[[], dict[int, Kernel]]:
     """Start one iptables-save of the filter table a family, all at once; what is returned waits for them, and is the
-    kernel of each. RulesetError where one fails."""
-    started = {family: host.start([SAVE[family], "-t", "filter"]) for family in families}
-    return lambda: {family: _read(host, family, end()) for family, end in started.items()}
+    kernel of each. RulesetError where one fails that is not ``optional``."""
+    started = {}
+    for family in families:
+        try:
+            started[family] = host.start([SAVE[family], "-t", "filter"])
+        except RulesetError:
+            if family not in optional:
+                raise
+
+    def end() -> dict[int, Kernel]:
+        done = {family: wait() for family, wait in started.items()}
+        return {
+            family: _read(host, family, result)
+            for family, result in done.items()
+            if not (result.status and family in optional)
+        }
+
+    return end
 
 
 def _read(host: Host, family: int, done: Result) -> Kernel:

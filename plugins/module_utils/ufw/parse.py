@@ -22,6 +22,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.fields import (
     SAME_RULE,
     SERVICE,
     Fields,
+    names_service,
     parse_address,
     parse_comment,
     parse_families,
@@ -250,9 +251,11 @@ def _parse_ends(fields: Fields, proto: str, profiles: Profiles) -> tuple[str, st
     says now: so ufw stores each of them, and so it is exported where the rest of the profile is not there."""
     names = {"app": fields.text("app"), "from_app": fields.text("from_app")}
     profiled = bool(names["app"] or names["from_app"])
-    # One protocol for both ends: a service name at either of them decides it.
-    sport, kind = parse_ports(fields, "from_port", proto, profiled)
-    dport, kind = parse_ports(fields, "to_port", kind, profiled)
+    # One protocol for both ends: a service name at either of them decides it, and so comes first.
+    found, kind = {}, proto
+    for key in sorted(("from_port", "to_port"), key=lambda key: not names_service(fields, key)):
+        found[key], kind = parse_ports(fields, key, kind, profiled)
+    sport, dport = found["from_port"], found["to_port"]
     if not profiled:
         return "", "", [(kind, dport, sport)]
     if all(not name or port != "any" for name, port in ((names["app"], dport), (names["from_app"], sport))):
@@ -261,15 +264,25 @@ def _parse_ends(fields: Fields, proto: str, profiles: Profiles) -> tuple[str, st
         fields.fail(
             "proto", f"{proto} together with an application profile", "no proto", "the profile has its own: drop it"
         )
-    found: dict[str, Profile | None] = {}
+    elif kind != "any":
+        got = f"a service of {kind} alone together with an application profile, which has its own protocol"
+        fields.fail("from_port" if names["app"] else "to_port", got, "a port", "write the number")
+    chosen: dict[str, Profile | None] = {}
     for key, port_key in (("app", "to_port"), ("from_app", "from_port")):
         if names[key] and fields.values.get(port_key) not in (None, "any"):
             fields.fail(
                 port_key, f"set together with {key}, which brings its own ports", "one of them", "keep one of them"
             )
-        found[key] = _find(fields, key, names[key], profiles) if names[key] else None
-    ends = found["app"], found["from_app"]
-    return (*(end.name if end else "" for end in ends), _expand(*ends, kind, dport, sport))  # type: ignore[return-value]
+        chosen[key] = _find(fields, key, names[key], profiles) if names[key] else None
+    app, from_app = chosen["app"], chosen["from_app"]
+    expanded = _expand(app, from_app, kind, dport, sport)
+    if any(one == "any" and set(",:") & set(to_port + from_port) for one, to_port, from_port in expanded):
+        key = "from_port" if names["app"] else "to_port"
+        got = "a list or a range together with a profile that has a port of any protocol"
+        fields.fail(
+            key, got, "single ports", "make a rule of each of them, or of each of the profile's ports with its proto"
+        )
+    return app.name if app else "", from_app.name if from_app else "", expanded
 
 
 def _labelled(fields: Fields, names: dict[str, str], proto: str, dport: str, sport: str) -> tuple[str, str, Ports]:

@@ -5,6 +5,7 @@ ufw_ruleset_info."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -19,8 +20,8 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import PRE
 
 #: How many of each kind are listed.
 LISTED = 200
-#: What the engine may take for a hook, in segments and seconds: a change is never held up by its review.
-SEGMENTS, SECONDS = 200000, 0.7
+#: What the engine may take for a hook, in segments, and for all of them in seconds of the processor's time.
+SEGMENTS, SECONDS = 200000, 1.0
 #: How many of the rules that leave a dead one nothing are named.
 _NAMED = 3
 
@@ -44,6 +45,7 @@ def review(rules: Mapping[int, list[Rule]], kernels: Mapping[int, Kernel]) -> Re
     lost: dict[Rule, str] = {}
     conflicting: dict[str, None] = {}
     unlisted: list[str] = []
+    end = time.process_time() + SECONDS
     for family, kernel in kernels.items():
         owners, parts = _places(rules[family], family)
         try:
@@ -55,8 +57,9 @@ def review(rules: Mapping[int, list[Rule]], kernels: Mapping[int, Kernel]) -> Re
             chain = f"{PREFIX[family]}-user-{hook.lower()}"
             if not any(where == chain for where, _number in owners):
                 continue
+            budget = Budget(SEGMENTS, max(end - time.process_time(), 0.0), clock=time.process_time)
             try:
-                found = examine(ruleset, Question(hook, "NEW", EVERY), Budget(SEGMENTS, SECONDS))
+                found = examine(ruleset, Question(hook, "NEW", EVERY), budget)
             except TooComplex as error:
                 unlisted.append(f"dead, conflicting: IPv{family} {hook}: {error}")
                 continue

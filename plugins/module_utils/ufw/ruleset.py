@@ -69,8 +69,9 @@ def converge(host: Host, params: Params, check_mode: bool) -> dict[str, Any]:
             warnings += check_boot(host, state, plan)
             done, more = change(host, state, plan, params, request.seconds, check_mode)
             warnings += more
-            done = {**done, **_review(state, plan, rules, warnings)}
-            done["unlisted"] = [*done["unlisted"], *done.pop("unexamined")]
+    if plan.changed:  # without the lock: nothing of the host is looked at
+        done = {**done, **_review(state, plan, rules, warnings)}
+        done["unlisted"] = [*done["unlisted"], *done.pop("unexamined")]
     if plan.switch == "disable" and not check_mode:
         switch_off(host, state, plan)
     return _result(plan, done, warnings)
@@ -153,7 +154,7 @@ def check_input(params: Params) -> list[Mistake]:
 
 
 def _plan(host: Host, params: Params, wish: Wish, warnings: list[str]) -> tuple[State, Plan, WantedRules | None]:
-    state = read_state(host)
+    state = read_state(host, True, wish.ipv6)
     use_ipv6 = wanted_settings(state.settings, wish).ipv6 and state.has_ipv6
     rules, published = _parse(host, params, use_ipv6, state.kernel)
     warnings += [*state.notes, *(rules.warnings if rules else [])]

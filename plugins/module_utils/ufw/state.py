@@ -77,8 +77,9 @@ class State(NamedTuple):
         return in_force(self.texts[RULES[family]])[0]
 
 
-def read_state(host: Host, need_kernel: bool = True) -> State:
-    """Read everything; RulesetError where ufw is missing or set up in a way that this module must not touch."""
+def read_state(host: Host, need_kernel: bool = True, ipv6: bool | None = None) -> State:
+    """Read everything; RulesetError where ufw is missing or set up in a way that this module must not touch. ``ipv6`` is
+    whether IPv6 is to be filtered, if that is to be changed: where it is not, ip6tables need not work."""
     defaults_text, conf_text = host.read(DEFAULTS), host.read(CONF)
     defaults, conf = read_settings(defaults_text), read_settings(conf_text)
     if defaults.get("MANAGE_BUILTINS") == "yes":
@@ -93,7 +94,9 @@ def read_state(host: Host, need_kernel: bool = True) -> State:
     malformed: list[str] = []
     framework: dict[int, list[FileRules]] = {}
     # The kernel is asked while the files are read.
-    kernel = start_reading(host, (4, 6) if need_kernel and has_ipv6 else (4,) if need_kernel else ())
+    filters = settings.ipv6 if ipv6 is None else ipv6
+    families = (4, 6) if need_kernel and has_ipv6 else (4,) if need_kernel else ()
+    kernel = start_reading(host, families, () if filters else (6,))
     for family in (4, 6):
         path = RULES[family]
         texts[path] = host.read(path)
@@ -103,7 +106,13 @@ def read_state(host: Host, need_kernel: bool = True) -> State:
         framework[family] = read_framework(family, texts)
     enabled = conf.get("ENABLED") == "yes"
     odd = [name for name, text in texts.items() if "\r" in text and name not in RULES.values()]
+    kernels = kernel()
     notes = [
+        f"IPv{family} is not filtered here, and its rules cannot be read"
+        for family in families
+        if family not in kernels
+    ]
+    notes += [
         f"{RULES[family]}: ufw stored the port {text} as it was typed, with a zero in front, which makes it an octal "
         f"number to the kernel: port {number} is in force"
         for family in (4, 6)
@@ -117,7 +126,7 @@ def read_state(host: Host, need_kernel: bool = True) -> State:
         level_set,
         enabled,
         has_ipv6,
-        kernel(),
+        kernels,
         framework,
         any(host.executable(name) for name in ("/etc/ufw/before.init", "/etc/ufw/after.init")),
         tuple(notes),

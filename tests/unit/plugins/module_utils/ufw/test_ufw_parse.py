@@ -443,3 +443,29 @@ def test_one_port_of_a_profile_is_a_rule_of_its_own_and_the_profile_is_not_asked
         "expected the name of an application profile"
         in errors_of({"rule": "allow", "app": "a/b", "proto": "tcp", "to_port": 8})[0]
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        # What ufw refuses, too.
+        (
+            {"app": "OpenSSH", "from_port": "ssh"},
+            "from_port: got a service of tcp alone together with an application profile",
+        ),
+        ({"from_app": "OpenSSH", "to_port": "ntp"}, "to_port: got a service of udp alone"),
+        (
+            {"app": "Bonjour", "from_port": "80,90"},
+            "from_port: got a list or a range together with a profile that has a port",
+        ),
+        ({"from_app": "Bonjour", "to_port": "1:9"}, "to_port: got a list or a range"),
+    ],
+)
+def test_a_profile_goes_with_no_other_protocol(given, message):
+    (error,) = errors_of({"rule": "allow", **given})
+    assert error.startswith("rules[0]." + message)
+
+
+def test_a_list_needs_no_protocol_where_a_service_at_the_other_end_has_one():
+    for given in ({"from_port": "80,443", "to_port": "ssh"}, {"from_port": "ssh", "to_port": "1000:2000"}):
+        assert parse({"rule": "allow", **given}).v4[0].proto == "tcp"

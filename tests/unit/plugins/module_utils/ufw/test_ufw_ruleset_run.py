@@ -665,3 +665,30 @@ def test_a_host_without_ufw_is_an_error_where_something_is_to_be_changed(host):
     shutil.rmtree(host.file("/etc"))
     with pytest.raises(RulesetError, match="not installed"):
         converge(host, params(rules=SITE), False)
+
+
+# -- hosts that lack something -----------------------------------------------------------------------------------------
+
+
+def test_without_ip6tables_ipv6_can_be_left_unfiltered(host):
+    host.fail = {"ip6tables": "modprobe: can't change directory"}
+    with pytest.raises(RulesetError, match="ip6tables-save failed"):
+        converge(host, params(rules=[SSH]), False)
+    result = converge(host, params(rules=[SSH], ipv6=False), False)
+    assert result["changed"] is True and "IPv6 is not filtered here" in str(result["warnings"])
+    assert converge(host, params(rules=[SSH], ipv6=False), False)["changed"] is False
+    assert inform(host)["ipv6"] is False
+
+
+def test_without_the_command_ip6tables_save_too(host, monkeypatch):
+    start = host.start
+
+    def without(argv, stdin=""):
+        if argv[0].startswith("ip6tables"):
+            raise RulesetError("the command ip6tables-save is missing")
+        return start(argv, stdin)
+
+    monkeypatch.setattr(host, "start", without)
+    assert converge(host, params(rules=[SSH], ipv6=False), False)["changed"] is True
+    with pytest.raises(RulesetError, match="is missing"):
+        converge(host, params(rules=[SSH], ipv6=True), False)

@@ -1,0 +1,59 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Every row of docs/from_community_general_ufw.md, as it stands there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.ruleset import converge
+from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import FakeHost
+
+PAGE = Path(__file__).parents[5] / "docs/from_community_general_ufw.md"
+_ROW = re.compile(r"^\| (`.*) \| `(\{.*\})` \| `(\{.*\})` \| (?:`(.*)` )?\|$")
+ROWS = [found.groups() for found in map(_ROW.match, PAGE.read_text(encoding="utf-8").split("\n")) if found]
+#: The options of community.general.ufw 10.
+THEIRS = (
+    "state default policy direction logging insert insert_relative_to rule log from_ip from src from_port to_ip dest to "
+    "to_port port proto protocol name app delete interface if interface_in if_in interface_out if_out route comment"
+).split()
+FILES = ("/etc/ufw/user.rules", "/etc/ufw/ufw.conf", "/etc/default/ufw")
+
+
+def params(args):
+    wish = {"state": "enabled", "default": None, "logging": None, "ipv6": None, "purge": False, "rules": None}
+    return {**wish, "confirm": {"timeout": 0}, **yaml.safe_load(args)}
+
+
+def test_the_page_has_every_option_of_the_peer():
+    assert len(ROWS) >= 30
+    named = {name for row in ROWS for name in re.findall(r"`(\w+)`", row[0])}
+    used = {key for row in ROWS for key in yaml.safe_load(row[1])}
+    assert set(THEIRS) <= named | used
+    assert used <= set(THEIRS), "an option that the peer does not have"
+
+
+@pytest.mark.parametrize(("option", "theirs", "ours", "stored"), ROWS, ids=[row[1] for row in ROWS])
+def test_what_the_page_says_is_what_is_stored_and_a_second_run_changes_nothing(tmp_path, option, theirs, ours, stored):
+    host = FakeHost(tmp_path)
+    converge(host, params(ours), False)
+    text = "\n".join(host.file(name).read_text() for name in FILES)
+    assert stored is None or stored in text, text
+    assert converge(host, params(ours), False)["changed"] is False
+    if "delete" in theirs:
+        assert "8080" not in text
+
+
+@pytest.mark.parametrize("args", sorted({row[1] for row in ROWS if "rule:" in row[1]}))
+def test_a_rule_that_is_pasted_as_it_is_is_taken_or_answered_with_the_line_that_does_it(tmp_path, args):
+    host = FakeHost(tmp_path)
+    pasted = "{rules: [" + args + "]}"
+    if "insert" not in args:
+        converge(host, params(pasted), False)
+        return
+    with pytest.raises(Refused, match="position: first"):
+        converge(host, params(pasted), False)
