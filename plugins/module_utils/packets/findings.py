@@ -97,6 +97,8 @@ class _Living(Cells):
 
     def __init__(self, program: Program, order: Order) -> None:
         self.rules: set[Rule] = set()
+        #: Skips with a rule on their path that is not known to matter.
+        self.doubtful = {i for i in range(len(program)) if program.action[i] == SKIP}
         super().__init__(program, order)
 
     def decided(self, active: Sequence[int]) -> int:
@@ -104,13 +106,18 @@ class _Living(Cells):
         for i in self.nodes[number][1][1]:
             if i >= 0:
                 self.rules.update(self.program.path[i])
-        if any(self.program.action[i] == SKIP for i in active):
+        if self.doubtful and not self.doubtful.isdisjoint(active):
             self.passed(active)
         return number
 
     def passed(self, active: Sequence[int]) -> None:
         """Keep the rules by which packets pass over what would have decided otherwise."""
         program = self.program
+        self.doubtful.difference_update(
+            [i for i in active if i in self.doubtful and self.rules.issuperset(program.path[i])]
+        )
+        if self.doubtful.isdisjoint(active):
+            return
         answer, _deciding, trace = program.outcome(active)
         for i in program.reached(active):
             if program.action[i] == SKIP and any(i < j < program.target[i] for j in active):

@@ -225,6 +225,8 @@ class _OtherFamily(Exception):
 class _Module:
     """A match module or the target that a line has loaded: its options, and what was found of it."""
 
+    __slots__ = ("name", "options", "readers", "aim", "known", "found", "labels")
+
     def __init__(
         self, name: str, options: Optional[dict[str, int]], readers: dict[str, Reader], aim: bool = False
     ) -> None:
@@ -235,6 +237,8 @@ class _Module:
 
     def close(self) -> list[Match]:
         """Its matches; what of it is not modelled is one more."""
+        if not self.labels and (self.aim or self.name in PLAIN):
+            return self.found
         if self.name in EXTENSION_HEADERS:
             return [Never()]
         if any("--limit-iface-" in label for label in self.labels):
@@ -279,25 +283,30 @@ class _Line:
                 continue
             if isinstance(word, Quoted) or word[:1] != "-":
                 raise _Uncertain
-            option, values = _spelled(word)
-            option, owner = self.owner(option)
+            values: list[str]
+            option, values = (word, []) if len(word) == 2 else _spelled(word)
+            option, owner = (option, self.generic) if option in GENERIC else self.owner(option)
             if owner is None:
                 arity = self.unknown_arity(words, at)
             else:
                 arity = (owner.options[option]) - len(values)
-            if arity and at + arity < count and not negated and _is_bang(words[at]) and _is_value(words[at + arity]):
+            if arity and not negated and at + arity < count and _is_bang(words[at]) and _is_value(words[at + arity]):
                 at, negated = at + 1, True  # the old order: -i ! eth0
             if at + arity > count:
                 raise _Ends
             values += words[at : at + arity]
             at += arity
-            if owner is self.generic and option != "-m":
-                if (option in seen and self.loaded) or arity < 0:
+            if owner is not self.generic:
+                self.option(owner, option, values, negated)
+            elif option in GENERIC_READERS:
+                if option in seen and self.loaded:
                     raise _Uncertain  # iptables takes each once
                 seen.add(option)
-            if negated and option in _PLAIN:
+                self.match(owner, option, values, negated)
+            elif negated or arity < 0:
                 raise _Uncertain
-            self.option(owner, option, values, negated)
+            else:
+                self.rule_option(option, values)
             negated = False
         if negated:
             raise _Uncertain
@@ -349,22 +358,23 @@ class _Line:
                 return 0
         raise _Uncertain
 
-    def option(self, owner: Optional[_Module], option: str, values: list[str], negated: bool) -> None:
+    def rule_option(self, option: str, values: list[str]) -> None:
         if option == "-m":
             self.load(values[0])
         elif option in ("-j", "-g"):
             self.jump(values[0], option == "-g")
-        elif option in ("-4", "-6"):
-            self.other_family = self.other_family or option != f"-{self.family}"
         elif option != "-c":
-            # An option that is known to none is that of the last module that is not known.
-            owner = owner or next((module for module in reversed(self.loaded) if not module.known), self.generic)
-            if owner.aim:
-                if option == "--reject-with" and values[0].startswith("icmp-" if self.family == 6 else "icmp6-"):
-                    raise _OtherFamily(values[0])
-                self.options += [option, *values]
-            else:
-                self.match(owner, option, values, negated)
+            self.other_family = self.other_family or option != f"-{self.family}"
+
+    def option(self, owner: Optional[_Module], option: str, values: list[str], negated: bool) -> None:
+        # An option that is known to none is that of the last module that is not known.
+        owner = owner or next((module for module in reversed(self.loaded) if not module.known), self.generic)
+        if not owner.aim:
+            self.match(owner, option, values, negated)
+        elif option == "--reject-with" and values[0].startswith("icmp-" if self.family == 6 else "icmp6-"):
+            raise _OtherFamily(values[0])
+        else:
+            self.options += [option, *values]
 
     def match(self, owner: _Module, option: str, values: list[str], negated: bool) -> None:
         reader = owner.readers.get(option)
@@ -404,8 +414,6 @@ class _Line:
         return tuple(match for module in (self.generic, *self.loaded) for match in module.close())
 
 
-#: Options that nothing can be the opposite of.
-_PLAIN = frozenset(["-m", "-j", "-g", "-c", "-4", "-6"])
 #: Options whose value is an address, a network or a range of addresses.
 _ADDRESSES = frozenset(
     ["-s", "-d", "--ctorigsrc", "--ctorigdst", "--ctreplsrc", "--ctrepldst", "--src-range", "--dst-range"]

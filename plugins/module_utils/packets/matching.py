@@ -81,7 +81,10 @@ class Matching:
         unknown: list[Condition] = []
         for match in rule.matches:
             if isinstance(match, Within):
-                boxes = [box for box in boxes if self.narrow(box, match.field, match.intervals, stage, unknown)]
+                if len(boxes) > 1:
+                    boxes = [box for box in boxes if self.narrow(box, match.field, match.intervals, stage, unknown)]
+                elif not self.narrow(boxes[0], match.field, match.intervals, stage, unknown):
+                    return []
             elif isinstance(match, Unmodelled):
                 unknown.append(Condition(match.label, match.rate))
             else:

@@ -192,10 +192,10 @@ class Program:
         active: ascending. Of the deciding ones, -1 is the policy. The trace names what an unknown answer depends on, alike
         for alike rulesets.
         """
-        waiting, deciding, answers = [0], [], set()
+        waiting, nearest, deciding, answers = [0], 0, [], set()
         trace: list[tuple[Optional[Condition], int]] = []
         for i in active:
-            if not any(at <= i for at in waiting):
+            if nearest > i:
                 continue
             condition, action = self.condition[i], self.action[i]
             if condition is None:
@@ -209,8 +209,10 @@ class Program:
                 trace.append((condition or Condition(str(self.path[i][-1].target), False), action))
             elif action != SKIP:
                 trace.append((None, action))
-            if not waiting:
-                break
+            if condition is None:
+                if not waiting:
+                    break
+                nearest = min(waiting)
         if waiting:
             answers.add(ALLOW if self.policy_allows else DENY)
             deciding.append(-1)

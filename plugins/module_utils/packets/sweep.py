@@ -32,6 +32,8 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.fields impo
     Box,
     Interval,
     Intervals,
+    common,
+    complement,
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.program import SKIP, Budget, Program
 
@@ -39,6 +41,9 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.program imp
 SERVICES_FIRST = (IIF, OIF, PROTO, DPORT, OPORT, SPORT, SRC, ODST, DST)
 SOURCES_FIRST = (IIF, OIF, PROTO, SRC, DPORT, OPORT, SPORT, ODST, DST)
 
+#: The share of all packets above which a rule is tried for what it takes together with others, how many boxes what they
+#: leave may have, and after how many tries with little use there are no more.
+BROAD, PIECES, TRIES = 1 / 16, 64, 50
 #: A sequence of the fields.
 Order = tuple[int, ...]
 #: (depth, upper ends, kids), or (LEAF, value, ()).
@@ -165,6 +170,8 @@ class Cells(Diagram):
         self.final = [
             condition is None and action != SKIP for condition, action in zip(program.condition, program.action)
         ]
+        self.broad = self.find_broad()
+        self.tried = self.shorter = 0
         self.memo: dict[tuple[int, tuple[int, ...]], int] = {}
         self.outcomes: list[Optional[int]] = [None] * len(program)  # the leaf of an instance that decides alone
         self.nothing = self.leaf(program.outcome(()))
@@ -182,6 +189,12 @@ class Cells(Diagram):
         if not mask:
             return self.decided(active)
         depth = (mask & -mask).bit_length() - 1
+        if self.broad:
+            found = self.covered(depth, active)
+            self.tried, self.shorter = self.tried + 1, self.shorter + (len(found) < len(active))
+            active = found
+            if self.tried > TRIES and self.shorter * 4 < self.tried:
+                self.broad = frozenset()  # it costs more than it brings
         number = self.memo.get((depth, active))
         if number is None:
             number = self.memo[depth, active] = self.sweep(depth, active, not mask >> depth + 1)
@@ -202,6 +215,8 @@ class Cells(Diagram):
     def sweep(self, depth: int, active: tuple[int, ...], last: bool) -> int:
         """Cut one field's axis at the ends of the active intervals. last: no later field makes a difference."""
         field = self.order[depth]
+        if last and not self.spare and all(self.final[i] for i in active):
+            return self.paint(depth, active)
         sets = self.program.sets[field]
         low, top = self.universe[field]
         here: list[int] = []
@@ -237,6 +252,97 @@ class Cells(Diagram):
             low = high + 1
         self.budget.spend(len(highs))
         return self.make(depth, highs, kids)
+
+    def paint(self, depth: int, active: Sequence[int]) -> int:
+        """A last sweep of rules that each decide alone: the first takes its segments, the next what is left of its own."""
+        field = self.order[depth]
+        sets, (low, top) = self.program.sets[field], self.universe[field]
+        painted: list[tuple[int, int, int]] = []
+        lows, highs = [low], [top]  # what is left
+        for i in active:
+            for first, last in sets[i] or ((low, top),):
+                k = bisect_left(highs, first)
+                while k < len(lows) and lows[k] <= last:
+                    start, end = lows[k], highs[k]
+                    painted.append((max(start, first), min(end, last), i))
+                    rest = [(start, first - 1)] * (start < first) + [(last + 1, end)] * (last < end)
+                    lows[k : k + 1] = [part[0] for part in rest]
+                    highs[k : k + 1] = [part[1] for part in rest]
+                    k += len(rest)
+            if not lows:
+                break
+        parts = [(end, self.decided((i,))) for _start, end, i in painted] + [(end, self.nothing) for end in highs]
+        parts.sort()
+        self.budget.spend(len(parts))
+        return self.make(depth, [end for end, _kid in parts], [kid for _end, kid in parts])
+
+    # -- rules that together take everything -------------------------------------------------------------------------
+
+    def find_broad(self) -> frozenset[int]:
+        """Rules that take much of several fields at once, such as three negations: a few of them take everything."""
+        found = []
+        fields = [
+            (self.program.sets[field], *self.universe[field])
+            for field in (DPORT, SPORT, SRC, DST, IIF, OIF, ODST, OPORT)
+        ]
+        for i, final in enumerate(self.final):
+            share, sides = float(final), 0
+            for values, low, high in fields:
+                intervals = values[i]
+                if intervals is not None:
+                    sides += 1
+                    share *= sum(last - first + 1 for first, last in intervals) / (high - low + 1)
+                    if share <= BROAD:
+                        break
+            if share > BROAD and sides > 1:
+                found.append(i)
+        return frozenset(found)
+
+    def covered(self, depth: int, active: tuple[int, ...]) -> tuple[int, ...]:
+        """The instances up to the one with which those before it take all that is left in the fields from `depth` on."""
+        fields = self.order[depth:]
+        takers: list[int] = []
+        for _round in range(1 + self.spare):
+            left: list[tuple[Optional[Intervals], ...]] = [(None,) * len(fields)]
+            begin = len(takers)
+            for i in active:
+                if self.program.action[i] == SKIP or len(left) > PIECES:
+                    return active
+                if i not in self.broad or (takers and i <= takers[begin - 1]):
+                    continue
+                takers.append(i)
+                left = [piece for box in left for piece in self.left_by(i, box, fields)]
+                if not left:
+                    break
+            if left:
+                return active
+        rules = {id(self.program.path[i][-1]) for i in takers}
+        if self.spare and len(rules) < len(takers):
+            return active  # one rule in two copies does not stand in for itself
+        k = bisect_left(active, takers[-1]) + 1
+        for i in takers:
+            self.dropped(i, list(active), k)
+        return active[:k]
+
+    def left_by(
+        self, i: int, box: tuple[Optional[Intervals], ...], fields: Order
+    ) -> list[tuple[Optional[Intervals], ...]]:
+        """What of a box of some fields an instance leaves, as disjoint boxes."""
+        out = []
+        for at, field in enumerate(fields):
+            side = self.program.sets[field][i]
+            if side is None:
+                continue
+            low, high = self.universe[field]
+            here = box[at] or ((low, high),)
+            rest = common(here, complement(side, low, high))
+            if rest:
+                out.append((*box[:at], rest, *box[at + 1 :]))
+            inside = common(here, side)
+            if not inside:
+                return [box]
+            box = (*box[:at], inside, *box[at + 1 :])
+        return out
 
 
 class _Closers:

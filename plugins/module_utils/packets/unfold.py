@@ -15,6 +15,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.fields impo
     PROTO,
     Box,
     Intervals,
+    common,
     complement,
     intersection,
     merged,
@@ -79,16 +80,26 @@ _MEET_NAT = frozenset(["NEW", "RELATED"])
 _NAT_TARGETS = (TRANSLATIONS - {"TPROXY"}) | {"SNAT", "MASQUERADE"}
 #: Targets that say what becomes of a packet, only not to this engine. Any other may as well let it go on.
 _LAST_WORDS = frozenset(["QUEUE", "NFQUEUE", "TPROXY"])
+#: Where every rule is wanted, a jump that repeats another is left out beyond so many instances.
+_MANY = 10000
 _ANYTHING: Box = (None,) * len(FIELDS)
 
 
 def verdict(ruleset: Ruleset, one: Packet, question: Question, budget: Optional[Budget] = None) -> Optional[Verdict]:
     """What the ruleset does with a packet: a Verdict, or None for a packet that the question excludes."""
-    return unfold(ruleset, question, budget=budget).decide(one)
+    return unfold(ruleset, question, budget=budget, one=one).decide(one)
 
 
-def unfold(ruleset: Ruleset, question: Question, whole: bool = False, budget: Optional[Budget] = None) -> Program:
+def unfold(
+    ruleset: Ruleset,
+    question: Question,
+    whole: bool = False,
+    budget: Optional[Budget] = None,
+    one: Optional[Packet] = None,
+) -> Program:
     """The chains of the question's hook as a Program. whole: also the rules that are seen at once to be left nothing.
+
+    one: only what this packet meets.
 
     ufw asks of each packet whether it is for the host (ufw-not-local), in rules that take all of them between them:
     left whole, they would cut every set of packets by destination.
@@ -96,7 +107,7 @@ def unfold(ruleset: Ruleset, question: Question, whole: bool = False, budget: Op
     if question.hook not in PASSES:
         raise ValueError(f"hook: got {question.hook!r}, expected one of {', '.join(PASSES)}")
     program = Program(ruleset, question, budget or Budget())
-    _Unfolder(ruleset, program, whole).run()
+    _Unfolder(ruleset, program, whole, one).run()
     return program
 
 
@@ -120,7 +131,7 @@ class _Call:
 
 
 class _Unfolder:
-    def __init__(self, ruleset: Ruleset, program: Program, whole: bool) -> None:
+    def __init__(self, ruleset: Ruleset, program: Program, whole: bool, one: Optional[Packet]) -> None:
         self.ruleset, self.question, self.program, self.whole = ruleset, program.question, program, whole
         translated = self.question.translated
         if translated is None and not self.translates():
@@ -129,7 +140,11 @@ class _Unfolder:
         self.stage = Stage("filter", self.question.hook)
         self.table: Chains = {}
         self.labels: list[Optional[_Label]] = []
-        self.open: set[str] = set()
+        self.start: Box = _ANYTHING if one is None else tuple(((value, value),) for value in one)
+        self.single = one is not None
+        #: The chains that run, the outermost first; of each the chains that its packets came back from, with which of them.
+        self.open: dict[str, dict[str, list[Box]]] = {}
+        self.uncertain = 0  # how many instances so far have a condition or a target that is not modelled
 
     def translates(self) -> bool:
         """Whether the nat table can change where a packet of this hook goes to."""
@@ -148,7 +163,7 @@ class _Unfolder:
             chain = self.table[stage.chain]
             policy = Rule(stage.table, chain.name, 0, f"-P {chain.name} {chain.policy}", (), chain.policy)
             end, accepted = _Label(), _Label()
-            self.expand(_Call(chain, _ANYTHING, (), end, accepted))
+            self.expand(_Call(chain, self.start, (), end, accepted))
             end.at = len(self.program)
             if stage.table == "filter":
                 self.program.policy, self.program.policy_allows = policy, chain.policy != "DROP"
@@ -193,7 +208,7 @@ class _Unfolder:
 
     def expand(self, first: _Call) -> None:
         """Add a chain and all that it leads to. Chains may be nested deeper than Python calls functions."""
-        self.open = set()
+        self.open = {}
         running = [self.chain(first)]
         while running:
             inner = next(running[-1], None)
@@ -207,7 +222,7 @@ class _Unfolder:
         name = call.chain.name
         if name in self.open:
             raise ValueError(f"chain {name}: jumps form a loop")
-        self.open.add(name)
+        self.open[name] = {}
         gone: Optional[Intervals] = ()
         for rule in call.chain.rules:
             for box, condition in self.matching.boxes(rule, call.box, self.stage):
@@ -220,9 +235,9 @@ class _Unfolder:
                 if leaves and condition is None and before < len(self.program) and not self.whole:
                     gone = self.done(gone, box, call.box)
                     if gone is None:
-                        self.open.discard(name)
+                        del self.open[name]
                         return
-        self.open.discard(name)
+        del self.open[name]
 
     def done(self, gone: Optional[Intervals], box: Box, context: Box) -> Optional[Intervals]:
         """The destinations whose packets are done with the chain, after a rule for them; None: all of them."""
@@ -263,15 +278,33 @@ class _Unfolder:
         return True
 
     def jump(self, rule: Rule, box: Box, condition: Optional[Condition], call: _Call) -> Iterator[_Call]:
-        path, after = (*call.path, rule), _Label()
-        if condition is not None:
-            self.skip(box, path, condition, after)
-        yield _Call(self.table[rule.target or ""], box, path, call.end if rule.goto else after, call.accepted)
+        path, after, name = (*call.path, rule), _Label(), rule.target or ""
+        if not self.came_back(name, box):
+            if condition is not None:
+                self.skip(box, path, condition, after)
+            before = self.uncertain
+            yield _Call(self.table[name], box, path, call.end if rule.goto else after, call.accepted)
+            if condition is None and (self.single or before == self.uncertain):
+                self.open[call.chain.name].setdefault(name, []).append(box)
         if rule.goto:
             self.skip(box, path, None, call.end)
         after.at = len(self.program)
 
+    def came_back(self, name: str, box: Box) -> bool:
+        """Whether all packets of the box have been through the chain before they come here: they go through it as they did.
+
+        What a single packet may get there a second time is nothing that it could not get the first time.
+        """
+        if self.whole and len(self.program) < _MANY:
+            return False
+        return any(
+            all(wide is None or (side is not None and common(side, wide) == side) for side, wide in zip(box, passed))
+            for chains in self.open.values()
+            for passed in chains.get(name, ())
+        )
+
     def add(self, box: Box, action: int, path: tuple[Rule, ...], condition: Optional[Condition] = None) -> None:
+        self.uncertain += condition is not None or action == EITHER
         self.program.add(box, action, path, condition)
         self.labels.append(None)
 
@@ -292,6 +325,7 @@ class _Unfolder:
         )
 
     def skip(self, box: Box, path: tuple[Rule, ...], condition: Optional[Condition], target: _Label) -> None:
+        self.uncertain += condition is not None
         self.program.add(box, SKIP, path, condition)
         self.labels.append(target)
 

@@ -646,8 +646,9 @@ def test_the_work_is_bounded_by_an_error_that_says_so():
 def test_chains_that_explode_when_they_are_expanded_are_refused():
     names = ["c%d" % n for n in range(12)]
     lines = ["-A INPUT -j c0"]
-    for name, following in zip(names, names[1:]):
-        lines += ["-A %s -s 10.0.0.%d/32 -j %s" % (name, n, following) for n in (1, 1, 1)]
+    for number, (name, following) in enumerate(zip(names, names[1:]), 1):
+        for side in ("--sport", "--dport"):
+            lines += [f"-A {name} -p tcp -m tcp {side} {number}:65535 -j {following}"]
     lines += ["-A c11 -j ACCEPT"]
     with pytest.raises(TooComplex, match="more than 1000 rules"):
         unfold(filter_of(*lines, chains=names), INPUT, budget=Budget(instances=1000))
