@@ -235,6 +235,7 @@ def words(line: str) -> list[str]:
     return [*out, text] if text else out
 
 
+_NOTE = re.compile(r"# (?:Table .* is incompatible|Warning: .* present)")
 #: How a line of its own begins, in the output of iptables-save.
 _OWN_LINE = re.compile(r"(-A |\[\d+:\d+\] -A |:|\*|#|COMMIT$)")
 
@@ -258,6 +259,11 @@ def logical_lines(text: str) -> Iterator[tuple[int, str]]:
                 number += 1
         if line:
             yield first, line
+
+
+def notes(text: str) -> list[str]:
+    """What iptables-save says that is in force and not in its output: tables that only nft can show, legacy tables."""
+    return [line[2:] for line in text.split("\n") if _NOTE.match(line)]
 
 
 def is_open(line: str) -> bool:

@@ -19,6 +19,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.vocabulary 
     PROTOCOLS,
     SPELLINGS,
     logical_lines,
+    notes,
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host, Result
@@ -116,6 +117,11 @@ def _read(host: Host, family: int, done: Result) -> Kernel:
         raise RulesetError(
             f"{command} failed (status {done.status}): {done.err.strip() or 'no message'}; check that "
             "the kernel has netfilter and that the task runs as root (become: true)"
+        )
+    hidden = [note for note in notes(done.out) if "`filter'" in note]
+    if hidden:
+        raise RulesetError(
+            f"{command}: {hidden[0]} It holds rules that iptables cannot show, so what is in force is not known; remove them with nft"
         )
     kernel = parse_save(done.out)
     if family == 6 and "DOCKER" in done.out:

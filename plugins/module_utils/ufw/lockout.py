@@ -12,6 +12,8 @@ import os
 import re
 from typing import TYPE_CHECKING, NamedTuple, Optional
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.vocabulary import notes
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import SAVE, Kernel, canonical, parse_tables
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import Rule, describe, iptables_lines
@@ -121,6 +123,10 @@ def save_text(kernel: Kernel, table: str = "filter") -> str:
     return "\n".join(lines + ["COMMIT", ""])
 
 
+#: The tables that iptables itself makes.
+_OF_IPTABLES = ("filter", "nat", "mangle", "raw", "security")
+
+
 def candidate_text(host: Host, family: int, candidate: Kernel) -> str:
     """All tables that can stop a packet, as they will be: those that the change leaves alone are read from the kernel."""
     done = host.run([SAVE[family]])
@@ -128,7 +134,24 @@ def candidate_text(host: Host, family: int, candidate: Kernel) -> str:
     tables.update(candidate.others or {})
     if candidate.security is not None:
         tables["security"] = candidate.security
-    return save_text(candidate) + "".join(save_text(tables[name], name) for name in _DROPPING if name in tables)
+    unseen = [f"# {note}\n" for note in (*notes(f"{done.out}\n{done.err}"), *_nft_tables(host, family))]
+    shown = [save_text(tables[name], name) for name in _DROPPING if name in tables]
+    return "".join([*unseen, save_text(candidate), *shown])
+
+
+def _nft_tables(host: Host, family: int) -> list[str]:
+    """A note, as iptables-save writes them, on each table of nft that may stop the family's packets and is not iptables' own."""
+    try:
+        listed = host.run(["nft", "list", "tables"])
+    except RulesetError:  # without the tool none of its tables is to be expected
+        return []
+    kinds = ("inet", "bridge", "netdev", {4: "ip", 6: "ip6"}[family])
+    found = []
+    for line in listed.out.split("\n") if not listed.status else ():
+        words = line.split()
+        if len(words) == 3 and words[1] in kinds and not (words[1][:2] == "ip" and words[2] in _OF_IPTABLES):
+            found.append(f"Warning: the {words[1]} table {words[2]} of nft is present")
+    return found
 
 
 def prove(session: Session, text: str, rules: list[Rule], names: list[str]) -> Finding:
@@ -137,11 +160,11 @@ def prove(session: Session, text: str, rules: list[Rule], names: list[str]) -> F
 
     text: the tables as iptables-save prints them. names: the host's interfaces.
     """
-    from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import RulesetError, parse
+    from ansible_collections.bulkhead.tiers.plugins.module_utils.packets import iptables
 
     try:
-        ruleset = parse(text, session.family)
-    except RulesetError as error:
+        ruleset = iptables.parse(text, session.family)
+    except iptables.RulesetError as error:
         return Finding("", f"the kernel's rules are not understood: {error}")
     refused: list[str] = []
     doubts: list[str] = []

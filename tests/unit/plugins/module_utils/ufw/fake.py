@@ -132,6 +132,7 @@ class FakeHost(Host):
         self.tables = {family: recorded_table(release, family) for family in (4, 6)}
         self.security = FakeTable("", "security")
         self.others: dict[tuple[int, str], FakeTable] = {}
+        self.nft = ""  # what `nft list tables` prints
         self.ran: list[str] = []
         self.spawned: list[list[str]] = []
         self.fail: dict[str, str] = {}
@@ -191,6 +192,8 @@ class FakeHost(Host):
             return self.scratch(6 if "ip6tables" in line else 4, stdin)
         if argv[0] in ("systemd-run", "systemctl"):
             return Result(0, "", "")
+        if argv[0] == "nft":
+            return Result(0, self.nft, "")
         family = FAMILIES[argv[0].partition("-")[0]]
         if len(argv) == 1 and argv[0].endswith("-save"):
             others = [table for (one, _name), table in self.others.items() if one == family]

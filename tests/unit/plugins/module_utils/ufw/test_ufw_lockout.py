@@ -214,6 +214,51 @@ def test_one_that_stops_other_packets_is_no_matter(host, over, which, save):
     assert result["changed"] is True and result["warnings"] == []
 
 
+@pytest.mark.parametrize(
+    ("nft", "named"),
+    [
+        ("table inet f2b-table\n", "the inet table f2b-table of nft"),
+        ("table bridge filter\ntable ip filter\n", "the bridge table filter of nft"),
+        ("table ip filter\ntable ip nat\ntable ip6 filter\ntable arp filter\ntable ip6 own\n", ""),
+        ("table ip own\n", "the ip table own of nft"),
+    ],
+)
+def test_a_table_that_iptables_does_not_show_is_a_doubt_and_never_allowed(host, over, nft, named):
+    over(CAME_BY)
+    host.nft = nft
+    warnings = converge(host, params(rules=[SSH]), False)["warnings"]
+    assert [named in warning for warning in warnings] == [True] * bool(named)
+
+
+@pytest.mark.parametrize("stream", ["out", "err"])
+def test_what_iptables_save_says_that_it_leaves_out_is_a_doubt(host, over, stream):
+    over(CAME_BY)
+    run, note = host.run, "# Warning: iptables-legacy tables present, use iptables-legacy-save to see them\n"
+
+    def noted(argv, stdin=""):
+        done = run(argv, stdin)
+        if argv != ["iptables-save"]:
+            return done
+        return done._replace(out=note + done.out) if stream == "out" else done._replace(err=note)
+
+    host.run = noted
+    (warning,) = converge(host, params(rules=[SSH]), False)["warnings"]
+    assert "iptables-legacy tables present" in warning
+
+
+def test_a_filter_table_that_iptables_cannot_show_is_no_empty_one(host):
+    start = host.start
+
+    def hidden(argv, stdin=""):
+        if argv[:3] == ["iptables-save", "-t", "filter"]:
+            return lambda: Result(0, "# Table `filter' is incompatible, use 'nft' tool.\n", "")
+        return start(argv, stdin)
+
+    host.start = hidden
+    with pytest.raises(RulesetError, match="Table `filter' is incompatible.* what is in force is not known"):
+        converge(host, params(rules=[SSH]), True)
+
+
 def test_the_tables_of_the_other_family_are_no_matter(host, over):
     over(CAME_BY)
     table(host, "raw", RAW + "-A PREROUTING -j DROP\n", family=6)
