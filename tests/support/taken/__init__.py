@@ -132,7 +132,9 @@ class Fleet:
         self._log.write_text("", encoding="utf-8")
         cache = self.folder / "cache"
         cache.mkdir(exist_ok=True)
-        (cache / "taken").write_text(json.dumps(facts if cached else {}), encoding="utf-8")
+        # As ansible-core 2.19 and newer keep them.
+        payload = json.dumps({"__payload__": json.dumps(facts if cached else {})})
+        (cache / "s1_taken").write_text(payload, encoding="utf-8")
         done = subprocess.run(
             [
                 str(Path(sys.executable).parent / "ansible-playbook"),
