@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional, Union
+from typing import Any, NamedTuple, Optional, Union
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.addrtype import address_types, hook_types
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.fields import (
@@ -44,6 +44,8 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.program imp
 UNTRANSLATED = frozenset((table, chain) for table in ("raw", "mangle", "nat") for chain in ("PREROUTING", "OUTPUT"))
 #: Types of ICMPv6 that the kernel never tracks (nf_conntrack_proto_icmpv6.c): multicast listeners, neighbour discovery.
 _UNTRACKED = ((130 * 256, 136 * 256 + 255), (143 * 256, 143 * 256 + 255))
+#: Redirects are UNTRACKED or INVALID, by what they carry and by the kernel's age.
+_REDIRECT = ((137 * 256, 137 * 256 + 255),)
 
 
 class Stage(NamedTuple):
@@ -53,10 +55,14 @@ class Stage(NamedTuple):
     chain: str
 
 
-class Alternatives(NamedTuple):
-    """Where a match is met on one of several sides: ((field, intervals), ...) each."""
+Sides = tuple[tuple[int, Intervals], ...]
 
-    sides: tuple[tuple[tuple[int, Intervals], ...], ...]
+
+class Alternatives(NamedTuple):
+    """Where a match is met on one of several sides, and where it may be."""
+
+    sides: tuple[Sides, ...]
+    perhaps: tuple[Sides, ...] = ()
 
 
 #: True or False for every packet of the question; None: not known; or what is left to narrow by.
@@ -77,7 +83,7 @@ class Matching:
 
     def boxes(self, rule: Rule, context: Box, stage: Stage) -> list[tuple[Box, Optional[Condition]]]:
         """A rule's matches within a context -> [(box, Condition or None)]; none where it cannot match at all."""
-        boxes: list[list[Optional[Intervals]]] = [list(context)]
+        boxes: list[list[Any]] = [[*context, None]]  # the last: what one of several sides depends on
         unknown: list[Condition] = []
         for match in rule.matches:
             if isinstance(match, Within):
@@ -94,28 +100,28 @@ class Matching:
                 elif isinstance(answer, Within):
                     boxes = [box for box in boxes if self.narrow(box, answer.field, answer.intervals, stage, unknown)]
                 elif isinstance(answer, Alternatives):
-                    boxes = self.split(boxes, answer, stage, unknown)
+                    boxes = self.split(boxes, answer, label(match), stage, unknown)
                 elif not answer:
                     return []
             if not boxes:
                 return []
         condition = joined(unknown)
-        return [(tuple(box), condition) for box in boxes]
+        return [(tuple(box[:-1]), joined([*unknown, box[-1]]) if box[-1] else condition) for box in boxes]
 
     def split(
-        self, boxes: list[list[Optional[Intervals]]], wanted: Alternatives, stage: Stage, unknown: list[Condition]
-    ) -> list[list[Optional[Intervals]]]:
+        self, boxes: list[list[Any]], wanted: Alternatives, text: str, stage: Stage, unknown: list[Condition]
+    ) -> list[list[Any]]:
         out = []
         for box in boxes:
-            for sides in wanted.sides:
+            for sides in (*wanted.sides, *wanted.perhaps):
                 part = list(box)
+                if sides in wanted.perhaps:
+                    part[-1] = Condition(text, False)
                 if all(self.narrow(part, field, intervals, stage, unknown) for field, intervals in sides):
                     out.append(part)
         return out
 
-    def narrow(
-        self, box: list[Optional[Intervals]], field: int, intervals: Intervals, stage: Stage, unknown: list[Condition]
-    ) -> bool:
+    def narrow(self, box: list[Any], field: int, intervals: Intervals, stage: Stage, unknown: list[Condition]) -> bool:
         """Intersect one side of the box; returns whether anything is left. Notes what the table cannot know."""
         if self.translated is not False and field in (DST, DPORT) and stage in UNTRANSLATED:
             if self.translated is None:
@@ -163,16 +169,22 @@ class Matching:
         asked = self.in_state(match, stage, self.question.state)
         if self.family == 4 or self.question.state != "NEW" or stage.table == "raw":
             return asked
-        untracked = self.in_state(match, stage, "UNTRACKED")
-        if untracked == asked:
+        untracked, invalid = (self.in_state(match, stage, state) for state in ("UNTRACKED", "INVALID"))
+        if untracked == asked == invalid:
             return asked
-        if None in (asked, untracked):
+        if None in (asked, untracked, invalid):
             return None
         icmp = ((ICMP[6],) * 2,)
+        tracked = complement(merged(_UNTRACKED + _REDIRECT), 0, top(DPORT, 6))
+        sides: list[Sides] = []
+        if asked:
+            sides += [((PROTO, complement(icmp, 0, 255)),), ((PROTO, icmp), (DPORT, tracked))]
         if untracked:
-            return Alternatives((((PROTO, icmp), (DPORT, _UNTRACKED)),))
-        tracked = complement(_UNTRACKED, 0, top(DPORT, 6))
-        return Alternatives((((PROTO, complement(icmp, 0, 255)),), ((PROTO, icmp), (DPORT, tracked))))
+            sides.append(((PROTO, icmp), (DPORT, _UNTRACKED)))
+        redirect: Sides = ((PROTO, icmp), (DPORT, _REDIRECT))
+        if untracked and invalid:
+            sides.append(redirect)
+        return Alternatives(tuple(sides), (redirect,) if untracked != invalid else ())
 
     def in_state(self, match: State, stage: Stage, state: str) -> Optional[bool]:
         if stage.table == "raw":
@@ -230,5 +242,6 @@ def label(match: Match) -> str:
         return f"{'not ' * match.negated}flags {raised} of {mask}"
     if isinstance(match, Direction):
         return f"{'not ' * match.negated}{match.name}"
-    assert isinstance(match, First)
+    if not isinstance(match, First):
+        return ""
     return f"the connection's first {FIELD_NAMES[match.field]}"
