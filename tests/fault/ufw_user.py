@@ -45,7 +45,7 @@ try:
     elif kind == "fill":
         handle = os.open(path + "/much", os.O_WRONLY | os.O_CREAT)
         try:
-            while True:
+            for _part in range(2048):  # 128 MB: of a /run that has half of that
                 os.write(handle, b"x" * 65536)
         except OSError:
             pass
@@ -113,7 +113,7 @@ def prepare(host: Host) -> None:
     """Once for each host."""
     host.install()
     host.put("/opt/hold.py", HOLD)
-    host.shell("mount -o remount,size=64m /run")
+    host.shell("mount -o remount,size=64m /run && df -k --output=size /run | grep -qx ' *65536'")
 
 
 def try_attack(host: Host, attack: Attack, timeout: int = 5, patience: float = 45.0) -> list[str]:

@@ -177,9 +177,10 @@ def payload_to(part: Part, live: Table, back: bool, seen: bool, leave: bool = Fa
     for name in part.whole:
         missing: Optional[list[str]] = [] if name in BUILTIN else None  # a table without rules may not be there at all
         found, wanted = live.chains.get(name, missing), target.chains.get(name, missing)
-        if found == wanted or (seen and not back and found and inserted(found, wanted or []) is not None):
+        was = base.chains.get(name, [])
+        if found == wanted or (seen and found and _is_there(found, wanted, was)):
             continue
-        extra = inserted(found or [], base.chains.get(name, [])) if seen else []
+        extra = inserted(found or [], was) if seen else []
         if extra is None:
             if leave:
                 continue
@@ -187,8 +188,6 @@ def payload_to(part: Part, live: Table, back: bool, seen: bool, leave: bool = Fa
         chains[name] = _with(wanted or [], found or [], extra)
         if wanted is None and not extra:
             gone.append(name)
-        elif chains[name] == found:
-            del chains[name]
     edits, shared = _shared_edits(part, live, target)
     policies = {
         name: target.policies[name]
@@ -198,6 +197,7 @@ def payload_to(part: Part, live: Table, back: bool, seen: bool, leave: bool = Fa
     }
     rules = {**live.chains, **chains, **shared}
     gone = [name for name in gone if not _is_used(name, rules)]
+    chains = {name: lines for name, lines in chains.items() if name in gone or lines != live.chains.get(name)}
     ends = {
         name: (end, rules[end])
         for name, end in part.ends.items()
@@ -205,6 +205,15 @@ def payload_to(part: Part, live: Table, back: bool, seen: bool, leave: bool = Fa
     }
     sections = transactions(part.table, policies, ends, edits, chains, gone, live.chains)
     return "".join(section.render() for section in sections)
+
+
+def _is_there(live: list[str], target: Optional[list[str]], base: list[str]) -> bool:
+    """Whether a chain is what it should become, with rules of others among it: where it can be read as the one before as
+    well, because one of the two is a part of the other, it is the longer one. Of one that should go (None), whether all
+    that is left are rules of others."""
+    if target is None or inserted(live, target) is not None:
+        return inserted(live, base) is None or inserted(target or [], base) is not None
+    return False
 
 
 def _with(rules: list[str], live: list[str], extra: list[int]) -> list[str]:
