@@ -95,7 +95,7 @@ def test_warnings_reach_the_user(region, monkeypatch):
     monkeypatch.setattr(maas_vlan.AnsibleModule, "warn", lambda _module, text: said.append(text))
     nested = [{"name": "gough", "vlans": [{"vid": 10, "subnets": [{"cidr": "10.0.0.0/16"}, {"cidr": "10.0.1.0/24"}]}]}]
     run(maas_vlan, region, fabrics=nested)
-    assert len(said) == 1 and "nested" in said[0]
+    assert len(said) == 1 and "a subnet inside 10.0.0.0/16" in said[0]
 
 
 def test_the_report_is_input_for_the_other_module(region):
