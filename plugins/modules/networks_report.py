@@ -12,9 +12,10 @@ description:
   - Takes what M(bulkhead.tiers.swarm_network_info) returned on every host of the play, and prints every network with
     its subnet, its use, its zone and who uses it, then conflicts, orphans, and what is free in every pool of the site.
   - Fails where a host of the play could not be asked, or returned something else, because it may have any network; and
-    where no host of the inventory is in a tier of the site; and where addresses are claimed twice. These are networks of one host that overlap each other, networks on the
-    addresses of a tier, of another declared network or of a pool that is not theirs, networks on another subnet than
-    the declared one, and pools of an engine or a Swarm on addresses that the site has given to others.
+    where no host of the inventory is in a tier of the site; and where addresses are claimed twice. These are networks of
+    one host that overlap each other, networks on the addresses of a tier, of another declared network or of a pool that
+    is not theirs, networks on another subnet than the declared one, and pools of an engine or a Swarm on addresses that
+    the site has given to others.
   - The playbook C(bulkhead.tiers.networks) calls it.
 extends_documentation_fragment:
   - bulkhead.tiers.attributes

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """How fast a site is read, compiled and asked, on the controller alone: the best of some rounds beside its target.
 

@@ -188,7 +188,8 @@ def difference(before: Ruleset, after: Ruleset, question: Question, budget: Opti
     def example(leaf: int, part: Box) -> Example:
         outcomes = diagram.nodes[leaf][1][1:]
         was, becomes = (program.verdict(outcome) for program, outcome in zip(programs, outcomes))
-        assert was is not None and becomes is not None, "packets outside the question are no change"
+        if was is None or becomes is None:
+            raise AssertionError("packets outside the question are no change")
         return (_witness(part, programs[0], known), was, becomes)
 
     def changes(kind: str) -> tuple[Change, ...]:

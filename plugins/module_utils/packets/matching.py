@@ -161,7 +161,8 @@ class Matching:
         if isinstance(match, Direction):
             tracked = self.question.state == "NEW" and stage.table != "raw"
             return (match.name == "ORIGINAL") != match.negated if tracked else None
-        assert isinstance(match, Never)
+        if not isinstance(match, Never):
+            raise AssertionError(f"no such match: {match}")
         return False
 
     def state(self, match: State, stage: Stage) -> Answer:

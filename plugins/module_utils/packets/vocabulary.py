@@ -95,7 +95,8 @@ esp espspi
 eui64
 frag fragid fraglen 0 fragres fragfirst fragmore fraglast
 geoip src-cc source-country dst-cc destination-country
-hashlimit hashlimit hashlimit-upto hashlimit-above hashlimit-burst hashlimit-mode hashlimit-srcmask hashlimit-dstmask hashlimit-name hashlimit-htable-size hashlimit-htable-max hashlimit-htable-expire hashlimit-htable-gcinterval hashlimit-rate-interval 0 hashlimit-rate-match
+hashlimit hashlimit hashlimit-upto hashlimit-above hashlimit-burst hashlimit-mode hashlimit-srcmask hashlimit-dstmask hashlimit-name \
+hashlimit-htable-size hashlimit-htable-max hashlimit-htable-expire hashlimit-htable-gcinterval hashlimit-rate-interval 0 hashlimit-rate-match
 hbh hbh-len hbh-opts 0 hbh-not-strict
 helper helper
 hl hl-eq hl-lt hl-gt
@@ -123,7 +124,8 @@ rt rt-type rt-segsleft rt-len rt-0-addrs 0 rt-0-res rt-0-not-strict
 sctp sport dport 2 chunk-types
 set 2 match-set 1 packets-eq packets-lt packets-gt bytes-eq bytes-lt bytes-gt 0 return-nomatch update-counters update-subcounters
 socket 0 transparent nowildcard restore-skmark
-srh srh-next-hdr srh-hdr-len-eq srh-hdr-len-gt srh-hdr-len-lt srh-segs-left-eq srh-segs-left-gt srh-segs-left-lt srh-last-entry-eq srh-last-entry-gt srh-last-entry-lt srh-tag srh-psid srh-nsid srh-lsid
+srh srh-next-hdr srh-hdr-len-eq srh-hdr-len-gt srh-hdr-len-lt srh-segs-left-eq srh-segs-left-gt srh-segs-left-lt srh-last-entry-eq \
+srh-last-entry-gt srh-last-entry-lt srh-tag srh-psid srh-nsid srh-lsid
 state state
 statistic mode probability every packet
 string from to algo string hex-string 0 icase

@@ -510,7 +510,7 @@ def _peer_unreachable(fleet: Fleet) -> Iterator[Finding]:
                 name.place,
                 f"{service.where} names {name.value} and shares no network with it: it is on {_and(service.networks)}, "
                 f"{far.where} on {_and(far.networks)}",
-                f"join {service.name} to {next(iter(far.networks))}",
+                f"join {service.name} to {min(far.networks)}",
             )
 
 

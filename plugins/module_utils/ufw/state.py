@@ -238,5 +238,6 @@ def merge_families(
 def one_of(v4: Item | None, v6: Item | None) -> Item:
     """The rule of a pair of merge_families, by which it is told: that of IPv4 where there is one."""
     found = v6 if v4 is None else v4
-    assert found is not None
+    if found is None:
+        raise AssertionError("a pair of merge_families has at least one rule")
     return found

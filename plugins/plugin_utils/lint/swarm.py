@@ -51,7 +51,7 @@ def about_swarm_files(sources: Collection[Source], stack: str) -> Iterator[Findi
     """The findings about the files of a Swarm stack."""
     for source in sources:
         yield from _about_file(source.root, stack)
-    first = next(iter(sources))
+    (first, *_others) = sources
     if first.root.get("version") is None:
         yield Finding(
             "BT024",

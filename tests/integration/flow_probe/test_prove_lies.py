@@ -119,7 +119,7 @@ def test_without_a_lie_the_proof_holds(fleet):
 def test_on_a_machine_that_is_busy_the_proof_holds_as_well(fleet):
     """Ten busy processes beside it: answers and controls are late."""
     words = ["timeout", "300", sys.executable, "-c", "while True: pass"]  # they end, even if this test is killed
-    busy = [subprocess.Popen(words) for _ in range(10)]
+    busy = [subprocess.Popen(words) for _number in range(10)]
     try:
         proof = fleet.prove()
     finally:

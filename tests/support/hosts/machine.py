@@ -56,7 +56,13 @@ class Machine:
         cgroup = ["--cgroupns=private"] if v2 else ["--cgroupns=host", "-v", "/sys/fs/cgroup:/sys/fs/cgroup:rw"]
         init = [] if v2 else ["SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1", "systemd.unified_cgroup_hierarchy=0"]
         rights = ["--cap-add=ALL", "--cap-drop=SYS_RESOURCE", "--security-opt=seccomp=unconfined"]
-        rights += ["--security-opt=apparmor=unconfined", "--tmpfs=/run:size=64m", "--tmpfs=/run/lock:size=16m", "-v", "/var/lib/docker"]
+        rights += [
+            "--security-opt=apparmor=unconfined",
+            "--tmpfs=/run:size=64m",
+            "--tmpfs=/run/lock:size=16m",
+            "-v",
+            "/var/lib/docker",
+        ]
         place = ["--network=" + self.prefix, "--ip=" + self.addresses[4], "--ip6=" + self.addresses[6]]
         names = ["--name=" + self.name, "--hostname=" + self.name, "--stop-signal=SIGRTMIN+3"]
         run("docker", "run", "--detach", *names, *place, *rights, *cgroup, image, "/sbin/init", *init)

@@ -95,7 +95,10 @@ class Fleet:
             path.write_text(text, encoding="utf-8")
         for host in HOSTS:
             self._interpreter(host).write_text(
-                f"#!{sys.executable} -S\nHOST, FOLDER = {host!r}, {str(folder)!r}\n{INTERPRETER.read_text(encoding='utf-8')}",
+                f"#!{sys.executable} -S\n"
+                + INTERPRETER.read_text(encoding="utf-8").replace(
+                    'HOST, FOLDER = "", ""', f"HOST, FOLDER = {host!r}, {str(folder)!r}"
+                ),
                 encoding="utf-8",
             )
             self._interpreter(host).chmod(0o755)

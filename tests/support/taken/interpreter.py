@@ -1,4 +1,6 @@
-# A host's Python: HOST and FOLDER stand before this. It notes the module that it was given, and answers from a table.
+# A host's Python: the fleet writes its own HOST and FOLDER in place of the next line.
+HOST, FOLDER = "", ""
+# It notes the module that it was given, and answers from a table.
 import ast
 import fcntl
 import json
@@ -15,7 +17,7 @@ ANSWERS = {
     },
     "ansible.builtin.stat": {"stat": {"exists": False}},
     "ansible.builtin.command": {"stdout": "[]", "stderr": "", "rc": 0},
-    "bulkhead.tiers.swarm_network_info": {"networks": [], "node": {"name": HOST}, "pools": {"engine": [], "swarm": []}},  # noqa: F821
+    "bulkhead.tiers.swarm_network_info": {"networks": [], "node": {"name": HOST}, "pools": {"engine": [], "swarm": []}},
     "bulkhead.tiers.ufw_ruleset_info": {"active": True, "default": {}, "rules": [], "docker": {}},
     "bulkhead.tiers.flow_probe": {"addresses": [], "services": [], "hears": {"wire": True}, "results": []},
 }
@@ -35,13 +37,13 @@ def main():
         with open(arguments["src"], encoding="utf-8") as file:
             content = file.read()
     plain = {name: value for name, value in arguments.items() if not name.startswith("_ansible_")}
-    line = json.dumps({"host": HOST, "module": module, "arguments": plain, "content": content})  # noqa: F821
-    with open(FOLDER + "/calls", "a", encoding="utf-8") as log:  # noqa: F821
+    line = json.dumps({"host": HOST, "module": module, "arguments": plain, "content": content})
+    with open(FOLDER + "/calls", "a", encoding="utf-8") as log:
         fcntl.flock(log, fcntl.LOCK_EX)
         log.write(line + "\n")
     answer = {"changed": False, **ANSWERS.get(module, {})}
-    if HOST == "taken":  # noqa: F821
-        with open(FOLDER + "/attack", encoding="utf-8") as file:  # noqa: F821
+    if HOST == "taken":
+        with open(FOLDER + "/attack", encoding="utf-8") as file:
             attack = json.load(file)
         if not attack["modules"] or module in attack["modules"]:
             answer["ansible_facts"] = attack["facts"]

@@ -474,7 +474,12 @@ def test_a_chain_may_bear_a_name_of_the_other_family():
 
 
 def test_a_line_for_the_other_family_alone_is_left_out():
-    assert [[len(parse(f"*filter\n:INPUT DROP [0:0]\n-A INPUT -{mine} -j DROP\nCOMMIT\n", family).chain("filter", "INPUT").rules) for mine in (4, 6)] for family in (4, 6)] == [[1, 0], [0, 1]]  # fmt: skip
+    def rules(mine, family):
+        """How many rules a family takes of a line for IPv4 or IPv6 alone."""
+        text = f"*filter\n:INPUT DROP [0:0]\n-A INPUT -{mine} -j DROP\nCOMMIT\n"
+        return len(parse(text, family).chain("filter", "INPUT").rules)
+
+    assert [[rules(mine, family) for mine in (4, 6)] for family in (4, 6)] == [[1, 0], [0, 1]]
 
 
 # -- what is not in the text -----------------------------------------------------------------------------------------

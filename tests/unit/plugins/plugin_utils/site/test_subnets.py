@@ -186,7 +186,7 @@ def by_the_site(text):
 def scribbled(chance):
     """A text that may name an address: one of the seeds with up to three characters changed, or any characters."""
     if chance.random() < 0.1:
-        return "".join(chance.choice(_LETTERS) for _ in range(chance.randint(0, 12)))
+        return "".join(chance.choice(_LETTERS) for _place in range(chance.randint(0, 12)))
     letters = list(chance.choice(_SEEDS))
     for _change in range(chance.randint(0, 3)):
         place = chance.randrange(len(letters) + 1)
