@@ -29,7 +29,7 @@ from typing import NamedTuple
 from hosts import PLACE, RELEASES, Host, fleet
 
 GUARD = "/run/bulkhead/ufw/guard.py"
-CONFIG, STEPS, REACHED = "/var/tmp/kill.json", "/var/tmp/steps", "/var/tmp/reached"
+CONFIG, STEPS, REACHED = "/srv/kill.json", "/srv/steps", "/srv/reached"
 SSH = {"rule": "allow", "proto": "tcp", "to_port": "22"}
 OLD = {
     "default": {"incoming": "deny", "outgoing": "allow", "routed": "deny"},

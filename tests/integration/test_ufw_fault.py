@@ -7,6 +7,7 @@ import shutil
 
 import hosts as fault_hosts
 import pytest
+import ufw_confirm
 import ufw_kill
 import ufw_lockout
 import ufw_user
@@ -68,3 +69,20 @@ def test_after_a_kill_the_old_or_the_new_ruleset_is_there_as_a_whole(bench, role
 def test_a_user_without_rights_does_not_stop_the_rollback(bench, name):
     ufw_user.prepare(bench.host)
     assert ufw_user.try_attack(bench.host, next(each for each in ufw_user.ATTACKS if each.name == name)) == []
+
+
+# Each undisturbed and killed once, with a boot at the end. `make fault` has all of them at many steps.
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [
+        ("/run full", ufw_kill.KEEP),
+        ("inserted, ufw restarted", ufw_kill.KEEP),
+        ("rules inserted", ufw_kill.BACK),
+        ("everything flushed", ufw_kill.BACK),
+    ],
+)
+def test_whatever_others_do_while_a_change_waits_kernel_and_files_agree_and_so_they_do_after_a_boot(bench, name, role):
+    trouble = next(each for each in ufw_confirm.TROUBLES if each.name == name)
+    row = ufw_confirm.try_trouble(bench, trouble, role, every=1000, offset=6, boots=False)
+    assert row.problems == []
+    assert row.tried == 2

@@ -306,14 +306,26 @@ class Guard:
         if change.switch:
             # ufw's own stop is for its hooks; what is loaded after it undoes all of the rules.
             self._run([INIT, "--datadir", self.path(TREE), "stop"])
-        if change.switch and enabled:
-            self._run([INIT, "start"])
+        if enabled and (change.switch or self._is_flushed()):
+            self._start_ufw()
         elif change.switch:
             self._bring(change, back=True)
         elif enabled or not others:
             self._bring(change, back=True, leave=bool(others))
             self._load_rules_of_others(others)
         self._close(change, BACK, why)
+
+    def _is_flushed(self) -> bool:
+        """Whether nothing leads to ufw's rules any more, of this change or not: another program has flushed the table."""
+        chains = self._read(4, "filter").chains
+        return "ufw-user-input" not in chains or "-j ufw-before-input" not in chains["INPUT"]
+
+    def _start_ufw(self) -> None:
+        """ufw's own start, from its files; what is left of it is stopped first. All is open by then already."""
+        self._run([INIT, "stop"])
+        done = self._run([INIT, "start"])
+        if done.status:
+            raise GuardError(f"`{INIT} start` failed (status {done.status}): {(done.err + done.out).strip()}")
 
     def _conf(self) -> str:
         try:

@@ -181,8 +181,9 @@ class FakeHost(Host):
             self._switch(argv[-1])
             return Result(0, "", "")
         if argv[0] == INIT:
-            # ufw-init sets the kernel from the files of --datadir, and does not write any.
-            self._switch_kernel({"start": "enable", "stop": "disable"}[argv[-1]], argv[2])
+            # ufw-init sets the kernel from the files (of --datadir), and does not write any.
+            tree = argv[2] if "--datadir" in argv else self.root
+            self._switch_kernel({"start": "enable", "stop": "disable"}[argv[-1]], tree)
             return Result(0, "", "")
         if argv[0] == "conntrack":
             return Result(0, self.flows if "-L" in argv else "", "")

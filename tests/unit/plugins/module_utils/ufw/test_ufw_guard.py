@@ -218,6 +218,78 @@ def test_files_that_a_reboot_left_are_swept(host):
     assert not staged(host)
 
 
+def restart(host):
+    """As `systemctl restart ufw`: the files, which are the old ones, once more."""
+    for word in ("stop", "start"):
+        host.run([INIT, "--datadir", host.root, word])
+
+
+def test_a_change_that_is_no_longer_in_force_is_not_kept_and_says_why(host):
+    host.run([INIT, "--datadir", host.root, "start"])
+    before = host.snapshot()
+    token = wait(host)["pending"]["token"]
+    restart(host)
+    guard = guard_of(host)
+    with pytest.raises(GuardError, match="not in force .*such as a restart|such as a restart of ufw.*not in force"):
+        guard.keep(guard.change())
+    assert guard.outcome(token).state == BACK
+    assert host.snapshot() == before
+
+
+def test_what_others_put_into_the_kernel_meanwhile_is_there_after_a_rollback_and_after_a_keep(host):
+    for decide in ("back", "keep"):
+        wait(host)
+        lines = [
+            "-I INPUT -p tcp --dport 22 -j f2b-sshd",
+            "-A FORWARD -i docker9 -j ACCEPT",
+            "-I ufw-user-input -j LOG",
+        ]
+        host.tables[4].step(":f2b-sshd - [0:0]")
+        for line in lines:
+            host.tables[4].step(line)
+        guard = guard_of(host)
+        guard.keep(guard.change()) if decide == "keep" else guard.settle("too late")
+        chains = host.tables[4].chains
+        assert chains["INPUT"][0] == "-p tcp --dport 22 -j f2b-sshd" and "f2b-sshd" in chains
+        assert chains["FORWARD"][-1] == "-i docker9 -j ACCEPT" and chains["ufw-user-input"][0] == "-j LOG"
+
+
+def test_a_flush_of_everything_ends_with_ufw_started_from_its_files(host):
+    host.run([INIT, "--datadir", host.root, "start"])
+    wait(host)
+    for table in host.tables.values():
+        table.chains = {name: [] for name in ("INPUT", "FORWARD", "OUTPUT")}
+        table.policies = dict.fromkeys(table.policies, "ACCEPT")
+    guard = guard_of(host)
+    with pytest.raises(GuardError, match="not in force"):
+        guard.keep(guard.change())
+    assert [line.split()[-1] for line in host.ran if line.startswith(INIT)][-2:] == ["stop", "start"]
+
+
+def test_ufw_that_was_switched_off_meanwhile_stays_off(host):
+    wait(host)
+    host.run(["ufw", "--force", "disable"])
+    off = kernel(host)
+    guard = guard_of(host)
+    with pytest.raises(GuardError, match="somebody else wrote to /etc/ufw/ufw.conf"):
+        guard.keep(guard.change())
+    assert kernel(host) == off
+
+
+def test_a_change_that_ends_needs_no_room_in_run(host, monkeypatch):
+    token = wait(host)["pending"]["token"]
+    guard, stage = guard_of(host), guard_program.StagedFile
+
+    def full(path, *words):
+        if "/run/" in path[len(host.root) :]:
+            raise OSError(28, "No space left on device")
+        return stage(path, *words)
+
+    monkeypatch.setattr(guard_program, "StagedFile", full)
+    guard.keep(guard.change())
+    assert guard.outcome(token).state == KEPT and guard.change() is None
+
+
 # -- killed ------------------------------------------------------------------------------------------------------------
 
 
