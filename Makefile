@@ -65,7 +65,7 @@ sanity: setup
 
 .PHONY: unit
 unit: setup ## the unit tests; some of them: make unit ARGS="-k limit"
-	$(call stage,unit,python -m pytest -q tests/unit $(ARGS))
+	$(call stage,unit,python -m pytest -q -n auto tests/unit $(ARGS))
 
 .PHONY: engine
 engine: ## a Docker Engine on this machine, and the tools that come with it

@@ -633,19 +633,27 @@ ODD = {
     "glued": ":INPUT ACCEPT [0:0]\n-A INPUT -iin0 -j DROP\n-A INPUT -p tcp --dport=22 -j DROP",
     "names": ":INPUT DROP [0:0]\n-A INPUT -p TCP --dport 22 -m conntrack --ctstate new -j ACCEPT\n-A INPUT -p icmp --icmp-type Echo-Request -j ACCEPT",
     "no verdict": ":INPUT DROP [0:0]\n-A INPUT -p tcp --dport 22 -j MARK --set-mark 1\n-A INPUT -p tcp -j ACCEPT",
-    "policy of mangle behind RETURN": ":INPUT ACCEPT [0:0]\nCOMMIT\n*mangle\n"
-        ":INPUT DROP [0:0]\n-A INPUT -p tcp --dport 22 -j RETURN\n-A INPUT -p tcp -j ACCEPT",
+    "policy of mangle behind RETURN": (
+        ":INPUT ACCEPT [0:0]\nCOMMIT\n*mangle\n"
+        ":INPUT DROP [0:0]\n-A INPUT -p tcp --dport 22 -j RETURN\n-A INPUT -p tcp -j ACCEPT"
+    ),
     "drop in raw": ":INPUT ACCEPT [0:0]\nCOMMIT\n*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp --dport 22 -j DROP",
     "drop in mangle": ":INPUT ACCEPT [0:0]\nCOMMIT\n*mangle\n:PREROUTING ACCEPT [0:0]\n:x - [0:0]\n-A PREROUTING -j x\n-A x -p udp -j DROP",
     "drop in security": ":INPUT ACCEPT [0:0]\nCOMMIT\n*security\n:INPUT ACCEPT [0:0]\n-A INPUT -p tcp -j DROP",
     "drop where it does not pass": ":INPUT ACCEPT [0:0]\nCOMMIT\n*mangle\n:FORWARD DROP [0:0]\n:POSTROUTING DROP [0:0]\n-A POSTROUTING -j DROP",
-    "policy of nat": ":INPUT ACCEPT [0:0]\n-A INPUT -m conntrack --ctstate INVALID -j DROP\nCOMMIT\n"
-        "*nat\n:PREROUTING DROP [0:0]\n-A PREROUTING -p tcp --dport 22 -j ACCEPT",
+    "policy of nat": (
+        ":INPUT ACCEPT [0:0]\n-A INPUT -m conntrack --ctstate INVALID -j DROP\nCOMMIT\n"
+        "*nat\n:PREROUTING DROP [0:0]\n-A PREROUTING -p tcp --dport 22 -j ACCEPT"
+    ),
     "policy of nat without connections": ":INPUT ACCEPT [0:0]\n-A INPUT -p udp -j DROP\nCOMMIT\n*nat\n:PREROUTING DROP [0:0]",
-    "not tracked": ":INPUT DROP [0:0]\n-A INPUT -m conntrack --ctstate NEW -j ACCEPT\nCOMMIT\n"
-        "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp --dport 22 -j NOTRACK",
-    "not tracked by CT": ":INPUT DROP [0:0]\n-A INPUT -m conntrack --ctstate UNTRACKED -j ACCEPT\nCOMMIT\n"
-        "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp -j CT --notrack",
+    "not tracked": (
+        ":INPUT DROP [0:0]\n-A INPUT -m conntrack --ctstate NEW -j ACCEPT\nCOMMIT\n"
+        "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp --dport 22 -j NOTRACK"
+    ),
+    "not tracked by CT": (
+        ":INPUT DROP [0:0]\n-A INPUT -m conntrack --ctstate UNTRACKED -j ACCEPT\nCOMMIT\n"
+        "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp -j CT --notrack"
+    ),
     "deep": ":INPUT DROP [0:0]\n" + "".join(f":c{n} - [0:0]\n" for n in range(14)) + "-A INPUT -j c0\n"
     + "".join(f"-A c{n} -j c{n + 1}\n" for n in range(13)) + "-A c13 -p tcp --dport 22 -j ACCEPT",
     "a chain named ACCEPT": ":INPUT DROP [0:0]\n:ACCEPT - [0:0]\n-A INPUT -p tcp --dport 22 -j ACCEPT\n-A ACCEPT -j DROP",
