@@ -31,10 +31,12 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.program imp
     EVERY,
     OUTSIDE,
     SKIP,
+    UNKNOWN,
     Budget,
     Condition,
     Program,
     Question,
+    TooComplex,
     Verdict,
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.vocabulary import (
@@ -82,12 +84,21 @@ _NAT_TARGETS = (TRANSLATIONS - {"TPROXY"}) | {"SNAT", "MASQUERADE"}
 _LAST_WORDS = frozenset(["QUEUE", "NFQUEUE", "TPROXY"])
 #: Where every rule is wanted, a jump that repeats another is left out beyond so many instances.
 _MANY = 10000
+#: Before the name of a chain that packets may have been through; no chain's name has a blank.
+_PERHAPS = "perhaps "
 _ANYTHING: Box = (None,) * len(FIELDS)
 
 
 def verdict(ruleset: Ruleset, one: Packet, question: Question, budget: Optional[Budget] = None) -> Optional[Verdict]:
-    """What the ruleset does with a packet: a Verdict, or None for a packet that the question excludes."""
-    return unfold(ruleset, question, budget=budget, one=one).decide(one)
+    """What the ruleset does with a packet: a Verdict, or None for a packet that the question excludes.
+
+    Where the budget is spent before that is known, the verdict is unknown and depends on just that.
+    """
+    try:
+        return unfold(ruleset, question, budget=budget, one=one).decide(one)
+    except TooComplex as error:
+        text = str(error)
+        return Verdict(UNKNOWN, Rule("", "", 0, text), conditions=(Condition(text, False),))
 
 
 def unfold(
@@ -279,28 +290,33 @@ class _Unfolder:
 
     def jump(self, rule: Rule, box: Box, condition: Optional[Condition], call: _Call) -> Iterator[_Call]:
         path, after, name = (*call.path, rule), _Label(), rule.target or ""
-        if not self.came_back(name, box):
+        if self.came_back(name, box, condition is not None):
+            if rule.goto:
+                self.skip(box, path, condition, call.end)
+        else:
             if condition is not None:
                 self.skip(box, path, condition, after)
             before = self.uncertain
             yield _Call(self.table[name], box, path, call.end if rule.goto else after, call.accepted)
-            if condition is None and (self.single or before == self.uncertain):
-                self.open[call.chain.name].setdefault(name, []).append(box)
-        if rule.goto:
-            self.skip(box, path, None, call.end)
+            if self.single or (condition is None and before == self.uncertain):
+                passed = self.open[call.chain.name]
+                passed.setdefault(name if condition is None else _PERHAPS + name, []).append(box)
+            if rule.goto:
+                self.skip(box, path, None, call.end)
         after.at = len(self.program)
 
-    def came_back(self, name: str, box: Box) -> bool:
+    def came_back(self, name: str, box: Box, perhaps: bool) -> bool:
         """Whether all packets of the box have been through the chain before they come here: they go through it as they did.
 
-        What a single packet may get there a second time is nothing that it could not get the first time.
+        What a single packet may get there a second time is nothing that it could not get the first time, also where it has
+        been there only perhaps and goes there only perhaps.
         """
         if self.whole and len(self.program) < _MANY:
             return False
         return any(
             all(wide is None or (side is not None and common(side, wide) == side) for side, wide in zip(box, passed))
             for chains in self.open.values()
-            for passed in chains.get(name, ())
+            for passed in (*chains.get(name, ()), *(chains.get(_PERHAPS + name, ()) if perhaps else ()))
         )
 
     def add(self, box: Box, action: int, path: tuple[Rule, ...], condition: Optional[Condition] = None) -> None:

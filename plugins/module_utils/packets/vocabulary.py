@@ -249,8 +249,6 @@ def logical_lines(text: str) -> Iterator[tuple[int, str]]:
     line. Where the line after an open quote could as well be one of its own, the quote is left open (`words` refuses it).
     """
     lines = text.split("\n")
-    if lines[0].endswith("\r") and all(line.endswith("\r") for line in lines if line):
-        lines = [line[:-1] for line in lines]
     number = 0
     while number < len(lines):
         first, line = number + 1, lines[number].lstrip(" \t")
@@ -259,6 +257,8 @@ def logical_lines(text: str) -> Iterator[tuple[int, str]]:
             while is_open(line) and number < len(lines) and not _OWN_LINE.match(lines[number]):
                 line += "\n" + lines[number]
                 number += 1
+        if line.endswith("\r"):  # on its way a text may have got the line ends of another system
+            line = line[:-1]
         if line:
             yield first, line
 

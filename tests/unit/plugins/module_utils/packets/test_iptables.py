@@ -184,7 +184,7 @@ def test_counters_comments_and_other_tables_are_no_hindrance():
 
 
 def test_all_the_errors_of_a_text_come_at_once():
-    text = "-A INPUT -j ACCEPT\n*filter\n:INPUT DROP [0:0]\n-A INPUT -j nowhere\n-A other -j DROP\nnonsense\n-A INPUT -s\n:short\n"
+    text = "-A INPUT -j ACCEPT\n*filter\n:INPUT DROP [0:0]\n-A INPUT -j nowhere\n-A other -j DROP\nnonsense\n-A INPUT -s\n:short\n: DROP\n"
     with pytest.raises(RulesetError) as error:
         parse(text, 4)
     lines = str(error.value).splitlines()
@@ -194,6 +194,7 @@ def test_all_the_errors_of_a_text_come_at_once():
         "line 6",
         "line 7",
         "line 8",
+        "line 9",
         "line 4",
         "the end",
     ]

@@ -15,7 +15,10 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.fields impo
     DPORT,
     DST,
     IIF,
+    LAST_NAME,
+    ODST,
     OIF,
+    OPORT,
     PROTO,
     SPORT,
     SRC,
@@ -697,6 +700,21 @@ def test_an_established_connection_is_asked_about_by_its_state():
         ),
         ({PROTO: ((1, 1),), DPORT: ((2048, 2303), (768, 769))[::-1]}, "icmp type 3/0:3/1,8 from any to any"),
         ({PROTO: ((6, 6),), SPORT: ((68, 68),)}, "tcp from any port 68 to any"),
+        ({PROTO: ((1, 2),)}, "icmp,igmp from any to any"),
+        ({PROTO: ((0, 1),)}, "protocol 0:1 from any to any"),
+        ({PROTO: ((88, 88),)}, "protocol 88 from any to any"),
+        ({PROTO: ((46, 51),)}, "protocol 46:51 from any to any"),
+        ({PROTO: ((50, 51),), DPORT: ((22, 22),)}, "esp,ah from any to any"),
+        ({DPORT: ((22, 22),)}, "any 22 from any to any"),
+        (
+            {ODST: (address_range("10.0.0.1", 4),), OPORT: ((80, 80),)},
+            "any from any to any first sent to 10.0.0.1 first sent to port 80",
+        ),
+        ({PROTO: ((1, 1),), DPORT: ((768, 1279),)}, "icmp type 3:4 from any to any"),
+        (
+            {IIF: ((1, interface_range("eth0")[0] - 1), (interface_range("eth0")[0] + 1, LAST_NAME))},
+            "any from any to any in on any but eth0",
+        ),
     ],
 )
 def test_a_set_of_packets_is_text_for_people(sides, text):

@@ -7,15 +7,17 @@ import pytest
 from asking import ask, rules, table
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import parse
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.packet import packet
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.program import (
     ALLOWED,
     DENIED,
+    EVERY,
     UNKNOWN,
     Budget,
     Question,
     TooComplex,
 )
-from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.unfold import PASSES, unfold
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.unfold import PASSES, unfold, verdict
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.vocabulary import NO_VERDICT
 
 OPEN = table(
@@ -232,6 +234,60 @@ def test_a_chain_that_several_chains_lead_to_is_no_loop():
         "-A c -p tcp --dport 22 -j ACCEPT",
     ]
     assert ask(rules(*lines, chains=("a", "b", "c"))).answer == ALLOWED
+
+
+def nested(depth, jumps):
+    names = tuple(f"c{number}" for number in range(depth))
+    lines = [f"-A {name} {jump} -j {inner}" for name, inner in zip(("INPUT", *names), names) for jump in jumps]
+    return rules(*lines, f"-A {names[-1]} -p tcp --dport 22 -j ACCEPT", chains=names)
+
+
+@pytest.mark.parametrize(
+    "jumps", [("", ""), ("", "-p tcp"), ("-s 10.0.0.0/8", "-s 10.0.0.0/9"), ("", "-m limit --limit 1/sec")]
+)
+def test_jumps_that_repeat_one_that_packets_came_back_from_cost_nothing(jumps):
+    program = unfold(nested(21, jumps), Question(addresses=EVERY), budget=Budget(instances=100))
+    assert program.decide(packet(4, "10.0.0.1", "10.0.9.9", port=22, inside="eth0")).answer == ALLOWED
+    assert program.decide(packet(4, "10.0.0.1", "10.0.9.9", port=23, inside="eth0")).answer == DENIED
+
+
+def test_one_packet_goes_through_nested_chains_once_whatever_is_not_known():
+    found = ask(nested(40, ("-p tcp", "-m mark --mark 1")))
+    assert (found.answer, found.rule.chain) == (ALLOWED, "c39")
+    assert ask(nested(40, ("-m mark --mark 1", "-m mark --mark 2")), "udp", 9).answer == DENIED
+
+
+@pytest.mark.parametrize("how", ["-j", "-g"])
+def test_a_second_way_that_is_taken_at_times_decides_as_the_first(how):
+    lines = [
+        "-A INPUT -m mark --mark 1 -j one",
+        f"-A INPUT -m mark --mark 2 {how} one",
+        "-A INPUT -p tcp --dport 22 -j ACCEPT",
+        "-A one -p tcp --dport 23 -j DROP",
+    ]
+    ruleset = rules(*lines, policy="DROP" if how == "-g" else "ACCEPT", chains=("one",))
+    assert ask(ruleset, port=22).answer == (UNKNOWN if how == "-g" else ALLOWED)
+    assert ask(ruleset, port=23).answer == (DENIED if how == "-g" else UNKNOWN)
+
+
+def test_one_packet_gets_a_bounded_answer_where_the_budget_is_spent():
+    one = packet(4, "10.0.0.1", "10.0.9.9", port=22, inside="eth0")
+    found = verdict(nested(5, ("-p tcp",)), one, Question(addresses=EVERY), Budget(seconds=-1))
+    assert (found.answer, found.rate_limited) == (UNKNOWN, False)
+    assert "not done in -1 s" in found.conditions[0].text
+
+
+def test_a_jump_that_is_taken_at_times_does_not_stand_in_for_one_that_is_taken():
+    lines = ["-A INPUT -m limit --limit 1/sec -j one", "-A INPUT -j one", "-A one -p tcp --dport 22 -j DROP"]
+    assert ask(rules(*lines, policy="ACCEPT", chains=("one",))).answer == DENIED
+    lines = ["-A INPUT -s 10.0.0.0/24 -j one", "-A INPUT -j one", "-A one -p tcp --dport 22 -j DROP"]
+    assert ask(rules(*lines, policy="ACCEPT", chains=("one",)), source="10.0.1.1").answer == DENIED
+
+
+def test_a_second_way_through_a_chain_of_uncertain_rules_is_kept():
+    lines = ["-A INPUT -j one", "-A INPUT -j one", "-A one -m limit --limit 1/sec -j ACCEPT"]
+    once, twice = (unfold(rules(*lines[at:], chains=("one",)), Question()) for at in (1, 0))
+    assert (len(once), len(twice)) == (1, 2)
 
 
 # -- targets ---------------------------------------------------------------------------------------------------------

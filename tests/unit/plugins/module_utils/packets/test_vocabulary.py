@@ -8,8 +8,13 @@ import string
 
 import pytest
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.unfold import PASSES
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.vocabulary import (
+    BUILTIN,
+    ICMP_TYPES,
     MATCHES,
+    PROTOCOLS,
+    SPELLINGS,
     TARGETS,
     Quoted,
     Unclosed,
@@ -86,13 +91,18 @@ def test_an_open_quote_before_a_line_of_its_own_stays_open(following):
     assert is_open(lines[0])
 
 
-def test_a_text_with_carriage_returns_throughout_is_read_without_them():
+def test_line_ends_of_another_system_are_taken_for_line_ends():
     assert [line for _number, line in logical_lines("*filter\r\n:INPUT DROP [0:0]\r\n\r\nCOMMIT\r\n")] == [
         "*filter",
         ":INPUT DROP [0:0]",
         "COMMIT",
     ]
-    assert [line for _number, line in logical_lines("*filter\r\nCOMMIT\n")] == ["*filter\r", "COMMIT"]
+    assert [line for _number, line in logical_lines("*filter\r\nCOMMIT\n")] == ["*filter", "COMMIT"]
+    assert [line for _number, line in logical_lines('"a\r\nb"\r\n')] == ['"a\r\nb"']
+
+
+def test_the_filters_own_chains_are_the_hooks():
+    assert set(BUILTIN) == set(PASSES)
 
 
 def test_options_are_known_with_the_number_of_their_values():
@@ -100,3 +110,52 @@ def test_options_are_known_with_the_number_of_their_values():
     assert MATCHES["icmp6"] is MATCHES["ipv6-icmp"]
     assert (MATCHES["set"]["--match-set"], MATCHES["recent"]["--name"], MATCHES["recent"]["--rsource"]) == (2, 1, 0)
     assert (TARGETS["SET"]["--add-set"], TARGETS["LOG"]["--log-prefix"], TARGETS["ACCEPT"]) == (2, 1, {})
+
+
+#: As `iptables -p icmp -h` and `ip6tables -p ipv6-icmp -h` list them, by the numbers of RFC 792 and RFC 4443.
+ICMP = {
+    4: """0 echo-reply pong  3 destination-unreachable  3/0 network-unreachable  3/1 host-unreachable  3/2 protocol-unreachable
+        3/3 port-unreachable  3/4 fragmentation-needed  3/5 source-route-failed  3/6 network-unknown  3/7 host-unknown
+        3/9 network-prohibited  3/10 host-prohibited  3/11 tos-network-unreachable  3/12 tos-host-unreachable
+        3/13 communication-prohibited  3/14 host-precedence-violation  3/15 precedence-cutoff  4 source-quench  5 redirect
+        5/0 network-redirect  5/1 host-redirect  5/2 tos-network-redirect  5/3 tos-host-redirect  8 echo-request ping
+        9 router-advertisement  10 router-solicitation  11 time-exceeded ttl-exceeded  11/0 ttl-zero-during-transit
+        11/1 ttl-zero-during-reassembly  12 parameter-problem  12/0 ip-header-bad  12/1 required-option-missing
+        13 timestamp-request  14 timestamp-reply  17 address-mask-request  18 address-mask-reply""",
+    6: """1 destination-unreachable  1/0 no-route  1/1 communication-prohibited  1/2 beyond-scope  1/3 address-unreachable
+        1/4 port-unreachable  1/5 failed-policy  1/6 reject-route  2 packet-too-big  3 time-exceeded ttl-exceeded
+        3/0 ttl-zero-during-transit  3/1 ttl-zero-during-reassembly  4 parameter-problem  4/0 bad-header
+        4/1 unknown-header-type  4/2 unknown-option  128 echo-request ping  129 echo-reply pong  133 router-solicitation
+        134 router-advertisement  135 neighbor-solicitation neighbour-solicitation  136 neighbor-advertisement
+        neighbour-advertisement  137 redirect""",
+}
+LONG = """-A append  -s source src  -d destination dst  -p protocol  -i in-interface  -o out-interface  -f fragment  -m match  -j jump
+    -g goto  -c set-counters  -4 ipv4  -6 ipv6  --sport source-port  --dport destination-port  --sports source-ports
+    --dports destination-ports"""
+
+
+def listed(text):
+    """{name: what stands before it}"""
+    found, value = {}, ""
+    for word in text.split():
+        if word[0] == "-" or word[0].isdigit():
+            value = word
+        else:
+            found[word] = value
+    return found
+
+
+def test_names_have_the_numbers_and_the_short_forms_that_iptables_gives_them():
+    assert {family: listed(text) for family, text in ICMP.items()} == ICMP_TYPES
+    assert {f"--{name}": short for name, short in listed(LONG).items()} == SPELLINGS
+
+
+def test_protocols_have_the_numbers_of_iana():
+    names = "icmp 1 igmp 2 ipencap 4 tcp 6 udp 17 dccp 33 ipv6 41 rsvp 46 gre 47 esp 50 ah 51 ipv6-icmp 58 ospf 89 pim 103 ipcomp 108 vrrp 112 l2tp 115 sctp 132 mh 135 udplite 136".split()
+    assert {name: PROTOCOLS[name] for name in names[::2]} == dict(zip(names[::2], map(int, names[1::2])))
+    assert (PROTOCOLS["ipip"], PROTOCOLS["icmpv6"], PROTOCOLS["ipv6-mh"], len(PROTOCOLS)) == (
+        4,
+        58,
+        135,
+        len(names) // 2 + 3,
+    )

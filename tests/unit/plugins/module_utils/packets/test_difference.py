@@ -1,0 +1,93 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Equality of rulesets, and the packet that stands for a change."""
+
+from __future__ import annotations
+
+import pytest
+from asking import rules
+
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.difference import (
+    _Widened,
+    accepted,
+    difference,
+)
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.fields import FIELDS
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.program import (
+    ALLOWED,
+    DENIED,
+    EVERY,
+    UNKNOWN,
+    Budget,
+    Question,
+    TooComplex,
+)
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.sweep import SERVICES_FIRST, Diagram
+
+INPUT = Question("INPUT", addresses=EVERY)
+
+
+def test_what_a_ruleset_accepts_is_equal_to_the_same_and_to_nothing_else():
+    one, same, other = (
+        accepted(rules(f"-A INPUT -s {net} -j ACCEPT"), INPUT)
+        for net in ("10.0.0.0/9", "10.0.0.0/255.128.0.0", "10.0.0.0/8")
+    )
+    six = accepted(rules("-A INPUT -s fd00::/8 -j ACCEPT", family=6), INPUT)
+    assert one == same and hash(one) == hash(same)
+    assert one != other and one != six and one != one.digest and one is not None
+    assert [group.text() for group in one.sets(DENIED)] == ["any from any but 10.0.0.0/9 to any"]
+
+
+@pytest.mark.parametrize(
+    ("words", "family", "witness"),
+    [
+        ("", 4, "tcp 9 from 192.0.2.1 port 40000 to 192.0.2.2 in on eth0"),
+        ("", 6, "tcp 9 from 2001:db8::1 port 40000 to 2001:db8::2 in on eth0"),
+        ("-p udp", 4, "udp 9 from 192.0.2.1 port 40000 to 192.0.2.2 in on eth0"),
+        ("-p icmp", 4, "icmp type 8/0 from 192.0.2.1 to 192.0.2.2 in on eth0"),
+        ("-p ipv6-icmp", 6, "icmpv6 type 128/0 from 2001:db8::1 to 2001:db8::2 in on eth0"),
+        ("-p icmp -m icmp --icmp-type 3", 4, "icmp type 3/0 from 192.0.2.1 to 192.0.2.2 in on eth0"),
+        ("-p esp", 4, "esp from 192.0.2.1 to 192.0.2.2 in on eth0"),
+        ("! -p tcp", 4, "udp 9 from 192.0.2.1 port 40000 to 192.0.2.2 in on eth0"),
+        ("-s 10.0.0.0/8", 4, "tcp 9 from 10.0.0.1 port 40000 to 192.0.2.2 in on eth0"),
+        ("-s 10.0.0.7", 4, "tcp 9 from 10.0.0.7 port 40000 to 192.0.2.2 in on eth0"),
+        ("-d 192.0.2.0/24", 4, "tcp 9 from 192.0.2.1 port 40000 to 192.0.2.2 in on eth0"),
+        ("-p tcp --dport 22:80", 4, "tcp 22 from 192.0.2.1 port 40000 to 192.0.2.2 in on eth0"),
+        ("-p tcp --sport 22", 4, "tcp 9 from 192.0.2.1 port 22 to 192.0.2.2 in on eth0"),
+        ("-i wg+", 4, "tcp 9 from 192.0.2.1 port 40000 to 192.0.2.2 in on wg0"),
+        ("-i tailscale0", 4, "tcp 9 from 192.0.2.1 port 40000 to 192.0.2.2 in on tailscale0"),
+        ("! -i eth0", 4, "tcp 9 from 192.0.2.1 port 40000 to 192.0.2.2 in on eth1"),
+    ],
+)
+def test_the_packet_that_stands_for_a_change_is_one_that_is_easy_to_send(words, family, witness):
+    (change,) = difference(rules(family=family), rules(f"-A INPUT {words} -j ACCEPT", family=family), INPUT).opened
+    assert change.witness.text(family) == witness
+    assert (change.before.answer, change.after.answer) == (DENIED, ALLOWED)
+
+
+def test_which_way_a_change_goes_is_told_by_how_much_may_pass():
+    limited = rules("-A INPUT -p tcp -m limit --limit 1/sec -j ACCEPT")
+    whole, none = rules("-A INPUT -p tcp -j ACCEPT"), rules()
+    for before, after, kind in (
+        (none, limited, "opened"),
+        (limited, whole, "opened"),
+        (whole, limited, "closed"),
+        (limited, none, "closed"),
+    ):
+        found = difference(before, after, INPUT)
+        assert [name for name in found._fields if getattr(found, name)] == [kind]
+    other = rules("-A INPUT -p tcp -m limit --limit 2/sec -j ACCEPT")
+    (change,) = difference(limited, other, INPUT).unclear
+    assert (change.before.answer, change.after.answer) == (UNKNOWN, UNKNOWN)
+    assert not difference(limited, limited, INPUT)
+
+
+def test_two_families_cannot_be_compared():
+    with pytest.raises(ValueError, match="got IPv4 and IPv6, expected one family"):
+        difference(rules(), rules(family=6), INPUT)
+
+
+def test_telling_a_change_ends_in_its_time_as_well():
+    anything = (None,) * len(FIELDS)
+    late = _Widened(Diagram(SERVICES_FIRST, [(0, 1)] * len(FIELDS), Budget(seconds=-1)), frozenset())
+    with pytest.raises(TooComplex):
+        late.add(anything, anything, frozenset(), None)
