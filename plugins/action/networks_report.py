@@ -15,6 +15,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils import declaration
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.networks.answer import Heard, hear
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.networks.report import report_json, report_lines, summary
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.networks.survey import survey
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.paths import report_path
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.inventory import (
     inventory_advice,
     managed_hosts,
@@ -25,6 +26,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import write_j
 ARGUMENTS = {
     "live": {"type": "str", "default": "__networks_live"},
     "report": {"type": "path", "default": "reports/networks.json"},
+    "directory": {"type": "path", "default": "reports"},
 }
 
 
@@ -40,6 +42,11 @@ class ActionModule(SiteAction):
             site = declared.site
         except Refused as error:
             result.update(failed=True, msg=f"The site's declaration has mistakes.\n{error}")
+            return result
+        try:
+            path = report_path(options["report"], options["directory"])
+        except Refused as error:
+            result.update(failed=True, msg=str(error))
             return result
         fleet = survey(site, heard(task_vars, options["live"]), _planned(declared, task_vars), unasked(task_vars))
         for line, colour in report_lines(fleet):
@@ -58,7 +65,7 @@ class ActionModule(SiteAction):
             self._display.display(f"Check mode: the report {options['report']} was not written.")
             return result
         try:
-            result["report"] = write_json(options["report"], found)
+            result["report"] = write_json(path, found)
         except Refused as error:
             result.update(failed=True, msg=f"{result['msg']}\n{error}")
             return result

@@ -24,6 +24,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.declaration import 
     read,
     warnings_of_settings,
 )
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.paths import report_path
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.claims import Named, claims_of, known_networks
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.fleet import Fleet, Listener, match
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.inventory import groups_of_sources
@@ -50,6 +51,7 @@ ARGUMENTS = {
     "ttl": {"type": "int", "default": 300},
     "timeout": {"type": "float", "default": 3.2},
     "report": {"type": "path"},
+    "directory": {"type": "path", "default": "reports"},
 }
 REQUIRED = [
     ("step", "begin", ["seed"]),
@@ -88,6 +90,8 @@ class ActionModule(ActionBase):
         self, declaration: Declaration, options: Mapping[str, Any], task_vars: Mapping[str, Any]
     ) -> dict[str, Any]:
         """Settle what the proof is about, before the first packet."""
+        if options["report"]:
+            report_path(options["report"], options["directory"])  # better refused now than after all probes
         groups = groups_of_sources(task_vars["hostvars"])
         outside = options["outside"]
         members = members_of(groups, declaration.places(groups), outside)
@@ -108,6 +112,7 @@ class ActionModule(ActionBase):
         return {"changed": False, "run": run.id, **({"warnings": warnings} if warnings else {})}
 
     def _report(self, declaration: Declaration, options: Mapping[str, Any]) -> dict[str, Any]:
+        path = report_path(options["report"], options["directory"])
         fleet = Fleet(self._opened(options), self._the_same(declaration, options).site)
 
         def compiled(member: Member) -> Firewall:
@@ -121,7 +126,7 @@ class ActionModule(ActionBase):
         if self._task.check_mode:
             self._display.display(f"Check mode: the probes were real; the report {options['report']} was not written.")
         else:
-            result["report"] = write_json(options["report"], report_json(proof))
+            result["report"] = write_json(path, report_json(proof))
             self._display.display(f"Every probe: {result['report']}")
         return result
 

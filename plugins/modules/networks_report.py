@@ -39,6 +39,10 @@ options:
       - Where the report is written as JSON. A relative path starts at the current directory.
     type: path
     default: reports/networks.json
+  directory:
+    description: The folder that O(report) must lie below, links followed. A relative path starts at the current directory.
+    type: path
+    default: reports
 """
 
 EXAMPLES = r"""

@@ -70,8 +70,12 @@ options:
     type: float
     default: 3.2
   report:
-    description: Where the report is written as JSON. Required with O(step=report).
+    description: Where the report is written as JSON. Required with O(step=report). With O(step=begin) it is only looked at.
     type: path
+  directory:
+    description: The folder that O(report) must lie below, links followed. A relative path starts at the current directory.
+    type: path
+    default: reports
 """
 
 EXAMPLES = r"""

@@ -26,6 +26,11 @@ def below(folder: str, path: str, subject: str, setting: str) -> str:
     return real
 
 
+def report_path(report: str, directory: str) -> str:
+    """The real path of a report, which starts at the current directory and must lie below ``directory``; Refused."""
+    return below(directory, os.path.abspath(report), "report", "directory")
+
+
 def tree_below(folder: str, path: str, subject: str, setting: str) -> str:
     """The same for a folder with all that is in it: no link in it leads out."""
     real, root = below(folder, path, subject, setting), os.path.realpath(folder)

@@ -95,6 +95,7 @@ class Fleet:
         words = ["-i", str(self.folder / "hosts.yml"), "-e", "prove_timeout=1", *words]
         if not any(word.startswith("prove_report") for word in words):
             self.inventory["all"]["vars"]["prove_report"] = str(self.report)
+            self.inventory["all"]["vars"]["prove_report_directory"] = str(self.report.parent)
             (self.folder / "hosts.yml").write_text(yaml.safe_dump(self.inventory, sort_keys=False))
         done = subprocess.run(
             [shutil.which("ansible-playbook"), "playbooks/prove.yml", *words],

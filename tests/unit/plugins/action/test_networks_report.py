@@ -54,7 +54,9 @@ def run(hosts, path, check_mode=False, site=None, everybody=(), members=None):
         "hostvars": SimpleNamespace(raw_get=raw.__getitem__),
         "groups": {"all": [*hosts, *everybody], "apps": list(hosts) if members is None else members},
     }
-    task = MagicMock(Task, args={"report": str(path)}, async_val=0, check_mode=check_mode, diff=False)
+    task = MagicMock(
+        Task, args={"report": str(path), "directory": str(path.parent)}, async_val=0, check_mode=check_mode, diff=False
+    )
     task.resolved_action = "bulkhead.tiers.networks_report"
     connection = SimpleNamespace(_shell=SimpleNamespace(tmpdir=None))
     loader = DataLoader()

@@ -123,7 +123,9 @@ class Play:
             playing = [name for name in playing if (step, name) not in leave]
             for host in playing:
                 self.step(step, host, run=begun["run"])
-        return self.step("report", playing[0], run=begun["run"], report=str(self.report))
+        return self.step(
+            "report", playing[0], run=begun["run"], report=str(self.report), directory=str(self.report.parent)
+        )
 
 
 @pytest.fixture(name="play")
@@ -212,7 +214,7 @@ def test_a_host_that_cannot_be_reached_is_named_with_the_reason(play):
     run = play.step("begin", seed="1")["run"]
     with pytest.raises(AnsibleConnectionFailure):
         play.step("read", "a", run=run)
-    result = play.step("report", "b", run=run, report=str(play.report))
+    result = play.step("report", "b", run=run, report=str(play.report), directory=str(play.report.parent))
     assert (
         result["failed"] and json.loads(play.report.read_text())["missing"]["a"] == "the step read failed: no way to it"
     )
@@ -283,3 +285,16 @@ def test_a_declaration_with_problems_proves_nothing(play, monkeypatch):
     monkeypatch.setitem(SITE, "bulkhead_flows", [{"from": "plant", "to": "nowhere", "allow": "ssh"}])
     result = play.step("begin", seed="1")
     assert result["failed"] is True and result["msg"].startswith("Nothing is proven.\nbulkhead_flows[0].to: got")
+
+
+def test_a_report_is_written_below_its_directory_alone(play, tmp_path):
+    inside, outside = tmp_path / "reports", tmp_path / "elsewhere"
+    inside.mkdir()
+    outside.mkdir()
+    (inside / "link").symlink_to(outside)
+    run = play.step("begin", seed="1")["run"]
+    for path in ("/etc/passwd", tmp_path / "x.json", inside / "link" / "x.json", f"{inside}/../x.json"):
+        for step, more in (("begin", {"seed": "1"}), ("report", {"run": run})):
+            result = play.step(step, report=str(path), directory=str(inside), **more)
+            assert result["failed"] and "expected a path below" in result["msg"]
+    assert list(outside.iterdir()) == []
