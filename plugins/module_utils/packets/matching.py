@@ -48,6 +48,10 @@ _UNTRACKED = ((130 * 256, 136 * 256 + 255), (143 * 256, 143 * 256 + 255))
 _REDIRECT = ((137 * 256, 137 * 256 + 255),)
 
 
+#: States of packets that belong to no connection, and so to none that was translated (xt_conntrack.c).
+_WITHOUT = ("UNTRACKED", "INVALID")
+
+
 class Stage(NamedTuple):
     """A built-in chain on a packet's way."""
 
@@ -191,9 +195,9 @@ class Matching:
         if stage.table == "raw":
             return None  # raw comes before the connection is looked up
         answer: Optional[bool] = state in match.states
-        if not answer and "DNAT" in match.states and state != "UNTRACKED":
+        if not answer and "DNAT" in match.states and state not in _WITHOUT:
             answer = False if state == "NEW" and stage in UNTRANSLATED else self.translated
-        if answer is False and "SNAT" in match.states and state not in ("NEW", "UNTRACKED"):
+        if answer is False and "SNAT" in match.states and state != "NEW" and state not in _WITHOUT:
             answer = None  # a NEW packet's source is changed after the filter
         return None if answer is None else answer != match.negated
 

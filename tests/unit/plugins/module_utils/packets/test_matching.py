@@ -36,6 +36,10 @@ def test_a_state_matches_itself_alone(state):
         ("--ctstate SNAT", {}, DENIED),
         ("--ctstate SNAT", {"state": "ESTABLISHED"}, UNKNOWN),
         ("--ctstate SNAT", {"state": "UNTRACKED"}, DENIED),
+        ("--ctstate SNAT", {"state": "INVALID"}, DENIED),
+        ("--ctstate DNAT", {"translated": True, "state": "INVALID"}, DENIED),
+        ("--ctstate NEW,SNAT", {"family": 6}, ALLOWED),
+        ("--ctstate DNAT", {"family": 6}, DENIED),
         ("--ctdir ORIGINAL", {}, ALLOWED),
         ("--ctdir REPLY", {}, DENIED),
         ("! --ctdir REPLY", {}, ALLOWED),
@@ -103,6 +107,13 @@ def test_a_redirect_of_icmpv6_is_untracked_or_invalid_and_never_new():
     assert answer("-m conntrack --ctstate INVALID", family=6) == DENIED
     found = ask(rules("-A INPUT -m conntrack --ctstate INVALID -j ACCEPT", family=6), "ipv6-icmp", 137 * 256)
     assert [condition.text for condition in found.conditions] == ["state INVALID"]
+
+
+@pytest.mark.parametrize(
+    "words", ["-p tcp --dport 0:65535", "-s ::/0", "-i +", "-p tcp -m multiport --ports 0:65535", "! -s ::/128"]
+)
+def test_a_match_that_leaves_nothing_out_is_met(words):
+    assert answer(words, family=6) == ALLOWED
 
 
 @pytest.mark.parametrize("family", [4, 6])
