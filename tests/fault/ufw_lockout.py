@@ -87,7 +87,7 @@ def cases() -> list[Case]:
         six = "" if family == 4 else "6"
         path = "/etc/ufw/before%s.rules" % six
         pattern = ANSWERS % ("ufw" + six)
-        edit = "cp -p {0} /root/before && sed -i '/{1}/d' {0}".format(path, pattern)
+        edit = f"cp -p {path} /root/before && sed -i '/{pattern}/d' {path}"
         back = "cp -p /root/before " + path
         more = {"family": family, "prepare": edit, "clean": back}
         for policy in ("deny", "reject"):
