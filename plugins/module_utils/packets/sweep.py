@@ -291,7 +291,7 @@ class Cells(Diagram):
                 intervals = values[i]
                 if intervals is not None:
                     sides += 1
-                    share *= sum(last - first + 1 for first, last in intervals) / (high - low + 1)
+                    share *= (intervals[-1][1] - intervals[0][0] + 1) / (high - low + 1)  # at most
                     if share <= BROAD:
                         break
             if share > BROAD and sides > 1:

@@ -91,3 +91,18 @@ def test_telling_a_change_ends_in_its_time_as_well():
     late = _Widened(Diagram(SERVICES_FIRST, [(0, 1)] * len(FIELDS), Budget(seconds=-1)), frozenset())
     with pytest.raises(TooComplex):
         late.add(anything, anything, frozenset(), None)
+
+
+@pytest.mark.parametrize("port", [20, 22, 30])
+def test_a_set_within_another_is_not_told_twice(port):
+    old = [f"-A INPUT -p tcp --dport {port} -j DROP", "-A INPUT -p udp -j DROP"]
+    new = ["-A INPUT -s 10.9.0.0/16 -p tcp --dport 20:30 -j ACCEPT", *old]
+    found = difference(rules(*old), rules(*new), INPUT)
+    assert [change.packets.text() for change in found.opened] == ["tcp 20:30 from 10.9.0.0/16 to any"]
+    assert not found.closed
+
+
+def test_where_every_usual_interface_is_ruled_out_the_witness_has_another_name():
+    taken = ["-A INPUT -i eth0 -j DROP", "-A INPUT -i eth1 -j DROP"]
+    (change,) = difference(rules(*taken), rules(*taken, "-A INPUT -j ACCEPT"), INPUT).opened
+    assert change.witness.text(4) == "tcp 9 from 192.0.2.1 port 40000 to 192.0.2.2 in on 0"

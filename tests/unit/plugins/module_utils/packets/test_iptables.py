@@ -502,3 +502,22 @@ def test_what_iptables_save_says_that_it_does_not_show_is_kept(note, unseen):
     ruleset = parse(note + "\n*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n" + note, 4)
     assert ruleset.unseen == ((note[2:],) if unseen else ())
     assert parse("", 4, unseen=("legacy", "legacy")).unseen == ("legacy",)
+
+
+@pytest.mark.parametrize(
+    ("proto", "number", "option", "family"),
+    [
+        ("tcp", 6, "--dport 22", 4), ("udp", 17, "--dport 22", 4), ("udplite", 136, "--dport 22", 4), ("sctp", 132, "--sport 22", 6),
+        ("dccp", 33, "--sport 22", 4), ("icmp", 1, "--icmp-type 8", 4), ("ipv6-icmp", 58, "--icmpv6-type 128", 6), ("58", 58, "--icmpv6-type 128", 6),
+    ],
+)  # fmt: skip
+def test_a_protocols_own_options_need_no_module(proto, number, option, family):
+    first, second = matches(f"-p {proto} {option}", family)
+    assert first == Within(PROTO, ((number, number),))
+    assert isinstance(second, Within)
+
+
+@pytest.mark.parametrize("words", ["-p esp --espspi 5", "-p ah --ahspi 5", "-p 135 --mh-type 1"])
+def test_options_of_a_protocol_that_are_not_modelled_are_labelled(words):
+    assert [type(match) for match in matches(words, 6)] == [Within, Unmodelled]
+    assert rule(words + " -j ACCEPT", 6).target == "ACCEPT"

@@ -123,6 +123,8 @@ def test_either_port_or_both(family):
     assert answer("-p tcp -m multiport --ports 22,9", family=family, port=22, **both) == ALLOWED
     assert answer("-p tcp -m multiport --ports 8,9", family=family, port=22, **both) == DENIED
     assert answer("-p tcp -m multiport ! --ports 7,9", family=family, port=22, **both) == DENIED
+    assert answer("-p tcp -m multiport --ports 22 -m tcp --sport 9", family=family, port=22, **both) == DENIED
+    assert answer("-p tcp -m multiport --ports 22 -m tcp --sport 7", family=family, port=22, **both) == ALLOWED
     assert answer("-p tcp -m multiport ! --ports 22,9", family=family, port=22, **both) == DENIED
     assert answer("-p tcp -m multiport ! --ports 8,9", family=family, port=22, **both) == ALLOWED
 
