@@ -9,6 +9,8 @@ import pytest
 HERE = pathlib.Path(__file__).parent
 
 
+# Before xdist reads the groups.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A file is a group; those of a folder are one, for they share its namespaces."""
     for item in items:
