@@ -289,13 +289,12 @@ def main(words: Optional[list[str]] = None) -> int:
         place, _colon, named = word.partition(":")
         for file in files_of(place):
             tests[file] = named.split(",") if named else tests_of(file)
-    known = equivalents()
-    chosen = [
-        one for one in mutants(list(tests)) if (str(one.file), *one.lines((ROOT / one.file).read_bytes())) not in known
-    ]
+    chosen = list(mutants(list(tests)))
     if options.count and options.count < len(chosen):
         # In the order of the files, so that a run reads like the tree.
         chosen = [chosen[i] for i in sorted(random.Random(options.seed).sample(range(len(chosen)), options.count))]
+    known = equivalents()
+    chosen = [one for one in chosen if (str(one.file), *one.lines((ROOT / one.file).read_bytes())) not in known]
     if options.list:
         print("\n".join(show(one) for one in chosen))
         return 0

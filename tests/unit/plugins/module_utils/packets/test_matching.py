@@ -123,7 +123,7 @@ def test_either_port_or_both(family):
     assert answer("-p tcp -m multiport --ports 22,9", family=family, port=22, **both) == ALLOWED
     assert answer("-p tcp -m multiport --ports 8,9", family=family, port=22, **both) == DENIED
     assert answer("-p tcp -m multiport ! --ports 7,9", family=family, port=22, **both) == DENIED
-    assert answer("-p tcp -m multiport --ports 22 -m tcp --sport 9", family=family, port=22, **both) == DENIED
+    assert answer("-p tcp -m multiport --ports 22 -m tcp --sport 9", family=family, port=22, source_port=22) == DENIED
     assert answer("-p tcp -m multiport --ports 22 -m tcp --sport 7", family=family, port=22, **both) == ALLOWED
     assert answer("-p tcp -m multiport ! --ports 22,9", family=family, port=22, **both) == DENIED
     assert answer("-p tcp -m multiport ! --ports 8,9", family=family, port=22, **both) == ALLOWED
@@ -229,3 +229,12 @@ def test_what_an_answer_depends_on_is_said(words, text):
     found = ask(rules(f"-A INPUT {words} -j ACCEPT"), state="ESTABLISHED")
     assert [condition.text for condition in found.conditions] == [text]
     assert found.rate_limited == (text == "limit --limit 1/sec")
+
+
+def test_the_type_of_icmp_is_not_translated():
+    text = table("filter", ":INPUT ACCEPT") + table(
+        "mangle", ":PREROUTING ACCEPT", "-A PREROUTING -p icmp -m icmp --icmp-type 8 -j DROP"
+    )
+    ruleset = parse(text, 4)
+    assert ask(ruleset, "icmp", 8 * 256, translated=True, original=("10.0.9.1", 0)).answer == DENIED
+    assert ask(ruleset, "icmp", 3 * 256, translated=True, original=("10.0.9.1", 8 * 256)).answer == ALLOWED

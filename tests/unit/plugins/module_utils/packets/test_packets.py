@@ -710,6 +710,8 @@ def test_an_established_connection_is_asked_about_by_its_state():
             {ODST: (address_range("10.0.0.1", 4),), OPORT: ((80, 80),)},
             "any from any to any first sent to 10.0.0.1 first sent to port 80",
         ),
+        ({OPORT: ((0, 21), (23, 65535))}, "any from any to any first sent to port any but 22"),
+        ({SPORT: ((0, 21), (23, 65535))}, "any from any port any but 22 to any"),
         ({PROTO: ((1, 1),), DPORT: ((768, 1279),)}, "icmp type 3:4 from any to any"),
         (
             {IIF: ((1, interface_range("eth0")[0] - 1), (interface_range("eth0")[0] + 1, LAST_NAME))},

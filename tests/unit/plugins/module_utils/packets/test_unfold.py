@@ -349,3 +349,23 @@ def test_the_time_is_bounded_as_well_as_the_count():
             whole=True,
             budget=Budget(seconds=2, clock=lambda: next(now)),
         )
+
+
+@pytest.mark.parametrize("proto", [0, 1, 6, 42, 43, 44, 45, 51, 59, 60, 61, 135, 255])
+def test_an_extension_header_of_ipv6_is_no_protocol(proto):
+    one = packet(6, "fd00::1", "fd00::9", str(proto), inside="eth0")
+    found = verdict(rules(policy="ACCEPT", family=6), one, Question(addresses=EVERY))
+    assert (found is None) == (proto in (0, 43, 44, 60))
+    assert verdict(
+        rules(policy="ACCEPT"), packet(4, "10.0.0.1", "10.0.0.2", str(proto), inside="eth0"), Question(addresses=EVERY)
+    )
+
+
+@pytest.mark.parametrize(
+    "target",
+    "LOG NFLOG ULOG AUDIT MARK CONNMARK TOS DSCP TTL TCPMSS CHECKSUM CLASSIFY SET SECMARK CONNSECMARK TRACE TEE IDLETIMER RATEEST TCPOPTSTRIP ECN HMARK LED".split(),
+)
+def test_a_target_without_a_verdict_lets_a_packet_go_on(target):
+    ruleset = rules(f"-A INPUT -j {target}", "-A INPUT -p tcp --dport 22 -j ACCEPT")
+    assert [ask(ruleset, port=port).answer for port in (22, 23)] == [ALLOWED, DENIED]
+    assert ask(parse(OPEN + table("mangle", ":INPUT ACCEPT", f"-A INPUT -j {target}"), 4)).answer == ALLOWED
