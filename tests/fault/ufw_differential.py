@@ -31,6 +31,7 @@ from typing import NamedTuple
 from hosts import RELEASES, ROOT, fleet
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import parse
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.apps import Profile, make_profile
 
 FOLDER = "/root/bulkhead-differential"
 UTILS = "ansible_collections/bulkhead/tiers/plugins/module_utils"
@@ -225,7 +226,7 @@ def command(rule: dict) -> list[str]:
     return words + (["comment", rule["comment"]] if "comment" in rule else [])
 
 
-def random_list(rng: random.Random, most: int, profiles: dict[str, str]) -> list[dict]:
+def random_list(rng: random.Random, most: int, profiles: dict[str, Profile]) -> list[dict]:
     """A list without two rules of the same match, which ufw would fold into one."""
     names = [name for name in PROFILES if name in profiles]
     rules: list[dict] = []
@@ -342,20 +343,21 @@ def run_lists(reference: Remote, subject: Remote, plan: Plan) -> Report:
     return Report(number, rules_seen, lists_by_command, rules_by_command, seconds, difference)
 
 
-def prepare(reference: Remote, subject: Remote) -> dict[str, str]:
+def prepare(reference: Remote, subject: Remote) -> dict[str, Profile]:
     """Both firewalls on, the client on the subject, the application profiles of the reference."""
     for host in (reference, subject):
         host.run(
             "ufw --force enable >/dev/null && ufw --force reset >/dev/null && rm -f /etc/ufw/*.rules.2* && "
             "ufw --force enable >/dev/null && ufw reload >/dev/null"
         )
-    words = ["tar", "-C", str(ROOT / "plugins" / "module_utils"), "--exclude=__pycache__", "-c", "ufw", "prove"]
+    parts = ["ufw", "packets", "mistakes.py", "printable.py"]
+    words = ["tar", "-C", str(ROOT / "plugins" / "module_utils"), "--exclude=__pycache__", "-c", *parts]
     archive = subprocess.run(words, stdout=subprocess.PIPE, check=True).stdout
     place = FOLDER + "/" + UTILS
     subject.run("rm -rf %s && mkdir -p %s && tar -C %s -x" % (FOLDER, place, place), archive)
     parser = configparser.RawConfigParser(strict=False)
     parser.read_string(reference.run("cat /etc/ufw/applications.d/*"))
-    return {name: parser.get(name, "ports") for name in parser.sections()}
+    return {name: make_profile(name, dict(parser.items(name))) for name in parser.sections()}
 
 
 def run_releases(releases: tuple[str, ...], plan: Plan) -> dict[str, Report]:

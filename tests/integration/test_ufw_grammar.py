@@ -73,4 +73,4 @@ def test_whatever_ufw_stores_is_exported_as_what_makes_it_again(host: Host, prof
         assert [format_tuple(rule) for rule in again.v4] == answer["v4"], sequence
         assert [format_tuple(rule) for rule in again.v6] == answer["v6"], sequence
         rules += len(exported)
-    assert rules > 2 * SEQUENCES
+    assert rules > SEQUENCES  # about five rules of three lists in ten stay: others are refused, or the same again
