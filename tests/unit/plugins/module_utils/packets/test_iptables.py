@@ -523,3 +523,17 @@ def test_options_of_a_protocol_that_are_not_modelled_are_labelled(words):
     assert isinstance(proto, Within)
     assert isinstance(label, Unmodelled) and label.label.split()[0] in ("esp", "ah", "mh")
     assert rule(words + " -j ACCEPT", 6).target == "ACCEPT"
+
+
+def test_a_chain_may_be_declared_without_counters():
+    assert parse("*filter\n:INPUT DROP\n:own\t-\nCOMMIT\n", 4).chain("filter", "INPUT").policy == "DROP"
+
+
+@pytest.mark.parametrize("words", ["8/256", "256", "-1", "300/1"])
+def test_a_type_of_icmp_that_is_none_is_no_interval(words):
+    assert isinstance(matches(f"-p icmp -m icmp --icmp-type {words}")[-1], Unmodelled)
+
+
+@pytest.mark.parametrize("module", "limit hashlimit recent connlimit statistic quota connbytes nfacct rateest".split())
+def test_a_module_that_lets_some_packets_through_is_a_rate(module):
+    assert matches(f"-m {module}") == [Unmodelled(module, True)]
