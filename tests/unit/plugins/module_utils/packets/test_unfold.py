@@ -363,7 +363,10 @@ def test_an_extension_header_of_ipv6_is_no_protocol(proto):
 
 @pytest.mark.parametrize(
     "target",
-    "LOG NFLOG ULOG AUDIT MARK CONNMARK TOS DSCP TTL TCPMSS CHECKSUM CLASSIFY SET SECMARK CONNSECMARK TRACE TEE IDLETIMER RATEEST TCPOPTSTRIP ECN HMARK LED".split(),
+    (
+        "LOG NFLOG ULOG AUDIT MARK CONNMARK TOS DSCP TTL TCPMSS CHECKSUM CLASSIFY SET SECMARK CONNSECMARK TRACE TEE "
+        "IDLETIMER RATEEST TCPOPTSTRIP ECN HMARK LED"
+    ).split(),
 )
 def test_a_target_without_a_verdict_lets_a_packet_go_on(target):
     ruleset = rules(f"-A INPUT -j {target}", "-A INPUT -p tcp --dport 22 -j ACCEPT")

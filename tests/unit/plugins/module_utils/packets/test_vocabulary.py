@@ -151,7 +151,10 @@ def test_names_have_the_numbers_and_the_short_forms_that_iptables_gives_them():
 
 
 def test_protocols_have_the_numbers_of_iana():
-    names = "icmp 1 igmp 2 ipencap 4 tcp 6 udp 17 dccp 33 ipv6 41 rsvp 46 gre 47 esp 50 ah 51 ipv6-icmp 58 ospf 89 pim 103 ipcomp 108 vrrp 112 l2tp 115 sctp 132 mh 135 udplite 136".split()
+    names = (
+        "icmp 1 igmp 2 ipencap 4 tcp 6 udp 17 dccp 33 ipv6 41 rsvp 46 gre 47 esp 50 ah 51 ipv6-icmp 58 ospf 89 "
+        "pim 103 ipcomp 108 vrrp 112 l2tp 115 sctp 132 mh 135 udplite 136"
+    ).split()
     assert {name: PROTOCOLS[name] for name in names[::2]} == dict(zip(names[::2], map(int, names[1::2])))
     assert (PROTOCOLS["ipip"], PROTOCOLS["icmpv6"], PROTOCOLS["ipv6-mh"], len(PROTOCOLS)) == (
         4,
