@@ -1,6 +1,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Apply a ruleset, then come in again over a new connection and say that it may stay; see modules/ufw_ruleset.py.
 
+The host is asked first whether the ruleset differs at all, by a module without the code that only a change needs. Its
+answer is the answer where nothing changes; otherwise the module reads and compares again, under the lock under which it
+changes.
+
 The module leaves the new rules in the kernel alone, the old ones in the files, and a timer on the host that rolls back.
 The confirmation is one command over the new connection. Whatever fails here, the host recovers by itself.
 """
@@ -19,7 +23,7 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils import ways
 
-MODULE = "bulkhead.tiers.ufw_ruleset"
+MODULE, PLAN = "bulkhead.tiers.ufw_ruleset", "bulkhead.tiers.ufw_ruleset_plan"
 # Connections that reach the host from below its network: no ruleset can cut them.
 INSIDE = frozenset(
     (
@@ -66,7 +70,7 @@ LAST, NEXT = 3, 3
 
 
 class ActionModule(ActionBase):
-    """Runs in the controller. Nothing but the module's call where nothing changes."""
+    """Runs in the controller. One trip to the host where nothing changes."""
 
     TRANSFERS_FILES = False
     _supports_check_mode = True
@@ -82,26 +86,18 @@ class ActionModule(ActionBase):
         if inside:
             arguments["confirm"] = {"timeout": 0}
         open_ways: list[ways.Way] = []
-        if hosts and not self._task.check_mode:
-            # What changes nothing cuts no way: the others are only asked where something would change.
-            foreseen = self._foresee(arguments, task_vars)
-            if foreseen.get("failed") or not foreseen.get("changed"):
-                result.update(foreseen)
-                if not result.get("failed"):
-                    result["confirmation"] = "nothing to confirm"
-                return result
-            open_ways, silent = ways.ways(hosts, task_vars or {}, self._play_context, self._loader)
-            arguments["through"] = [way.to_dict() for way in open_ways if way.client]
-            if silent:
-                self._display.vv(f"not reached before the change, and not asked after it: {', '.join(silent)}")
+        answer = dict(self._execute_module(module_name=PLAN, module_args=arguments, task_vars=task_vars))
+        same = answer.pop("same", False)
         began = time.monotonic()
-        try:
-            answer = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
-        except AnsibleConnectionFailure as error:
-            raise AnsibleConnectionFailure(
-                "The connection broke while the ruleset was applied; if the new rules did that, the host rolls them "
-                f"back by itself within the timeout of the confirmation: {error}"
-            ) from error
+        if not (answer.get("failed") or same):
+            if hosts and not self._task.check_mode:
+                # What changes nothing cuts no way: the others are only asked where something changes.
+                open_ways, silent = ways.ways(hosts, task_vars or {}, self._play_context, self._loader)
+                arguments["through"] = [way.to_dict() for way in open_ways if way.client]
+                if silent:
+                    self._display.vv(f"not reached before the change, and not asked after it: {', '.join(silent)}")
+            began = time.monotonic()
+            answer = self._apply(arguments, task_vars)
         result.update(answer)
         misread = misread_numbers(arguments)
         if misread:
@@ -121,13 +117,15 @@ class ActionModule(ActionBase):
         self._confirm(result, pending, began + pending["timeout"])
         return result
 
-    def _foresee(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
-        """The module's answer in check mode."""
-        self._task.check_mode = True
+    def _apply(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        """The answer of the module that changes the host."""
         try:
             return dict(self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars))
-        finally:
-            self._task.check_mode = False
+        except AnsibleConnectionFailure as error:
+            raise AnsibleConnectionFailure(
+                "The connection broke while the ruleset was applied; if the new rules did that, the host rolls them "
+                f"back by itself within the timeout of the confirmation: {error}"
+            ) from error
 
     @staticmethod
     def _behind(names: list[str], task_vars: dict[str, Any]) -> list[str]:

@@ -68,7 +68,7 @@ import json, sys
 sys.path.insert(0, "%s")
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.export import inform
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.ruleset import converge
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.converge import converge
 for line in sys.stdin:
     params = json.loads(line)
     first, second = converge(Host(), params, False), converge(Host(), params, False)

@@ -51,19 +51,20 @@ HOST_MODULES = sorted(
     for path in (PLUGINS / "modules").glob("*.py")
     if not (PLUGINS / "action" / path.name).exists() or "def main(" in path.read_text(encoding="utf-8")
 )
-# What one task sends to every host, compressed as Ansible does it: this collection's own part, in kB.
+#: What one task sends to every host, compressed as Ansible does it: this collection's own part, in kB.
 LARGEST = 40
-# ufw_ruleset and its info bring the packet engine (42 kB) for what rules do to each other; ufw_ruleset the proof and the
-# rollback's own program, too: what it must know on the host, without a way back to the controller. The engine is
-# imported only when there is a change; a task that changes nothing takes 0.29 s over SSH instead of 0.27 s.
-# swarm_network brings the migration, and the table of Docker's limits (3 kB), by which the controller judges a site as well.
-# maas_vlan checks every field of what a server answers, and what a deletion would take along.
-# stack_lint brings its rules, which judge the engine where what they read, secrets among it, need not be sent.
+#: The ones that are larger. ufw_ruleset is sent only to hosts on which something changes: it brings the packet engine
+#: (42 kB), the proof against lock-outs, and the rollback's own program, all of which a host must have without a way back
+#: to the controller. ufw_ruleset_plan is what a host is sent otherwise.
+#: swarm_network brings the migration, and the table of Docker's limits (3 kB), by which the controller judges a site as
+#: well. maas_vlan checks every field of what a server answers, and what a deletion would take along. stack_lint brings its
+#: rules, which judge the engine where what they read, secrets among it, need not be sent.
 LARGER = {
     "stack_lint": 45,
     "maas_vlan": 46,
     "maas_vlan_info": 46,
     "ufw_ruleset": 160,
+    "ufw_ruleset_plan": 90,
     "ufw_ruleset_info": 130,
     "swarm_network": 52,
 }

@@ -8,7 +8,9 @@ from __future__ import annotations
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import FRAMEWORK, RULES, Host
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.framework import start_loading
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import Guard
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.plan import Plan
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.startup import Boot
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import State
 
 
@@ -37,15 +39,19 @@ def check_boot(host: Host, state: State, plan: Plan) -> list[str]:
     return [f"{text}; ufw will lose this file when it is switched on: repair it" for _name, text in found if text]
 
 
-def check_line_ends(state: State, enabled: bool) -> list[str]:
-    """The same of line ends: RulesetError, or a warning while ufw stays off."""
-    if not state.carriage_returns:
-        return []
-    names = " and ".join(state.carriage_returns)
-    text = (
-        f"{names}: got lines that end with a carriage return (CRLF); expected plain line ends, for iptables-restore and the "
-        f"shell read them otherwise, and ufw does not start with them: run sed -i 's/\\r$//' {' '.join(state.carriage_returns)}"
-    )
-    if enabled:
-        raise RulesetError(text)
-    return [text]
+def write_files(host: Host, boot: Boot) -> None:
+    """The files of the boot. They say nothing of the ruleset, and need no confirmation."""
+    guard = Guard(host.root, host.run)
+    try:
+        for name, text in boot.files:
+            guard.write(name, text, 0o644)
+    except OSError as error:
+        raise RulesetError(f"a file for the next boot cannot be written: {error}; nothing was changed") from error
+
+
+def run_commands(host: Host, boot: Boot) -> None:
+    """The commands, where nothing else has to be confirmed first."""
+    for argv in boot.commands:
+        done = host.run(list(argv))
+        if done.status:
+            raise RulesetError(f"`{' '.join(argv)}` failed (status {done.status}): {(done.err + done.out).strip()}")

@@ -16,6 +16,8 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.apply import (
     start_test,
     write_files,
 )
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.boot import run_commands
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.boot import write_files as write_boot_files
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.drift import Repair
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.effect import (
     NO_EFFECT,
@@ -36,8 +38,6 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.lockout import 
     prove,
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.plan import Plan, kernel_repairs
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.startup import run_commands
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.startup import write_files as write_boot_files
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import State
 
 Params = dict[str, Any]

@@ -29,7 +29,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Optional, Union
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import (
+    CHANGE,
     FOLDER,
+    JOURNAL,
     ROOM,
     Result,
     Run,
@@ -50,10 +52,8 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.tables import (
 )
 
 PROGRAM = FOLDER + "/guard.py"
-CHANGE = FOLDER + "/change.json"
 # ufw's files under another root, for `ufw-init --datadir`: ufw starts from them while those in /etc are still the old.
 TREE = FOLDER + "/tree"
-JOURNAL = "/etc/ufw/bulkhead-keep.sh"
 BOOT = "/etc/systemd/system/ufw.service.d/50-bulkhead-keep.conf"
 CONF = "/etc/ufw/ufw.conf"
 RULES = {4: "/etc/ufw/user.rules", 6: "/etc/ufw/user6.rules"}

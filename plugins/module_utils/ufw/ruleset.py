@@ -1,10 +1,11 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The whole run: lock, read, parse, plan, apply."""
+"""A ruleset as it is wanted beside the one that is there: read, parse, plan. What only a change needs is in converge.py,
+so that a host on which nothing changes is not sent it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake, Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.apps import profiles_of
@@ -12,11 +13,9 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.docker_block im
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import DEFAULTS, Host
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import Kernel
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.parse import WantedRules, check_rules, parse_rules
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.pending import clear_the_way
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.plan import (
     Plan,
     Wish,
-    make_first_plan,
     make_plan,
     wanted_settings,
     with_boot,
@@ -26,11 +25,13 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.settings import
     parse_keep,
     parse_timeout,
 )
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.startup import look_at_boot
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.startup import check_line_ends, look_at_boot
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import State, read_state, spell_out
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import CHANGE, JOURNAL
 
 Params = dict[str, Any]
-_NO_CHANGE: Params = {
+#: What a run that changes nothing says of its effect.
+NO_CHANGE: Params = {
     "opened": [],
     "closed": [],
     "unclear": [],
@@ -49,44 +50,45 @@ class Request(NamedTuple):
     seconds: int
 
 
-def converge(host: Host, params: Params, check_mode: bool) -> dict[str, Any]:
-    """Make the host as the parameters say (the module's, see its documentation); the module's return values, and
-    ``pending`` where the change waits for its confirmation. Refused where the input has mistakes; RulesetError where
-    the change cannot be made: then nothing was changed, or everything was brought back."""
+class Comparison(NamedTuple):
+    """What the host has, and what it takes to make it as wanted. ``listed`` are the task's rules, where it has some."""
+
+    state: State
+    plan: Plan
+    listed: Optional[WantedRules]
+    warnings: list[str]
+
+
+def look(host: Host, params: Params, check_mode: bool) -> Optional[Params]:
+    """The module's return values where the host is as the parameters say; None where it is not, or where an earlier
+    change was not settled: that is for ``converge``, which reads and compares again under its own lock. The mistakes of
+    ``converge``."""
     request = read_request(params)
-    done = _NO_CHANGE
-    if check_mode and request.wish.enabled and not host.exists(DEFAULTS):
-        return _foresee(host, params, request.wish)
+    if is_yet_to_be_installed(host, request.wish, check_mode):
+        return None
     with host.lock():
-        warnings = clear_the_way(host, check_mode)
-        state, plan, rules = _plan(host, params, request.wish, warnings)
-        if request.wish.enabled:
-            plan = _add_boot(host, state, plan)
-        if plan.changed:
-            from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.boot import check_boot
-            from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.change import change, switch_off
-
-            warnings += check_boot(host, state, plan)
-            done, more = change(host, state, plan, params, request.seconds, check_mode)
-            warnings += more
-    if plan.changed:  # without the lock: nothing of the host is looked at
-        done = {**done, **_review(state, plan, rules, warnings)}
-        done["unlisted"] = [*done["unlisted"], *done.pop("unexamined")]
-    if plan.switch == "disable" and not check_mode:
-        switch_off(host, state, plan)
-    return _result(plan, done, warnings)
+        if any(map(host.exists, (CHANGE, JOURNAL))):
+            return None
+        found = compare(host, params, request.wish)
+    return None if found.plan.changed else result(found.plan, NO_CHANGE, found.warnings)
 
 
-def _foresee(host: Host, params: Params, wish: Wish) -> dict[str, Any]:
-    """What would come on a host that ufw is yet to be installed on: check mode takes it for installed."""
-    has_ipv6 = host.exists("/proc/sys/net/ipv6")
-    rules, published = _parse(host, params, wish.ipv6 is not False and has_ipv6, {})
-    plan = make_first_plan(wish._replace(rules=rules, docker=published), has_ipv6)
-    warnings = ["ufw is not installed yet: shown is what the ruleset would be once it is"]
-    return _result(plan, _NO_CHANGE, [*warnings, *(rules.warnings if rules else [])])
+def compare(host: Host, params: Params, wish: Wish) -> Comparison:
+    """Read the host, under ufw's lock, and plan. Refused where the input has mistakes; RulesetError where the host is
+    one that must not be touched."""
+    found = _plan(host, params, wish)
+    if not wish.enabled:
+        return found
+    return found._replace(plan=with_boot(found.plan, look_at_boot(host, found.plan.goal.ipv6 and found.state.has_ipv6)))
 
 
-def _result(plan: Plan, done: Params, warnings: list[str]) -> dict[str, Any]:
+def is_yet_to_be_installed(host: Host, wish: Wish, check_mode: bool) -> bool:
+    """Whether check mode takes ufw for installed though it is not there."""
+    return check_mode and wish.enabled and not host.exists(DEFAULTS)
+
+
+def result(plan: Plan, done: Params, warnings: list[str]) -> dict[str, Any]:
+    """The module's return values, with what came of the plan."""
     return {
         "changed": plan.changed,
         "added": plan.added,
@@ -103,20 +105,6 @@ def _result(plan: Plan, done: Params, warnings: list[str]) -> dict[str, Any]:
             "after_header": "ufw ruleset",
         },
     }
-
-
-def _review(state: State, plan: Plan, listed: WantedRules | None, warnings: list[str]) -> Params:
-    """What the rules do to each other in the ruleset as it will be; a warning for each of the listed ones that an earlier
-    one with another answer leaves nothing."""
-    from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.effect import candidates
-    from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.review import review
-
-    if plan.switch == "disable" or not plan.repairs:
-        return {"dead": [], "conflicting": [], "unexamined": []}
-    found = review(plan.rules, candidates(state.kernel, plan.repairs, plan.switch))
-    asked = {*listed.v4, *listed.v6} if listed else set()
-    warnings += dict.fromkeys(text for rule, text in found.lost.items() if rule in asked)
-    return {"dead": found.dead, "conflicting": found.conflicting, "unexamined": found.unlisted}
 
 
 def read_request(params: Params) -> Request:
@@ -153,32 +141,24 @@ def check_input(params: Params) -> list[Mistake]:
     return mistakes
 
 
-def _plan(host: Host, params: Params, wish: Wish, warnings: list[str]) -> tuple[State, Plan, WantedRules | None]:
+def _plan(host: Host, params: Params, wish: Wish) -> Comparison:
     state = read_state(host, True, wish.ipv6)
     use_ipv6 = wanted_settings(state.settings, wish).ipv6 and state.has_ipv6
-    rules, published = _parse(host, params, use_ipv6, state.kernel)
-    warnings += [*state.notes, *(rules.warnings if rules else [])]
+    rules, published = parse_input(host, params, use_ipv6, state.kernel)
+    warnings = [*state.notes, *(rules.warnings if rules else [])]
     if published:
         from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.docker_input import check_host
 
         warnings += [*published.warnings, *check_host(host, state, published, use_ipv6)]
     wish = wish._replace(rules=rules, docker=published)
-    warnings += _check_line_ends(state, wish.enabled)
+    warnings += check_line_ends(state, wish.enabled)
     state, plan = _settle(host, state, wish)
     if plan.doubts:
         warnings.append(
             f"{', '.join(plan.doubts)}: left alone. before.rules or after.rules have lines that cannot be compared with the "
             "kernel here, because no network namespace can be made to have it say what they mean (unshare --net)"
         )
-    return state, plan, rules
-
-
-def _check_line_ends(state: State, enabled: bool) -> list[str]:
-    if not state.carriage_returns:
-        return []
-    from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.boot import check_line_ends
-
-    return check_line_ends(state, enabled)
+    return Comparison(state, plan, rules, warnings)
 
 
 def _settle(host: Host, state: State, wish: Wish) -> tuple[State, Plan]:
@@ -195,12 +175,7 @@ def _settle(host: Host, state: State, wish: Wish) -> tuple[State, Plan]:
     return state, plan
 
 
-def _add_boot(host: Host, state: State, plan: Plan) -> Plan:
-    """The plan with what the next boot needs; RulesetError where it would not come up with this ruleset."""
-    return with_boot(plan, look_at_boot(host, plan.goal.ipv6 and state.has_ipv6))
-
-
-def _parse(
+def parse_input(
     host: Host, params: Params, use_ipv6: bool, kernel: Mapping[int, Kernel]
 ) -> tuple[WantedRules | None, DockerWish | None]:
     """The parts of the input that are more than words; Refused holds the mistakes of both."""

@@ -18,7 +18,8 @@ from typing import NamedTuple, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import RESTORE, SAVE, Guard
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import RESTORE, SAVE
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import State
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import read_text
 
 UNIT = "ufw.service"
@@ -66,22 +67,18 @@ def look_at_boot(host: Host, ipv6: bool) -> Boot:
     return Boot(tuple(f"boot: {line}" for line in drift), tuple(commands), files)
 
 
-def write_files(host: Host, boot: Boot) -> None:
-    """The files of the boot. They say nothing of the ruleset, and need no confirmation."""
-    guard = Guard(host.root, host.run)
-    try:
-        for name, text in boot.files:
-            guard.write(name, text, 0o644)
-    except OSError as error:
-        raise RulesetError(f"a file for the next boot cannot be written: {error}; nothing was changed") from error
-
-
-def run_commands(host: Host, boot: Boot) -> None:
-    """The commands, where nothing else has to be confirmed first."""
-    for argv in boot.commands:
-        done = host.run(list(argv))
-        if done.status:
-            raise RulesetError(f"`{' '.join(argv)}` failed (status {done.status}): {(done.err + done.out).strip()}")
+def check_line_ends(state: State, enabled: bool) -> list[str]:
+    """RulesetError where ufw's files have line ends with which it does not start; a warning while it stays off."""
+    if not state.carriage_returns:
+        return []
+    names = " and ".join(state.carriage_returns)
+    text = (
+        f"{names}: got lines that end with a carriage return (CRLF); expected plain line ends, for iptables-restore and the "
+        f"shell read them otherwise, and ufw does not start with them: run sed -i 's/\\r$//' {' '.join(state.carriage_returns)}"
+    )
+    if enabled:
+        raise RulesetError(text)
+    return [text]
 
 
 # -- units -----------------------------------------------------------------------------------------------------------

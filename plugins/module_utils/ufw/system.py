@@ -27,6 +27,9 @@ LOCK = "/run/ufw.lock"
 ROOM = "/run/bulkhead"
 FOLDER = ROOM + "/ufw"
 OWN_LOCK = FOLDER + "/lock"
+#: A change that is not settled: it waits (forgotten by a reboot), or is about to be kept; see guard.py.
+CHANGE = FOLDER + "/change.json"
+JOURNAL = "/etc/ufw/bulkhead-keep.sh"
 #: Seconds. ufw holds its lock for one command; a reload takes up to 3 s on a small machine.
 LOCK_TIMEOUT = 30.0
 #: Seconds between two tries.

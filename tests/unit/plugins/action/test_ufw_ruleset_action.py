@@ -29,7 +29,8 @@ class Clock:
 
 
 class Host:
-    """Answers the module and the commands over new connections; an answer is a result, a text or an exception."""
+    """Answers the modules and the commands over new connections; an answer is a result, a text or an exception. The module
+    that compares says that a host is the same where ``module`` changes nothing."""
 
     def __init__(self, clock, module, *answers, transport="ssh", cost=0.0):
         self.clock, self.module, self.answers, self.transport, self.cost = clock, module, list(answers), transport, cost
@@ -39,7 +40,10 @@ class Host:
         self.resets += 1
 
     def execute_module(self, module_name, module_args, task_vars):
-        self.modules.append((module_name, module_args))
+        self.modules.append((module_name.rpartition(".")[2], dict(module_args)))
+        if module_name.endswith("_plan"):
+            same = isinstance(self.module, dict) and not self.module["changed"]
+            return {**self.module, "same": True} if same else {"changed": False, "same": False}
         if isinstance(self.module, Exception):
             raise self.module
         return dict(self.module)
@@ -87,8 +91,9 @@ def test_a_change_is_confirmed_by_the_hosts_own_program_after_the_old_connection
     assert result == {"changed": True, "confirmation": "confirmed over a new connection"}
 
 
-def test_nothing_to_change_opens_no_connection(run):
+def test_nothing_to_change_is_one_small_module_and_opens_no_connection(run):
     result, host = run({"changed": False})
+    assert host.modules == [("ufw_ruleset_plan", {})]
     assert (host.resets, host.commands) == (0, [])
     assert result["confirmation"] == "nothing to confirm"
 
@@ -103,7 +108,8 @@ def test_check_mode_opens_no_connection(run):
 )
 def test_a_connection_that_cannot_be_cut_says_so_and_does_not_wait(run, transport):
     result, host = run({"changed": True}, transport=transport, confirm={"timeout": 60}, rules=[])
-    assert host.modules == [("bulkhead.tiers.ufw_ruleset", {"confirm": {"timeout": 0}, "rules": []})]
+    arguments = {"confirm": {"timeout": 0}, "rules": []}
+    assert host.modules == [("ufw_ruleset_plan", arguments), ("ufw_ruleset", arguments)]
     assert result["confirmation"].startswith("not needed: a connection of the kind ")
 
 
@@ -156,9 +162,15 @@ def test_a_connection_that_breaks_while_the_module_runs_says_that_the_host_rolls
         run(AnsibleConnectionFailure("Broken pipe"))
 
 
+def test_a_failed_comparison_is_the_answer_and_nothing_is_applied(run, monkeypatch):
+    monkeypatch.setattr(Host, "execute_module", lambda self, module_name, **_more: {"failed": True, "msg": module_name})
+    result, host = run(CHANGED)
+    assert result == {"failed": True, "msg": "bulkhead.tiers.ufw_ruleset_plan"} and host.resets == 0
+
+
 def test_a_failed_module_is_returned_as_it_is(run):
-    result, host = run({"failed": True, "msg": "no"})
-    assert result == {"failed": True, "msg": "no"} and host.resets == 0
+    result, host = run({"failed": True, "changed": True, "msg": "no"})
+    assert result == {"failed": True, "changed": True, "msg": "no"} and host.resets == 0
 
 
 def test_a_connection_that_cannot_be_opened_anew_is_an_error(run):

@@ -9,10 +9,11 @@ import pytest
 import yaml
 from ansible.module_utils.testing import patch_module_args
 
+from ansible_collections.bulkhead.tiers.plugins.doc_fragments import ufw
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import task
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.parse import FIRST, LOGS, OPTIONS
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import PROTOCOLS
-from ansible_collections.bulkhead.tiers.plugins.modules import ufw_ruleset, ufw_ruleset_info
+from ansible_collections.bulkhead.tiers.plugins.modules import ufw_ruleset, ufw_ruleset_info, ufw_ruleset_plan
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import FakeHost
 
 SSH = {"rule": "allow", "proto": "tcp", "to_port": 22}
@@ -29,7 +30,7 @@ def fixture_host(tmp_path, monkeypatch):
 @pytest.fixture(name="run")
 def fixture_run(host, capsys):
     def run(module=ufw_ruleset, **args):
-        if module is ufw_ruleset:
+        if module is not ufw_ruleset_info:
             # As the action plugin has it over a connection that cannot be cut.
             args.setdefault("confirm", {"timeout": 0})
         with patch_module_args(args), pytest.raises(SystemExit) as ended:
@@ -52,6 +53,62 @@ def test_the_return_values_have_the_same_keys_in_every_mode(run):
     assert keys(rules=[SSH]) == expected
     assert keys() == expected
     assert keys(rules=[{**SSH, "to_port": 23}], confirm={"timeout": 9}) == expected | {"pending"}
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {},
+        {"rules": [SSH]},
+        {"rules": [SSH], "purge": True, "default": {"incoming": "deny"}, "logging": "low"},
+        {"docker": {"published": [{"proto": "tcp", "port": 80}]}},
+        {"rules": [{"rule": "allow", "app": "WWW"}]},
+        {"state": "disabled"},
+    ],
+)
+def test_a_comparison_answers_what_the_whole_module_answers_where_nothing_changes(run, host, wish, check_mode):
+    first = run(ufw_ruleset_plan, **wish, _ansible_check_mode=check_mode)
+    assert first["same"] is not run(**wish)["changed"]
+    before = host.snapshot()
+    small = run(ufw_ruleset_plan, **wish, _ansible_check_mode=check_mode)
+    whole = run(**wish, _ansible_check_mode=check_mode)
+    assert whole["changed"] is False and small.pop("same") is True
+    assert small == whole and host.snapshot() == before
+
+
+def test_a_comparison_says_the_warnings_of_the_whole_module(run, monkeypatch):
+    warnings = []
+    monkeypatch.setattr(task.RulesetModule, "warn", lambda self, text: warnings.append(text))
+    rules = [{**SSH, "to_port": 1343}]
+    run(rules=rules)
+    del warnings[:]
+    run(ufw_ruleset_plan, rules=rules)
+    run(rules=rules)
+    assert len(warnings) == 2 and warnings[0] == warnings[1] and "22:23" in warnings[0]
+
+
+def test_a_comparison_refuses_what_the_whole_module_refuses(run):
+    rules = [{**SSH, "to_port": 70000}, {"rule": "permit"}]
+    small, whole = run(ufw_ruleset_plan, rules=rules), run(rules=rules)
+    assert small["failed"] and small["msg"] == whole["msg"] and len(small["msg"].splitlines()) == 2
+
+
+@pytest.mark.parametrize("left", ["/run/bulkhead/ufw/change.json", "/etc/ufw/bulkhead-keep.sh"])
+def test_a_comparison_leaves_a_change_that_is_not_settled_to_the_whole_module(run, host, left):
+    run(rules=[SSH])
+    assert run(ufw_ruleset_plan, rules=[SSH])["same"] is True
+    host.file(left).parent.mkdir(parents=True, exist_ok=True)
+    host.file(left).write_text("{}", encoding="utf-8")
+    before = host.snapshot()
+    answer = run(ufw_ruleset_plan, rules=[SSH])
+    assert (answer["changed"], answer["same"]) == (False, False) and host.snapshot() == before
+
+
+def test_a_host_without_ufw_is_left_to_the_whole_module_in_check_mode(run, host):
+    host.file("/etc/default/ufw").unlink()
+    assert run(ufw_ruleset_plan, rules=[SSH], _ansible_check_mode=True)["same"] is False
+    assert "not installed" in run(ufw_ruleset_plan, rules=[SSH])["msg"]
 
 
 def test_check_mode_says_changed_and_touches_nothing(run, host):
@@ -244,7 +301,7 @@ CHOICES = {
 
 
 def test_the_parser_and_the_documentation_know_the_same_options():
-    documented = yaml.safe_load(ufw_ruleset.DOCUMENTATION)["options"]["rules"]["suboptions"]
+    documented = yaml.safe_load(ufw.ModuleDocFragment.DOCUMENTATION)["options"]["rules"]["suboptions"]
     assert {name: tuple(option.get("aliases", ())) for name, option in documented.items()} == OPTIONS
     for name, option in documented.items():
         assert option.get("choices") == CHOICES.get(name), name

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import docker_block, docker_input
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.converge import converge
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.export import inform
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.ruleset import converge
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import FakeHost, FakeTable
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.test_ufw_ruleset_run import params
 

@@ -7,12 +7,12 @@ import sys
 import pytest
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import effect, ruleset
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.converge import converge
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.drift import Edit, Section, applied
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import Guard
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import parse_save
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.plan import make_plan
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.ruleset import converge
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import FakeHost, FakeTable
 
 SSH = {"rule": "allow", "proto": "tcp", "to_port": "22"}

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.ruleset import converge
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.converge import converge
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import FakeHost
 
 PAGE = Path(__file__).parents[5] / "docs/from_community_general_ufw.md"

@@ -10,6 +10,7 @@ import pytest
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import guard as guard_program
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.converge import converge
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.export import inform
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import INIT
@@ -27,7 +28,6 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import (
     GuardError,
     Outcome,
 )
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.ruleset import converge
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import FakeHost
 
 SSH = {"rule": "allow", "proto": "tcp", "to_port": "22"}

@@ -4,10 +4,10 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import change
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.converge import converge
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import Guard
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.lockout import Session, find_session, pause_of
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.ruleset import converge
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import Result
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import FakeHost, FakeTable
 

@@ -10,11 +10,11 @@ import pytest
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import ruleset
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.converge import converge
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.export import inform
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import INIT
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import TREE
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.ruleset import converge
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import FakeHost
 
 SSH = {"rule": "allow", "proto": "tcp", "to_port": "22", "comment": "ssh"}

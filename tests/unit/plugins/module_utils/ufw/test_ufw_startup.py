@@ -3,9 +3,9 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.converge import converge
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import BACK, Guard
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.ruleset import converge
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.startup import TMPFILES
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import FakeHost
 
