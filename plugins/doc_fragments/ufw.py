@@ -285,9 +285,13 @@ options:
         default: []
         suboptions:
           rule:
-            description: Whether the packets pass. They are dropped otherwise.
+            description:
+              - Whether the packets pass. They are dropped otherwise.
+              - >-
+                V(limit) lets them pass, but for the sixth new connection of a source within 30 seconds and those after it,
+                until 30 seconds pass without a try, as UFW's own limit does.
             type: str
-            choices: [allow, deny]
+            choices: [allow, deny, limit]
             default: allow
           routed:
             description:

@@ -53,7 +53,11 @@ AFTER = {family: FRAMEWORK[family][1] for family in (4, 6)}
 
 _COMMENT = "# -- "
 _NOTE = "# Made by bulkhead.tiers.ufw_ruleset: who may reach which published port of Docker. Edits are overwritten."
-ACTIONS = {"allow": "RETURN", "deny": "DROP"}
+ACTIONS = {"allow": "RETURN", "deny": "DROP", "limit": "RETURN"}
+_ACTION_OF = {"RETURN": "allow", "DROP": "deny"}
+# As ufw limits: the sixth new connection of a source within 30 s, and each one after it until 30 s pass without. Each
+# table counts for itself, in a list of its own: a packet meets both, and ufw's own rules after them.
+_LISTS = {"filter": "bulkhead-docker", LAST_TABLE: "bulkhead-last"}
 _START = r"-A bulkhead-docker (?:-s (?P<src>\S+) )?"
 _STOP = r"-j (?P<target>RETURN|DROP)\Z"
 _TRANSLATED = re.compile(
@@ -111,11 +115,11 @@ def render(block: Block) -> str:
     lines = [BEGIN, _NOTE, "*filter", f":{USER_CHAIN} - [0:0]", f":{OWN_CHAIN} - [0:0]"]
     lines += _head(USER_CHAIN, block)
     # Docker appends this RETURN itself where it is missing; having it keeps file and kernel the same in either order.
-    lines += [f"-A {USER_CHAIN} -j RETURN", *_list(block), "COMMIT"]
+    lines += [f"-A {USER_CHAIN} -j RETURN", *_list(block, "filter"), "COMMIT"]
     if block.family == 6:
         # A built-in chain is not emptied by its declaration.
         lines += [f"*{LAST_TABLE}", f":{LAST_CHAIN} ACCEPT [0:0]", f":{OWN_CHAIN} - [0:0]", f"-F {LAST_CHAIN}"]
-        lines += [*_head(LAST_CHAIN, block), *_list(block), "COMMIT"]
+        lines += [*_head(LAST_CHAIN, block), *_list(block, LAST_TABLE), "COMMIT"]
     return "\n".join([*lines, END, ""])
 
 
@@ -127,28 +131,41 @@ def _head(chain: str, block: Block) -> list[str]:
     return [*lines, f"-A {chain} -j {OWN_CHAIN}"]
 
 
-def _list(block: Block) -> list[str]:
+def _list(block: Block, table: str) -> list[str]:
     lines = []
     for entry in block.published:
         if entry.comment:
             lines.append(_COMMENT + entry.comment)
-        lines.append(f"-A {OWN_CHAIN} {_specification(entry)}")
+        lines += [f"-A {OWN_CHAIN} {_match(entry)} {end}" for end in _ends(entry, table)]
     lines.append(f"-A {OWN_CHAIN} -m conntrack --ctstate DNAT -j DROP")
     lines += [f"-A {OWN_CHAIN} -o {name} -j RETURN" for name in block.interfaces]
     lines += [f"-A {OWN_CHAIN} -o {name} -j DROP" for name in block.bridges]
     return lines
 
 
-def _specification(entry: Published) -> str:
+def _ends(entry: Published, table: str) -> list[str]:
+    """What follows the match, a rule each."""
+    target = f"-j {ACTIONS[entry.action]}"
+    return [_counted(table), _stopped(table), target] if entry.action == "limit" else [target]
+
+
+def _counted(table: str) -> str:
+    return f"-m recent --set --name {_LISTS[table]}"
+
+
+def _stopped(table: str) -> str:
+    return f"-m recent --update --seconds 30 --hitcount 6 --name {_LISTS[table]} -j DROP"
+
+
+def _match(entry: Published) -> str:
     src = "" if is_anywhere(entry.src) else f"-s {entry.src} "
     proto = "" if entry.proto == "any" else f"-p {entry.proto} "
     option = {"dst": "-d", "port": "--dport"} if entry.routed else {"dst": "--ctorigdst", "port": "--ctorigdstport"}
     dst = "" if is_anywhere(entry.dst) else f"{option['dst']} {entry.dst} "
     port = "" if entry.port == "any" else f"{option['port']} {entry.port} "
-    target = f"-j {ACTIONS[entry.action]}"
     if entry.routed:
-        return f"{src}{dst}{proto}{port}-m conntrack ! --ctstate DNAT {target}"
-    return f"{src}{proto}-m conntrack --ctstate DNAT {dst}{port}--ctdir ORIGINAL {target}"
+        return f"{src}{dst}{proto}{port}-m conntrack ! --ctstate DNAT"
+    return f"{src}{proto}-m conntrack --ctstate DNAT {dst}{port}--ctdir ORIGINAL"
 
 
 def edit(text: str, block: Block | None) -> str:
@@ -171,25 +188,30 @@ def read_block(text: str, family: int) -> Block | None:
     bridges: list[str] = []
     interfaces: list[str] = []
     published: list[Published] = []
-    comment = ""
+    comment = limited = ""
     for line in blocks[-1].partition("\nCOMMIT\n")[0].splitlines():  # the security table says the same again
+        if line.endswith(_counted("filter")):
+            limited = line[: -len(_counted("filter"))]
+        if line.endswith((_counted("filter"), _stopped("filter"))):
+            continue
         translated, routed, bridge = (form.match(line) for form in (_TRANSLATED, _ROUTED, _BRIDGE))
         if translated:
-            published.append(_entry(translated, comment, family, False))
+            published.append(_entry(translated, comment, family, False, limited))
         elif routed:
-            published.append(_entry(routed, comment, family, True))
+            published.append(_entry(routed, comment, family, True, limited))
         elif bridge:
             (bridges if bridge.group("target") == "RETURN" else interfaces).append(bridge.group("name"))
         comment = line[len(_COMMENT) :] if line.startswith(_COMMENT) else ""
     return Block(tuple(bridges), tuple(interfaces), tuple(published), family)
 
 
-def _entry(rule: re.Match[str], comment: str, family: int, routed: bool) -> Published:
-    actions = {target: action for action, target in ACTIONS.items()}
+def _entry(rule: re.Match[str], comment: str, family: int, routed: bool, limited: str) -> Published:
+    """limited: the match that the lines before it count and stop."""
     anywhere = ANYWHERE[family]
     values = rule.groupdict()
+    action = _ACTION_OF[values["target"]]
     return Published(
-        actions[values["target"]],
+        "limit" if action == "allow" and rule.string == f"{limited}-j RETURN" else action,
         values["proto"] or "any",
         values["src"] or anywhere,
         values["dst"] or anywhere,

@@ -97,12 +97,22 @@ def host_rules(site: Site, tiers: Collection[str], gateway: bool) -> tuple[Rule,
 
     The first match wins, so the order is: what names both ends; then for each direction of the internet (in, out) the
     denies that carve the site's own networks out, and the allows. Rules with the same match appear once.
+
+    What any flow allows without a limit is not limited, in whatever order the flows stand: allows with a limit come last,
+    and those that name a part of the internet after what the whole of it may.
     """
     grants: dict[str, tuple[Grant, ...]] = {}
-    edges = list(host_edges(site, tiers, gateway))
+    edges = sorted(host_edges(site, tiers, gateway), key=lambda edge: edge.flow.limit)
     inward = [edge for edge in edges if edge.source is None]
     outward = [edge for edge in edges if edge.destination is None]
-    both = [edge for edge in edges if edge.source and edge.destination]
+    both: list[Edge] = []
+    for edge in edges:
+        if edge.source and edge.destination:
+            late = _beyond(site, edge.source, edge.destination) if edge.flow.limit else ""
+            if late:
+                # Its part in the site is no internet, and comes before the denies that carve the site out.
+                both += _within(site, edge, late)
+            {"": both, "source": inward, "destination": outward}[late].append(edge)
     return _first_of_each(
         [
             *_allows(both, grants),
@@ -112,6 +122,18 @@ def host_rules(site: Site, tiers: Collection[str], gateway: bool) -> tuple[Rule,
             *_allows(outward, grants),
         ]
     )
+
+
+def _within(site: Site, edge: Edge, late: str) -> list[Edge]:
+    """An edge from or to what the site has in the end that is called so."""
+    if late == "source":
+        return [edge._replace(source=own) for own in site.own if edge.source and edge.source.holds(own)]
+    return [edge._replace(destination=own) for own in site.own if edge.destination and edge.destination.holds(own)]
+
+
+def _beyond(site: Site, source: Net, destination: Net) -> str:
+    """Which of two ends has something of the internet in it: "source", "destination", or "" for neither."""
+    return "source" if not site.is_own(source) else "destination" if not site.is_own(destination) else ""
 
 
 def grants_of(flow: Flow) -> tuple[Grant, ...]:
@@ -127,7 +149,7 @@ def grants_of(flow: Flow) -> tuple[Grant, ...]:
 
 
 def _allows(edges: Iterable[Edge], grants: dict[str, tuple[Grant, ...]]) -> Iterator[Rule]:
-    """The allow rules of edges: one for each protocol, more where ufw's multiport limit asks for it.
+    """The allow and limit rules of edges: one for each protocol, more where ufw's multiport limit asks for it.
 
     grants: {path of a flow: its grants}, filled as they are met: a host sees few of the flows, and some of them often.
     """
@@ -145,7 +167,15 @@ def _allows(edges: Iterable[Edge], grants: dict[str, tuple[Grant, ...]]) -> Iter
             # ufw refuses the straight quote in a comment (ufw.parser).
             comment = comment.replace("'", "\u2019")
             for ports in texts:
-                yield Rule("allow", proto, edge.source, edge.destination, ports, edge.route, comment)
+                yield Rule(
+                    "limit" if edge.flow.limit else "allow",
+                    proto,
+                    edge.source,
+                    edge.destination,
+                    ports,
+                    edge.route,
+                    comment,
+                )
 
 
 def _deny(source: Optional[Net], destination: Optional[Net], route: bool, name: str) -> Rule:
@@ -154,7 +184,7 @@ def _deny(source: Optional[Net], destination: Optional[Net], route: bool, name: 
 
 def _carve_sources(site: Site, inward: Iterable[Edge]) -> Iterator[Rule]:
     """Before what the internet may reach: denies that keep the site's own networks from passing as the internet."""
-    for route, end in dict.fromkeys((edge.route, edge.destination) for edge in inward):
+    for route, end in dict.fromkeys((edge.route, edge.destination) for edge in inward if edge.source is None):
         for own, name in site.own.items():
             if end is not None and own.version == end.version:
                 yield _deny(own, end, route, name)
@@ -162,7 +192,8 @@ def _carve_sources(site: Site, inward: Iterable[Edge]) -> Iterator[Rule]:
 
 def _carve_destinations(site: Site, outward: Iterable[Edge]) -> Iterator[Rule]:
     """The same for what may reach the internet: the site's own networks are not in it."""
-    for route, version in dict.fromkeys((edge.route, edge.source.version) for edge in outward if edge.source):
+    whole = [edge for edge in outward if edge.destination is None]
+    for route, version in dict.fromkeys((edge.route, edge.source.version) for edge in whole if edge.source):
         for own, name in site.own.items():
             if own.version == version:
                 yield _deny(None, own, route, name)

@@ -27,6 +27,11 @@ class Entry(NamedTuple):
     only: str
     flow: Flow
 
+    @property
+    def label(self) -> str:
+        """The service as the matrix shows it: with a star where a limit holds."""
+        return f"{self.service}*" if self.flow.limit else self.service
+
 
 #: {(from place, to place): its entries}
 Matrix = dict[tuple[str, str], list[Entry]]

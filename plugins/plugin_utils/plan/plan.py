@@ -59,7 +59,15 @@ def plan_json(site: Site, rules: Optional[SiteRules] = None) -> dict[str, Any]:
             {
                 "from": start,
                 "to": end,
-                "services": [{"service": item.service, "only": item.only, "flow": item.flow.path} for item in cell],
+                "services": [
+                    {
+                        "service": item.service,
+                        "only": item.only,
+                        "flow": item.flow.path,
+                        "limit": item.flow.limit,
+                    }
+                    for item in cell
+                ],
             }
             for (start, end), cell in matrix(site).items()
         ],
@@ -115,6 +123,7 @@ def _flow_json(flow: Flow) -> dict[str, Any]:
         "ports": [str(ports) for ports in flow.all_ports],
         "why": flow.why,
         "until": flow.until.isoformat() if flow.until else None,
+        "limit": flow.limit,
     }
 
 
@@ -218,7 +227,10 @@ def _matrix(site: Site) -> str:
     names = places(site)
     cells = matrix(site)
     never = forbidden(site)
-    heading = _heading("FLOWS", "from the row to the column; . is blocked, never is blocked by an invariant")
+    note = "from the row to the column; . is blocked, never is blocked by an invariant"
+    if any(flow.limit for flow in site.flows):
+        note += "; * is limited"
+    heading = _heading("FLOWS", note)
     label = max(len(name) for name in names) + 2
     widths = _column_widths(names, cells, WIDTH - 2 - label)
     if widths is None:
@@ -248,7 +260,7 @@ def _column_widths(names: Sequence[str], cells: Matrix, budget: int) -> Optional
             word
             for start in names
             for entry in cells.get((start, end), ())
-            for word in [entry.service, *f"({entry.only})".split()]
+            for word in [entry.label, *f"({entry.only})".split()]
         ]
         widths.append(max(len(word) for word in [end, "never", *words]))
     spare = budget - sum(widths) - 2 * (len(widths) - 1)
@@ -269,7 +281,7 @@ def _cell(entries: Sequence[Entry], never: bool, width: int) -> list[str]:
 def _by_narrowing(entries: Iterable[Entry]) -> Iterable[tuple[str, Iterable[str]]]:
     groups: dict[str, dict[str, bool]] = {}
     for entry in entries:
-        groups.setdefault(entry.only, {})[entry.service] = True
+        groups.setdefault(entry.only, {})[entry.label] = True
     return groups.items()
 
 

@@ -172,7 +172,7 @@ class Fleet:
         policy = Policy(self.site)
         targets = {host: Target(one.ports, self.services(host)) for host, one in self.listeners.items()}
         number = list(self.record.members).index(name)
-        return jobs_from(name, number, self.legs, targets, lambda *flow: declared(policy, *flow))
+        return jobs_from(name, number, self.legs, targets, lambda *flow: declared(policy, *flow), self.record.seed)
 
     def proof(self, compile_for: Compile, seconds: float) -> Proof:
         """Judge what all hosts found."""

@@ -7,17 +7,21 @@ import ipaddress
 import random
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Job, Socket
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.rules import rule_ports
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Site
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Flow, Site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.ports import WITH_PORTS
 
 #: Places beside the tiers.
 GATEWAY, INTERNET = "gateway", "internet"
 #: How many ports that nothing names are drawn by chance.
 SAMPLE = 16
+#: What the probes of one source address to ports with a limit may come to in a run, in new connections: ufw refuses the
+#: sixth within 30 s, and a router counts those to all hosts together. A UDP probe is sent three times, and each may count.
+LIMITED_CONNECTIONS = 4
+_CONNECTIONS = {"tcp": 1, "udp": 3}
 
 #: A protocol and a port.
 Port = tuple[str, int]
@@ -99,17 +103,20 @@ def jobs_from(
     number: int,
     legs: Sequence[Leg],
     targets: Mapping[str, Target],
-    declared: Callable[[Leg, Leg, str, int], object],
+    declared: Callable[[Leg, Leg, str, int], Optional[Flow]],
+    seed: str = "",
 ) -> list[Job]:
     """The jobs of one host, for flow_probe.
 
-    number: of the host, so that the jobs' ids are unique in the run. legs: of all hosts. declared: whether a flow is;
-    then an answer is expected, and silence is asked again. A host's first address is probed from the first address of
+    number: of the host, so that the jobs' ids are unique in the run. legs: of all hosts. declared: the flow, if there is
+    one; then an answer is expected, and silence is asked again. seed: which of the ports with a limit are probed, where
+    all of them would be refused by it. A host's first address is probed from the first address of
     the others at every port; between further addresses (a gateway's other legs, more of the internet) the chance, the
     neighbours and the other protocol are left out.
     """
     own = [leg for leg in legs if leg.host == host]
     jobs: list[Job] = []
+    limited: list[Job] = []
     for dest in legs:
         if dest.host == host or not own or (own[0].place, dest.place) == (GATEWAY, INTERNET):
             continue  # what a router itself sends to the internet is filtered nowhere
@@ -118,20 +125,35 @@ def jobs_from(
         for source in sources:
             every = source == sources[0] and dest == _main_leg(own, dest.host, legs)
             for proto, port in _wanted(target, dest.address, every):
-                jobs.append(
-                    Job(
-                        id=f"{number}/{len(jobs)}",
-                        proto=proto,
-                        source=source.address,
-                        dest=dest.address,
-                        port=port,
-                        host=dest.host,
-                        listening=True,
-                        service=Socket(proto, dest.address, port) in target.services,
-                        again=bool(declared(source, dest, proto, port)),
-                    )
+                flow = declared(source, dest, proto, port)
+                job = Job(
+                    id=f"{number}/{len(jobs)}",
+                    proto=proto,
+                    source=source.address,
+                    dest=dest.address,
+                    port=port,
+                    host=dest.host,
+                    listening=True,
+                    service=Socket(proto, dest.address, port) in target.services,
+                    again=bool(flow),
                 )
-    return jobs
+                jobs.append(job)
+                if flow and flow.limit:
+                    limited.append(job)
+    return _within_limits(jobs, limited, seed)
+
+
+def _within_limits(jobs: list[Job], limited: list[Job], seed: str) -> list[Job]:
+    """The jobs without those to ports with a limit that would be refused by it, drawn by chance."""
+    left: dict[Optional[str], int] = {}
+    spared: set[str] = set()
+    for job in random.Random(f"{seed}/limited").sample(limited, len(limited)):
+        room = left.get(job.source, LIMITED_CONNECTIONS) - _CONNECTIONS[job.proto]
+        if room < 0:
+            spared.add(job.id)
+        else:
+            left[job.source] = room
+    return [job for job in jobs if job.id not in spared] if spared else jobs
 
 
 def _sources(own: Sequence[Leg], dest: Leg) -> Sequence[Leg]:

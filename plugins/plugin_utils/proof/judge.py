@@ -100,15 +100,21 @@ class Judge:
         self.legs = {leg.address: leg for host in hosts.values() for leg in host.legs}
         self.gateways = [host for host in hosts.values() if any(leg.place == GATEWAY for leg in host.legs)]
         self.met: set[tuple[Optional[str], str]] = set()  # (source, dest) between which a listener answered
+        self.within: set[tuple[str, str]] = set()  # (source, path of a flow with a limit) under which one answered
 
     def judge(self, probed: Sequence[tuple[Job, Result]]) -> list[Judged]:
         """probed: of all hosts, each job with its own result, `checked`."""
         self.met = {
             (job.source, job.dest) for job, result in probed if result.verdict is Verdict.ALLOWED and result.mac
         }
-        return [
-            self._judged(job, result) for job, result in probed if job.source in self.legs and job.dest in self.legs
-        ]
+        known = [(job, result) for job, result in probed if job.source in self.legs and job.dest in self.legs]
+        for job, result in known if any(flow.limit for flow in self.policy.site.flows) else ():
+            if result.verdict is Verdict.ALLOWED and result.mac:
+                source = self.legs[job.source or ""]
+                flow = self._flow(source, self.legs[job.dest], job.proto, job.port)
+                if flow and flow.limit:
+                    self.within.add((source.address, flow.path))
+        return [self._judged(job, result) for job, result in known]
 
     def _judged(self, job: Job, result: Result) -> Judged:
         source, dest = self.legs[job.source or ""], self.legs[job.dest]
@@ -210,12 +216,32 @@ class Judge:
                 cause=f"{dest.name} let it in, but its answer is lost on the way back",
                 remedy=f"see the way from {dest.name} to {verdict.source.host}: routes, and rules for outgoing packets",
             )
+        if verdict.flow and verdict.flow.limit and not passed and not self._is_denied(verdict):
+            return self._limited(verdict, verdict.flow)
         doubt = self._doubt(verdict)
         if passed and not doubt:
             doubt = f"{dest.name} let it in, but refused it: what listened there is gone", "run it again"
         if doubt:
             return verdict._replace(status=Status.INCONCLUSIVE, cause=doubt[0], remedy=doubt[1])
         return verdict._replace(status=Status.BLOCKED, cause=self._why_blocked(verdict), remedy=APPLY)
+
+    def _limited(self, verdict: Judged, flow: Flow) -> Judged:
+        """Every rule that is known lets it in, up to a rate: other connections of the same source count as well."""
+        if (verdict.source.address, flow.path) in self.within:
+            return verdict._replace(status=Status.LIMITED)
+        return verdict._replace(
+            cause=f"{verdict.found.value}, which may be its limit: 6 new connections of {verdict.source.host} in 30 s",
+            remedy=f"run it again when {verdict.source.host} has opened none for 30 s",
+        )
+
+    def _is_denied(self, verdict: Judged) -> bool:
+        """Whether a rule, or a rule that is missing, denies it on a host on its way."""
+        return any(
+            not (host.live.publishes(packet) if published else host.live.decide(packet).allows)
+            for host, packet in self._filters(verdict)
+            if host.live is not None
+            for published in [self._is_published(verdict, host) and host.live.published is not None]
+        )
 
     def _why_blocked(self, verdict: Judged) -> str:
         """The rule that is missing, or the one in the way, on the host where the packet ended."""

@@ -8,7 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Optional
 
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import CHANCE, GATEWAY, INTERNET, Leg, Port
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import (
+    CHANCE,
+    GATEWAY,
+    INTERNET,
+    LIMITED_CONNECTIONS,
+    Leg,
+    Port,
+)
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.judge import APPLY, Host, Judged, strays
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.status import FAILURES, Status
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Site
@@ -169,6 +176,7 @@ def _cell(found: Optional[Counter[Status]]) -> list[str]:
         return ["\u2013"]
     wrong = sum(found[status] for status in FAILURES)
     lines = [f"{found[Status.ALLOWED]:,} open", f"{found[Status.DENIED]:,} shut"]
+    lines += [f"{found[Status.LIMITED]:,} limited"] if found[Status.LIMITED] else []
     return [*lines, f"\u2717 {wrong:,} failed"] if wrong else lines
 
 
@@ -217,7 +225,8 @@ def _totals(proof: Proof) -> list[Line]:
     wrong = found[Status.OPEN] + found[Status.BLOCKED] + found[Status.MISDIRECTED]
     text = (
         f"{len(proof.verdicts):,} probes in {proof.seconds:.0f} s: {found[Status.ALLOWED]:,} allowed as declared, "
-        f"{found[Status.DENIED]:,} denied as declared, {wrong:,} wrong, {found[Status.INCONCLUSIVE]:,} inconclusive."
+        f"{found[Status.DENIED]:,} denied as declared, {_limited(found)}{wrong:,} wrong, "
+        f"{found[Status.INCONCLUSIVE]:,} inconclusive."
     )
     lines = _wrapped(text, "", GOOD if proof.holds else BAD)
     by_chance = [verdict for verdict in proof.verdicts if _why(proof, verdict) == CHANCE]
@@ -238,6 +247,10 @@ def _totals(proof: Proof) -> list[Line]:
     if proof.left_out:
         lines += _wrapped(f"Partial: {_left_out(proof)}; nothing is proven about them.", "", BAD)
     return lines
+
+
+def _limited(found: Counter[Status]) -> str:
+    return f"{found[Status.LIMITED]:,} refused by a declared limit, " if found[Status.LIMITED] else ""
 
 
 def _covered(proof: Proof) -> int:
@@ -358,6 +371,12 @@ def notes(proof: Proof) -> list[str]:
             found.append(
                 f"{name}'s listener lost {lost} packets, as it could not keep up: probes may be inconclusive for that"
             )
+    limited = [flow.path for flow in proof.site.flows if flow.limit]
+    if limited:
+        found.append(
+            f"{some(limited)}: of ports with a limit, so many are probed that no source opens more than "
+            f"{LIMITED_CONNECTIONS} connections, drawn by the seed"
+        )
     without = sorted(
         {str(ports) for services in proof.site.services.values() for ports in services if ports.proto not in WITH_PORTS}
     )

@@ -145,7 +145,7 @@ class Firewall:
                 and _holds(entry.dst, packet.dest)
                 and _takes(entry.port, packet.port)
             ):
-                return entry if entry.action == "allow" else None
+                return entry if entry.action in LETS_IN else None
         return None
 
     def has(self, rule: Rule) -> bool:

@@ -12,6 +12,8 @@ class Status(str, Enum):
     #: As declared.
     ALLOWED = "allowed"
     DENIED = "denied"
+    #: Refused by the limit that its flow declares; another probe under the same flow was let through.
+    LIMITED = "limited"
     #: Failures of the proof, the worst first.
     OPEN = "open"
     BLOCKED = "blocked"

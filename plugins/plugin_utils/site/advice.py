@@ -40,10 +40,13 @@ def warnings(site: Site, extents: Extents, today: date) -> Iterator[str]:
     for flow in site.flows:
         for text in _flow_warnings(site, flow, today):
             yield f"{flow.path}: {text}"
+    limited = {flow.path: flow.limit for flow in site.flows}
     for number, flow in enumerate(site.flows):
         covering = _covering(site, extents, number, flow)
         if covering:
-            yield f"{flow.path}: {flow} is allowed by {' and '.join(covering)} already; remove one of them"
+            # What one flow allows without a limit, no other one can limit.
+            how = " without a limit" if flow.limit and not all(limited[path] for path in covering) else ""
+            yield f"{flow.path}: {flow} is allowed by {' and '.join(covering)} already{how}; remove one of them"
     yield from _unused_services(site)
     for network in site.networks.values():
         for text in _network_warnings(network):
@@ -118,8 +121,9 @@ def _covering(site: Site, extents: Extents, number: int, flow: Flow) -> list[str
             if index != number
             and any(theirs.covers(ports) for theirs in other.all_ports)
             and _lasts(other, flow)
+            and (flow.limit or not other.limit)
             # Of two that allow the same, the later one is the one too many.
-            and (index < number or not _same_extent(other, flow))
+            and (index < number or (flow.limit and not other.limit) or not _same_extent(other, flow))
         ]
         for masks in extents.pairs(flow):
             cover = next((other for other in others if any(rival.holds(masks) for rival in extents.pairs(other))), None)

@@ -19,7 +19,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import (
     Pair,
     Site,
 )
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.ports import ALL, Ports
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.ports import ALL, WITH_PORTS, Ports
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.reader import Reader, suggestion
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import parse_address, parse_net
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.unreadable import Unreadable
@@ -107,7 +107,7 @@ def _read_list(
 def _read_flow(
     reader: Reader, path: str, value: object, names: Names, verb: str, today: Optional[date]
 ) -> Optional[Flow]:
-    fields = ("from", "to", verb, "why") + (("until",) if verb == "allow" else ())
+    fields = ("from", "to", verb, "why") + (("until", "limit") if verb == "allow" else ())
     known = reader.fields(path, value, fields, _EXAMPLE.replace("allow", verb))
     if not isinstance(value, dict):
         return None
@@ -126,6 +126,7 @@ def _read_flow(
         ports=ports,
         why=reader.text(f"{path}.why", known.get("why")),
         until=_read_until(reader, f"{path}.until", known.get("until"), today),
+        limit=_read_limit(reader, f"{path}.limit", known.get("limit"), ports),
     )
     pairs = dict.fromkeys(_pairs(reader, path, sources, destinations, names))
     if verb == "allow":
@@ -143,6 +144,21 @@ def _read_until(reader: Reader, path: str, value: object, today: Optional[date])
             "remove the flow, or set a later day",
         )
     return until
+
+
+def _read_limit(reader: Reader, path: str, value: object, ports: Mapping[str, tuple[Ports, ...]]) -> bool:
+    """Whether new connections are limited. What has no ports has no connections that could be counted."""
+    limit = bool(reader.boolean(path, value))
+    portless = [name for name, found in ports.items() if any(one.proto not in WITH_PORTS for one in found)]
+    if limit and portless:
+        reader.note(
+            path,
+            f"true, and {', '.join(portless)} in allow",
+            "services of tcp and udp alone: a limit counts new connections",
+            "name the services that are to be limited" if ANY in portless else "give them a flow without limit",
+            "no-limit",
+        )
+    return limit
 
 
 def _read_ends(reader: Reader, path: str, value: object, names: Names, may_be_self: bool) -> Ends:

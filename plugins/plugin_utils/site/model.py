@@ -75,7 +75,7 @@ class Flow:
     """What one entry of bulkhead_flows allows, or one of bulkhead_never forbids.
 
     path: where it is declared. sources, destinations and services are the names as declared, pairs and ports what they
-    come to.
+    come to. limit: whether a source that opens connections too fast is refused for a while (ufw's `limit`).
     """
 
     path: str
@@ -86,6 +86,7 @@ class Flow:
     ports: Mapping[str, tuple[Ports, ...]]
     why: str = ""
     until: Optional[date] = None
+    limit: bool = False
 
     @cached_property
     def all_ports(self) -> tuple[Ports, ...]:
@@ -94,7 +95,7 @@ class Flow:
 
     def __str__(self) -> str:
         sources, destinations, services = map(", ".join, (self.sources, self.destinations, self.services))
-        text = f"{sources} -> {destinations} {services}"
+        text = f"{sources} -> {destinations} {services}{', limited' if self.limit else ''}"
         return f"{text} ({self.why})" if self.why else text
 
 

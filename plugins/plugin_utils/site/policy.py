@@ -47,6 +47,7 @@ class Policy:
     """Answers whether the flows of a site allow a packet. Lookups are bisections over plain ints."""
 
     def __init__(self, site: Site) -> None:
+        self.site = site
         sources: dict[Endpoint, int] = {}
         destinations: dict[Endpoint, int] = {}
         self._grants: list[tuple[int, int, Flow]] = []
@@ -64,7 +65,8 @@ class Policy:
         self._candidates: dict[tuple[int, int], list[Flow]] = {}
 
     def flow_for(self, src_ip: str, dst_ip: str, proto: str, port: Optional[int] = None) -> Optional[Flow]:
-        """The first flow that allows a packet, or None: everything that is not declared is blocked.
+        """The first flow that allows a packet, or None: everything that is not declared is blocked. A flow with a limit
+        is the answer only where none without one allows it.
 
         src_ip, dst_ip: addresses as text; proto: "tcp", "udp", "esp" ...; port: the destination port, None for a
         protocol without ports.
@@ -88,14 +90,15 @@ class Policy:
         return None
 
     def _flows(self, sources: int, destinations: int) -> list[Flow]:
-        """The flows between two sets of endpoints, in the declared order; remembered by set."""
+        """The flows between two sets of endpoints, in the declared order, those with a limit last; remembered by set."""
         key = (sources, destinations)
         if key not in self._candidates:
-            self._candidates[key] = [
+            found = (
                 flow
                 for source, destination, flow in self._grants
                 if sources >> source & 1 and destinations >> destination & 1
-            ]
+            )
+            self._candidates[key] = sorted(found, key=lambda flow: flow.limit)
         return self._candidates[key]
 
 

@@ -297,7 +297,7 @@ _ends = st.sampled_from(["any", "10.0.1.0/24", "10.0.2.5", "0.0.0.0/0", "2001:db
 _items = st.fixed_dictionaries(
     {},
     optional={
-        "rule": st.sampled_from(["allow", "deny"]),
+        "rule": st.sampled_from(["allow", "deny", "limit"]),
         "routed": st.booleans(),
         "proto": st.sampled_from(["any", "tcp", "udp", "sctp"]),
         "from_ip": _ends,
@@ -557,3 +557,35 @@ def test_odd_values_are_mistakes_and_no_crashes():
     assert mistakes({"published": {}, "bridges": "docker0"})[0].startswith("docker.bridges:")
     assert mistakes({"state": "absent", "published": [WEB]})[0].startswith("docker.published:")
     assert docker_input.check_docker({"published": [{"port": "a b"}]})[0].path == "docker.published[0].port"
+
+
+def test_a_limited_entry_is_counted_stopped_and_let_pass_and_reads_back_as_one(host):
+    start_docker(host)
+    wish = {"published": [{"rule": "limit", "proto": "tcp", "from_ip": "10.0.1.0/24", "port": 8080, "comment": "few"}]}
+    result = run(host, wish)
+    assert "published limit proto tcp from 10.0.1.0/24 to any port 8080  # few" in result["added"]
+    match = (
+        "-A bulkhead-docker -s 10.0.1.0/24 -p tcp -m conntrack --ctstate DNAT --ctorigdstport 8080 --ctdir ORIGINAL "
+    )
+    lines = host.read("/etc/ufw/after.rules").splitlines()
+    place = lines.index("# -- few")
+    assert lines[place + 1 : place + 4] == [
+        f"{match}-m recent --set --name bulkhead-docker",
+        f"{match}-m recent --update --seconds 30 --hitcount 6 --name bulkhead-docker -j DROP",
+        f"{match}-j RETURN",
+    ]
+    assert not run(host, wish)["changed"]
+    assert inform(host)["docker"]["published"] == [
+        {"rule": "limit", "proto": "tcp", "from_ip": "10.0.1.0/24", "port": "8080", "comment": "few"}
+    ]
+
+
+def test_the_tables_of_ipv6_count_a_connection_each_in_a_list_of_its_own(host):
+    start_docker(host)
+    run(host, {"published": [{"rule": "limit", "proto": "tcp", "port": 8080}]})
+    lists = [
+        line.partition("--name ")[2].split()[0]
+        for line in host.read("/etc/ufw/after6.rules").splitlines()
+        if "--name" in line
+    ]
+    assert lists == ["bulkhead-docker"] * 2 + ["bulkhead-last"] * 2

@@ -32,12 +32,14 @@ class Chain:
         self.rules = [line.split()[2:] for line in text.splitlines() if line.startswith("-A bulkhead-docker")]
 
     def passes(self, translated, source, asked, proto, port):
-        """asked: the address that the client asks for. A packet that is not translated goes to a bridge of Docker."""
+        """What lets it pass: "allow", "limit", or "" for nothing. asked: the address that the client asks for. A packet that
+        is not translated goes to a bridge of Docker."""
+        counted = stopped = False
         for words in self.rules:
             values = dict(zip(words, words[1:]))
             if "-o" in values:
                 if not translated:
-                    return values["-j"] == "RETURN"
+                    return "allow" if values["-j"] == "RETURN" else ""
                 continue
             wants_translated = "!" not in words
             address = values.get("--ctorigdst", values.get("-d"))
@@ -49,7 +51,12 @@ class Chain:
                 and (address is None or asked in ipaddress.ip_network(address))
                 and (ports is None or (port is not None and holds(ports, port)))
             ):
-                return values["-j"] == "RETURN"
+                if "--set" in words:
+                    counted = True
+                elif "--hitcount" in words:
+                    stopped = values["-j"] == "DROP" and counted
+                else:
+                    return "limit" if stopped else "allow" if values["-j"] == "RETURN" else ""
         raise AssertionError("the chain decides on everything that comes from outside")
 
 
@@ -94,7 +101,8 @@ def test_a_published_port_is_open_to_exactly_whom_the_flows_let_reach_that_port_
                 continue  # comes in by Docker's own bridge, and never to the list
             flow = policy.flow_for(str(source), str(destination), proto, port)
             passed = found[source.version].passes(translated, source, destination, proto, port)
-            assert passed == (flow is not None), (tier, str(source), str(destination), proto, port, flow)
+            wanted = "" if flow is None else "limit" if flow.limit else "allow"
+            assert passed == wanted, (tier, str(source), str(destination), proto, port, flow)
 
 
 def published(flows, tier="alpha", **more):

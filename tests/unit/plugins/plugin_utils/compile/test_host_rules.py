@@ -146,7 +146,8 @@ class Filter:
     def _net(text):
         return None if text == "any" else ipaddress.ip_network(text)
 
-    def accepts(self, route, source, destination, proto, port):
+    def lets(self, route, source, destination, proto, port):
+        """What lets the packet pass: "allow", "limit", or "" for nothing."""
         for action, routed, wanted, start, end, ports in self.rules:
             if (
                 routed == route
@@ -155,8 +156,8 @@ class Filter:
                 and (end is None or destination in end)
                 and (ports is None or (port is not None and any(part[0] <= port <= part[-1] for part in ports)))
             ):
-                return action == "allow"
-        return False
+                return "" if action == "deny" else action
+        return ""
 
 
 class Fleet:
@@ -181,19 +182,23 @@ class Fleet:
         return next((net for net in self.subnets if address in net), None)
 
     def delivers(self, source, destination, proto, port):
-        """Whether the packet arrives; None where no firewall of the fleet is on its way."""
+        """What lets the packet arrive, "" for nothing; None where no firewall of the fleet is on its way."""
         packet = (source, destination, proto, port)
         if destination in self.legs:
-            return self.gateway.accepts(False, *packet)
+            return self.gateway.lets(False, *packet)
         if destination in self.bridge:
             if source in self.bridge:
                 return None
             near = self.subnets.get(self.subnet_of(source)) == "beta" or source in self.legs
-            return (near or self.gateway.accepts(True, *packet)) and self.hosts["beta"].accepts(True, *packet)
+            return _both("allow" if near else self.gateway.lets(True, *packet), self.hosts["beta"].lets(True, *packet))
         home = self.subnet_of(destination)
         near = source in self.legs or (home is not None and home == self.subnet_of(source))
-        arrived = near or self.gateway.accepts(True, *packet)
-        return arrived if home is None else arrived and self.hosts[self.subnets[home]].accepts(False, *packet)
+        arrived = "allow" if near else self.gateway.lets(True, *packet)
+        return arrived if home is None else _both(arrived, self.hosts[self.subnets[home]].lets(False, *packet))
+
+
+def _both(*hops):
+    return "" if "" in hops else max(hops)
 
 
 def _list(value):
@@ -221,6 +226,7 @@ flow_shapes = st.fixed_dictionaries(
         "from": st.lists(st.sampled_from(ENDS), min_size=1, max_size=2, unique=True),
         "to": st.lists(st.sampled_from(ENDS + ["self"]), min_size=1, max_size=2, unique=True),
         "allow": st.lists(st.sampled_from(SERVICES), min_size=1, max_size=2, unique=True),
+        "limit": st.booleans(),
     }
 ).filter(usable)
 
@@ -248,7 +254,8 @@ def test_the_rules_of_a_fleet_let_through_exactly_what_the_flows_allow(flows, in
             continue  # What a router itself sends to the outside passes no rule.
         arrived = fleet.delivers(source, destination, proto, port)
         flow = policy.flow_for(str(source), str(destination), proto, port)
-        assert arrived is None or arrived == (flow is not None), (
+        wanted = "" if flow is None else "limit" if flow.limit else "allow"
+        assert arrived is None or arrived == wanted, (
             str(source),
             str(destination),
             proto,
@@ -380,3 +387,31 @@ def test_of_an_allow_and_a_deny_with_one_match_the_first_stays():
 def test_what_stays_in_a_bridge_has_no_rule():
     assert rules([{"from": "172.20.0.0/24", "to": "portal", "allow": "ssh"}], ["beta"]) == []
     assert rules([{"from": "172.20.0.0/24", "to": "portal", "allow": "ssh"}], gateway=True) == []
+
+
+def test_a_limited_flow_is_a_limit_rule_on_each_side_and_after_what_is_not_limited():
+    flows = [
+        {"from": "tiers", "to": "beta", "allow": "ssh", "limit": True},
+        {"from": "gamma", "to": "beta", "allow": "ssh"},
+    ]
+    free = "proto tcp from 10.0.3.0/28 to 10.0.2.0/28 port 22"
+    limited = "proto tcp from 10.0.1.0/28 to 10.0.2.0/28 port 22"
+    for texts, allow, limit in (
+        (rules(flows, ["beta"]), "allow in", "limit in"),
+        (rules(flows, gateway=True), "route allow", "route limit"),
+    ):
+        assert texts.index(f"{allow} {free}") < texts.index(f"{limit} {limited}")
+        assert f"{limit} {free}" not in texts
+
+
+def test_a_limit_for_a_part_of_the_internet_takes_nothing_from_a_flow_for_the_whole():
+    flows = [
+        {"from": "203.0.113.0/24", "to": "alpha", "allow": "ssh", "limit": True},
+        {"from": "internet", "to": "alpha", "allow": "web"},
+        {"from": "internet", "to": "alpha", "allow": "range"},
+    ]
+    texts = rules(flows, ["alpha"])
+    limit = next(text for text in texts if text.startswith("limit"))
+    assert texts.index("allow in proto tcp from any to 10.0.1.0/28 port 20:90") < texts.index(limit)
+    alone = rules(flows[:1], ["alpha"])
+    assert [text.split()[0] for text in alone] == ["limit", "limit"], "no denies that nothing needs"

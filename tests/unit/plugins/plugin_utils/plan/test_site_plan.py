@@ -141,3 +141,29 @@ def test_a_network_with_the_name_of_a_tier_has_a_place_of_its_own():
     assert places(found) == ["web", "db", "network web", "network gateway", "gateway", "internet"]
     cells = {ends: [entry.service for entry in cell] for ends, cell in matrix(found).items()}
     assert cells == {("db", "web"): ["ssh"], ("web", "network web"): ["sql"], ("web", "network gateway"): ["sql"]}
+
+
+def test_a_limit_stands_in_the_matrix_the_rules_and_the_data():
+    site = many_tiers(2)
+    assert "*" not in plan_text(site).partition("FLOWS")[2].partition("RULES")[0]
+    site = parse_site(
+        {
+            "bulkhead_tiers": {"web": {"vlan": 1, "subnet": "10.0.1.0/24"}},
+            "bulkhead_services": {"ssh": "22/tcp", "http": "80/tcp"},
+            "bulkhead_flows": [
+                {"from": "internet", "to": "web", "allow": "ssh", "limit": True},
+                {"from": "internet", "to": "web", "allow": "http"},
+            ],
+        },
+        TODAY,
+    )
+    text = plan_text(site)
+    assert "; * is limited" in text and " ssh* " in text and " http* " not in text
+    assert "limit in proto tcp from any to 10.0.1.0/24 port 22" in text
+    data = plan_json(site)
+    assert [flow["limit"] for flow in data["flows"]] == [True, False]
+    assert {cell["service"]: cell["limit"] for row in data["matrix"] for cell in row["services"]} == {
+        "ssh": True,
+        "http": False,
+    }
+    assert [rule["rule"] for rule in data["rules"]["web"] if rule["rule"] != "deny"] == ["allow", "limit"]

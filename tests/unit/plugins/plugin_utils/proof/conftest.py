@@ -33,8 +33,8 @@ SEED = "1"
 class Lab:
     """Hosts whose packets all arrive, and of which the policy says what is answered; a test then breaks something."""
 
-    def __init__(self):
-        self.site = parse_site(DECLARATION, date(2026, 1, 1))
+    def __init__(self, declaration=DECLARATION):
+        self.site = parse_site(declaration, date(2026, 1, 1))
         self.policy = Policy(self.site)
         self.legs = [
             Leg("router", "10.0.1.1", 24, "a", "gateway"),
@@ -83,7 +83,7 @@ class Lab:
     def jobs(self, name):
         targets = {host: Target(self.ports(host), [Socket(*key) for key in self.services[host]]) for host in self.tiers}
         number = list(self.tiers).index(name)
-        return jobs_from(name, number, self.legs, targets, lambda *flow: declared(self.policy, *flow))
+        return jobs_from(name, number, self.legs, targets, lambda *flow: declared(self.policy, *flow), SEED)
 
     def proof(self):
         heard = {name: {"passed": {}, "arrived": {}, "left": {}} for name in self.tiers}
@@ -158,3 +158,10 @@ class Lab:
 @pytest.fixture
 def lab():
     return Lab()
+
+
+@pytest.fixture
+def limited_lab():
+    """The same with a limit on what the office may do in the plant."""
+    first, *others = DECLARATION["bulkhead_flows"]
+    return Lab({**DECLARATION, "bulkhead_flows": [{**first, "limit": True}, *others]})

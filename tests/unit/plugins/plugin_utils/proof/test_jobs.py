@@ -6,11 +6,15 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import (
     BOUNDARY,
     CHANCE,
     DECLARED,
+    LIMITED_CONNECTIONS,
     LIVE,
     SAMPLE,
     TWIN,
+    Target,
+    jobs_from,
     ports_of,
 )
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.judge import declared
 
 SEED = "1"
 
@@ -105,3 +109,28 @@ def test_silence_is_asked_again_only_where_an_answer_is_declared(lab):
     again = {(job.host, job.proto, job.port) for job in lab.jobs("desk") if job.again}
     assert ("pump1", "tcp", 22) in again and ("pump1", "udp", 53) not in again
     assert all(lab.policy.flow_for(job.source, job.dest, job.proto, job.port) for job in lab.jobs("desk") if job.again)
+
+
+def limited_jobs(lab, seed):
+    targets = {host: Target(lab.ports(host)) for host in lab.tiers}
+    found = jobs_from("desk", 0, lab.legs, targets, lambda *flow: declared(lab.policy, *flow), seed)
+    return [
+        job for job in found if (flow := lab.policy.flow_for(job.source, job.dest, job.proto, job.port)) and flow.limit
+    ]
+
+
+def test_no_more_ports_with_a_limit_are_probed_than_it_lets_in(limited_lab, lab):
+    declared_ports = [job for job in lab.jobs("desk") if job.dest.startswith("10.0.2.1") and job.again]
+    assert len(declared_ports) > 2 * LIMITED_CONNECTIONS
+    assert len(limited_jobs(limited_lab, "a")) == LIMITED_CONNECTIONS
+    assert limited_jobs(limited_lab, "a") == limited_jobs(limited_lab, "a")
+    assert len({tuple(job.id for job in limited_jobs(limited_lab, seed)) for seed in "abcdef"}) > 1
+
+
+def test_what_is_not_limited_is_probed_as_before(limited_lab, lab):
+    spared = {(job.dest, job.proto, job.port) for job in lab.jobs("desk")} - {
+        (job.dest, job.proto, job.port) for job in limited_lab.jobs("desk")
+    }
+    assert spared and all(lab.policy.flow_for("10.0.1.11", *flow) for flow in spared)
+    others = [[(job.dest, job.proto, job.port) for job in one.jobs("pump1")] for one in (lab, limited_lab)]
+    assert others[0] == others[1]

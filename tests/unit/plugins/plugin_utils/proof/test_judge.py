@@ -332,3 +332,49 @@ def test_a_service_s_answer_is_no_answer_between_the_hosts_without_a_witness(lab
     for port in (22, 80, *range(8000, 8010)):
         lab.services["pump1"]["tcp", PUMP1, port] = "sshd"
     assert verdict_of(lab, DESK, PUMP1, "tcp", 23).status == Status.INCONCLUSIVE
+
+
+def limited_jobs(lab):
+    """The probes of the desk to ports with a limit, as (source, dest, proto, port)."""
+    keys = [(job.source, job.dest, job.proto, job.port) for job in lab.jobs("desk")]
+    return [key for key in keys if (flow := lab.policy.flow_for(*key)) and flow.limit]
+
+
+def test_a_limited_flow_that_is_let_in_is_allowed_like_any_other(limited_lab):
+    proof = limited_lab.proof()
+    assert proof.holds and set(proof.count) == {Status.ALLOWED, Status.DENIED}
+
+
+def test_what_a_limit_refused_is_not_blocked_where_another_probe_was_let_in(limited_lab):
+    first, *others = limited_jobs(limited_lab)
+    for key in others:
+        limited_lab.verdicts[key] = "REJECTED"
+    proof = limited_lab.proof()
+    assert proof.count[Status.LIMITED] == len(others) > 1 and proof.holds
+    assert verdict_of(limited_lab, *first).status == Status.ALLOWED
+
+
+def test_where_a_limit_let_nothing_in_nothing_is_proven_and_the_remedy_is_to_wait(limited_lab):
+    for key in limited_jobs(limited_lab):
+        limited_lab.verdicts[key] = "DROPPED"
+    proof = limited_lab.proof()
+    assert Status.BLOCKED not in proof.count and Status.LIMITED not in proof.count and not proof.holds
+    verdict = verdict_of(limited_lab, *limited_jobs(limited_lab)[0])
+    assert verdict.status == Status.INCONCLUSIVE
+    assert verdict.remedy == "run it again when desk has opened none for 30 s"
+
+
+def test_a_limited_flow_whose_rule_is_missing_is_blocked_whatever_else_was_let_in(limited_lab):
+    key = limited_jobs(limited_lab)[0]
+    pump = {PUMP1: "pump1", PUMP2: "pump2"}[key[1]]
+    limited_lab.verdicts[key] = "DROPPED"
+    limited_lab.live[pump] = [rule for rule in limited_lab.live[pump] if rule["rule"] != "limit"]
+    verdict = verdict_of(limited_lab, *key)
+    assert verdict.status == Status.BLOCKED and f"{pump} lacks the rule `limit in proto tcp" in verdict.cause
+
+
+def test_a_rule_that_lets_in_without_the_declared_limit_is_a_stray(limited_lab):
+    limited_lab.live["pump1"] = [
+        {**rule, "rule": "allow"} if rule["rule"] == "limit" else rule for rule in limited_lab.live["pump1"]
+    ]
+    assert not limited_lab.proof().holds

@@ -5,6 +5,7 @@ import json
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.report import (
     WIDTH,
     failures,
+    notes,
     report_json,
     report_lines,
     service_name,
@@ -159,3 +160,16 @@ def test_a_proof_without_some_hosts_is_partial_and_says_which(lab):
     assert content["partial"] is True and content["left_out"] == ["pump8", "pump9"]
     lab.left_out = ()
     assert report_json(lab.proof())["partial"] is False and "artial" not in text(lab.proof())
+
+
+def test_what_a_limit_refused_is_counted_apart_and_the_report_says_what_was_not_probed(limited_lab):
+    keys = [(job.source, job.dest, job.proto, job.port) for job in limited_lab.jobs("desk")]
+    keys = [key for key in keys if (flow := limited_lab.policy.flow_for(*key)) and flow.limit]
+    for key in keys[1:]:
+        limited_lab.verdicts[key] = "REJECTED"
+    proof = limited_lab.proof()
+    text = "\n".join(line for line, _color in report_lines(proof))
+    assert f"{len(keys) - 1} limited" in text
+    assert f"{len(keys) - 1} refused by a declared limit" in " ".join(text.split())
+    assert any(note.startswith("bulkhead_flows[0]: of ports with a limit") for note in notes(proof))
+    assert report_json(proof)["totals"]["limited"] == len(keys) - 1

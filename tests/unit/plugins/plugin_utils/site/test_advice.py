@@ -163,3 +163,18 @@ def test_addresses_in_the_engines_range_and_a_large_mtu_are_named():
         "bulkhead_networks.lan.ip_range: the engine hands out 10.40.0.0/25 to containers that ask for no address, "
         "and a lies in it",
     ]
+
+
+def test_a_limit_beside_a_flow_without_one_is_named_in_whatever_order_they_stand():
+    limited, free = flow("tiers", "apps", "ssh", limit=True), flow("tiers", "apps", "ssh", why="free")
+    for pair in ([limited, free], [free, limited]):
+        found = [text for text in warnings(*pair) if "limited" in text]
+        number = 2 + pair.index(limited)
+        assert len(found) == 1 and found[0].startswith(
+            f"bulkhead_flows[{number}]: tiers -> apps ssh, limited is allowed by "
+        )
+        assert " already without a limit; remove one of them" in found[0]
+
+
+def test_a_flow_without_a_limit_is_its_own_beside_one_with_a_limit():
+    assert warnings(flow("tiers", "six", "ssh", limit=True), flow("six", "self", "ssh")) == []

@@ -309,7 +309,7 @@ BAD = [
     (
         [F, 0, "via"],
         "tailnet",
-        "bulkhead_flows[0].via: got an unknown key; expected one of from, to, allow, why, until; remove",
+        "bulkhead_flows[0].via: got an unknown key; expected one of from, to, allow, why, until, limit; remove",
     ),
     # Flows.
     ([F], {}, "bulkhead_flows: got an empty mapping; expected a list; write it like - {from: management,"),
@@ -696,3 +696,41 @@ def test_the_lab_is_the_gough_network():
         ("swarm_workers", "swarm_workers"): [2377, 7946, 4789, 7946],
         ("internet", "swarm_workers"): [80, 443],
     }
+
+
+def test_a_flow_may_limit_new_connections_and_says_so():
+    site = parse_site(changed(["bulkhead_flows", 0, "limit"], True), TODAY)
+    assert site.flows[0].limit and str(site.flows[0]) == "admin -> tiers ssh, web, limited (administration)"
+    assert not parse_site(changed(["bulkhead_flows", 0, "limit"], False), TODAY).flows[0].limit
+
+
+@pytest.mark.parametrize(
+    ("flow", "problem"),
+    [
+        (
+            {"allow": "any", "limit": True},
+            "bulkhead_flows[0].limit: got true, and any in allow; expected services of tcp and udp alone: a limit counts new "
+            "connections; name the services that are to be limited",
+        ),
+        (
+            {"allow": ["ssh", "tunnel"], "limit": True},
+            "bulkhead_flows[0].limit: got true, and tunnel in allow; expected services of tcp and udp alone: a limit counts "
+            "new connections; give them a flow without limit",
+        ),
+        (
+            {"allow": "ssh", "limit": 6},
+            "bulkhead_flows[0].limit: got 6; expected true or false; write true or false, without quotes",
+        ),
+    ],
+)
+def test_what_has_no_connections_cannot_be_limited(flow, problem):
+    site = changed(["bulkhead_flows", 0], {"from": "admin", "to": "apps", **flow})
+    site["bulkhead_services"]["tunnel"] = ["esp", "500/udp"]
+    assert problems(site) == [problem]
+
+
+def test_an_invariant_knows_no_limit_and_forbids_a_limited_flow_like_any_other():
+    site = changed(["bulkhead_never", 0, "limit"], True)
+    assert problems(site)[0].startswith("bulkhead_never[0].limit: got an unknown key")
+    site = changed(["bulkhead_flows", 0], {"from": "apps", "to": "admin", "allow": "ssh", "limit": True})
+    assert any("bulkhead_never[0]" in problem for problem in problems(site))

@@ -80,3 +80,22 @@ def policy():
 def test_a_packet_is_allowed_by_the_first_flow_that_names_it_or_by_none(policy, packet, path):
     flow = policy.flow_for(*packet)
     assert (flow and flow.path) == path
+
+
+def test_a_flow_with_a_limit_is_the_answer_only_where_none_without_one_allows_the_packet():
+    site = parse_site(
+        {
+            "bulkhead_tiers": {
+                name: {"vlan": vlan, "subnet": f"10.0.{vlan}.0/24"} for name, vlan in (("a", 1), ("b", 2))
+            },
+            "bulkhead_services": {"ssh": "22/tcp", "web": "80/tcp"},
+            "bulkhead_flows": [
+                {"from": "tiers", "to": "b", "allow": ["ssh", "web"], "limit": True},
+                {"from": "a", "to": "b", "allow": "ssh"},
+            ],
+        },
+        date(2026, 11, 21),
+    )
+    policy = Policy(site)
+    found = [policy.flow_for("10.0.1.5", "10.0.2.5", "tcp", port).path for port in (22, 80)]
+    assert found == ["bulkhead_flows[1]", "bulkhead_flows[0]"]
