@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.apps import Profile, name_problem, profiles_of
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.boot import check_boot
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.change import change, switch_off
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.effect import candidates
@@ -29,7 +30,7 @@ def converge(host: Host, params: Params, check_mode: bool) -> dict[str, Any]:
     ``pending`` where the change waits for its confirmation. Refused where the input has mistakes; RulesetError where
     the change cannot be made: then nothing was changed, or everything was brought back."""
     request = read_request(params)
-    if is_yet_to_be_installed(host, request.wish, check_mode):
+    if is_yet_to_be_installed(host, check_mode):
         return _foresee(host, params, request.wish)
     done = NO_CHANGE
     with host.lock():
@@ -52,10 +53,25 @@ def converge(host: Host, params: Params, check_mode: bool) -> dict[str, Any]:
 def _foresee(host: Host, params: Params, wish: Wish) -> dict[str, Any]:
     """What would come on a host that ufw is yet to be installed on: check mode takes it for installed."""
     has_ipv6 = host.exists("/proc/sys/net/ipv6")
-    rules, published = parse_input(host, params, wish.ipv6 is not False and has_ipv6, {})
+    to_come = _profiles_to_come(host, params["rules"])
+    profiles = {**profiles_of(host)(), **to_come}
+    rules, published = parse_input(host, params, wish.ipv6 is not False and has_ipv6, {}, lambda: profiles)
     plan = make_first_plan(wish._replace(rules=rules, docker=published), has_ipv6)
     warnings = ["ufw is not installed yet: shown is what the ruleset would be once it is"]
-    return result(plan, NO_CHANGE, [*warnings, *(rules.warnings if rules else [])])
+    if to_come:
+        warnings.append(f"the application profiles {', '.join(to_come)} are not there yet: a run fails without them")
+    found = result(plan, NO_CHANGE, [*warnings, *(rules.warnings if rules else [])])
+    return {**found, "changed": bool(plan.switch or plan.added or plan.settings)}
+
+
+def _profiles_to_come(host: Host, rules: Any) -> dict[str, Profile]:
+    """Of a host that ufw is yet to be installed on, the profiles that rules name and that no file has so far: they come
+    with ufw's package or another one. Their ports are not known; the ruleset as it is shown has their names alone."""
+    there = {name.lower() for name in profiles_of(host)()}
+    items = [item for item in rules if isinstance(item, dict)] if isinstance(rules, (list, tuple)) else []
+    named = [item.get(key) for item in items for key in ("app", "name", "from_app")]
+    names = [name for name in named if isinstance(name, str) and name.lower() not in there and not name_problem(name)]
+    return {name: Profile(name, (("any", "tcp"),)) for name in names}
 
 
 def _review(found: Comparison, warnings: list[str]) -> Params:

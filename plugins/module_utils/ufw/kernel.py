@@ -289,10 +289,10 @@ def _address(text: str) -> str:
     host, _slash, mask = text.partition("/")
     if ":" not in text:
         return host if mask in ("32", "255.255.255.255") else text
-    bits = int(mask) if mask.isdigit() else 128
     try:
+        bits = int(mask or 128)
         number = int.from_bytes(socket.inet_pton(socket.AF_INET6, host), "big") >> (128 - bits) << (128 - bits)
-    except OSError:  # a list of addresses, which only a hand-written rules file has
+    except (OSError, ValueError):  # a list of addresses or a mask, which only a hand-written rules file has
         return text
     host = socket.inet_ntop(socket.AF_INET6, number.to_bytes(16, "big"))
     return host if bits == 128 else f"{host}/{bits}"

@@ -12,7 +12,12 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.apps import pro
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.docker_block import DockerWish
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import DEFAULTS, Host
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import Kernel
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.parse import WantedRules, check_rules, parse_rules
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.parse import (
+    Profiles,
+    WantedRules,
+    check_rules,
+    parse_rules,
+)
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.plan import (
     Plan,
     Wish,
@@ -64,7 +69,7 @@ def look(host: Host, params: Params, check_mode: bool) -> Optional[Params]:
     change was not settled: that is for ``converge``, which reads and compares again under its own lock. The mistakes of
     ``converge``."""
     request = read_request(params)
-    if is_yet_to_be_installed(host, request.wish, check_mode):
+    if is_yet_to_be_installed(host, check_mode):
         return None
     with host.lock():
         if any(map(host.exists, (CHANGE, JOURNAL))):
@@ -82,9 +87,9 @@ def compare(host: Host, params: Params, wish: Wish) -> Comparison:
     return found._replace(plan=with_boot(found.plan, look_at_boot(host, found.plan.goal.ipv6 and found.state.has_ipv6)))
 
 
-def is_yet_to_be_installed(host: Host, wish: Wish, check_mode: bool) -> bool:
+def is_yet_to_be_installed(host: Host, check_mode: bool) -> bool:
     """Whether check mode takes ufw for installed though it is not there."""
-    return check_mode and wish.enabled and not host.exists(DEFAULTS)
+    return check_mode and not host.exists(DEFAULTS)
 
 
 def result(plan: Plan, done: Params, warnings: list[str]) -> dict[str, Any]:
@@ -144,7 +149,7 @@ def check_input(params: Params) -> list[Mistake]:
 def _plan(host: Host, params: Params, wish: Wish) -> Comparison:
     state = read_state(host, True, wish.ipv6)
     use_ipv6 = wanted_settings(state.settings, wish).ipv6 and state.has_ipv6
-    rules, published = parse_input(host, params, use_ipv6, state.kernel)
+    rules, published = parse_input(host, params, use_ipv6, state.kernel, profiles_of(host))
     warnings = [*state.notes, *(rules.warnings if rules else [])]
     if published:
         from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.docker_input import check_host
@@ -176,14 +181,14 @@ def _settle(host: Host, state: State, wish: Wish) -> tuple[State, Plan]:
 
 
 def parse_input(
-    host: Host, params: Params, use_ipv6: bool, kernel: Mapping[int, Kernel]
+    host: Host, params: Params, use_ipv6: bool, kernel: Mapping[int, Kernel], profiles: Profiles
 ) -> tuple[WantedRules | None, DockerWish | None]:
     """The parts of the input that are more than words; Refused holds the mistakes of both."""
     rules, published = None, None
     mistakes: list[Mistake] = []
     try:
         if params["rules"] is not None:
-            rules = parse_rules(params["rules"], use_ipv6, profiles_of(host))
+            rules = parse_rules(params["rules"], use_ipv6, profiles)
     except Refused as error:
         mistakes += error.mistakes
     try:

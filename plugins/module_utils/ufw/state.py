@@ -11,6 +11,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import (
     CONF,
     DEFAULTS,
     FRAMEWORK,
+    INIT_HOOKS,
     RULES,
     Host,
     read_settings,
@@ -128,7 +129,7 @@ def read_state(host: Host, need_kernel: bool = True, ipv6: bool | None = None) -
         has_ipv6,
         kernels,
         framework,
-        any(host.executable(name) for name in ("/etc/ufw/before.init", "/etc/ufw/after.init")),
+        any(map(host.executable, INIT_HOOKS)),
         tuple(notes),
         tuple(odd),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -89,3 +90,96 @@ def test_the_lock_is_the_one_that_ufw_takes_and_waits_for(tmp_path, monkeypatch)
         )
         taken = subprocess.run([sys.executable, "-c", other, str(lock)], stdout=subprocess.PIPE, check=True)
         assert taken.stdout == b"taken\n"
+
+
+def test_a_file_that_cannot_be_read_says_who_can(tmp_path):
+    (tmp_path / "etc").mkdir()
+    with pytest.raises(RulesetError, match=r"^/etc cannot be read: .*; run the task as root \(become: true\)$"):
+        Host(str(tmp_path)).read("/etc")
+
+
+def test_every_path_is_below_the_root(tmp_path):
+    host = Host(str(tmp_path))
+    assert host.interfaces() == []
+    for name in ("lo", "eth1", "eth0"):
+        (tmp_path / "sys/class/net" / name).mkdir(parents=True)
+    script = tmp_path / "before.init"
+    script.write_text("text")
+    assert (host.path("/x"), host.interfaces()) == (f"{tmp_path}/x", ["eth0", "eth1", "lo"])
+    assert host.exists("/before.init") and not host.exists("/after.init")
+    assert host.read("/before.init") == "text" and not host.executable("/before.init")
+    script.chmod(0o700)
+    assert host.executable("/before.init")
+    staged = host.stage("/before.init", "new")
+    staged.commit()
+    assert script.read_text() == "new"
+
+
+@pytest.mark.parametrize(
+    ("command", "package"),
+    [
+        ("ufw", "ufw"),
+        ("/lib/ufw/ufw-init", "ufw"),
+        ("conntrack", "conntrack"),
+        ("ip", "iproute2"),
+        ("systemd-run", "systemd"),
+        ("ip6tables-restore", "iptables"),
+    ],
+)
+def test_each_command_is_missed_with_its_package(monkeypatch, command, package):
+    def missing(argv, stdin):
+        raise FileNotFoundError(argv[0])
+
+    monkeypatch.setattr(files, "start_command", missing)
+    with pytest.raises(RulesetError, match=f"^the command {command} is missing; install the package {package}$"):
+        Host().start([command], "input")
+
+
+def test_a_command_gets_its_input_and_its_status_is_the_callers_to_judge():
+    assert Host().run(["sh", "-c", "cat; echo no >&2; exit 3"], "yes") == (3, "yes", "no\n")
+    assert Host().run(["cat"]) == (0, "", "")
+
+
+def test_a_lock_that_cannot_be_had_says_why(tmp_path, monkeypatch):
+    def locked(root, seconds):
+        raise PermissionError(13, "Permission denied", root + "/run/ufw.lock")
+
+    monkeypatch.setattr(files, "locked", locked)
+    with pytest.raises(RulesetError, match=r"lock of ufw cannot be taken: .*denied.*; run the task as root"):
+        Host(str(tmp_path)).lock().__enter__()
+
+
+def test_the_lock_is_waited_for_as_long_as_it_says(tmp_path, monkeypatch):
+    def locked(root, seconds):
+        raise TimeoutError(11, f"{seconds}", root + "/run/ufw.lock")
+
+    monkeypatch.setattr(files, "locked", locked)
+    expected = r"^/run/ufw.lock is held by another process for 30 s; `fuser -v /run/ufw.lock` shows it$"
+    with pytest.raises(RulesetError, match=expected):
+        Host(str(tmp_path)).lock().__enter__()
+
+
+def test_a_process_that_outlives_this_one_has_nothing_of_it(tmp_path):
+    out = tmp_path / "out"
+    script = (
+        f'echo "$(ps -o sid= -p $$ | tr -d " ") $$ $(pwd) $(readlink /proc/self/fd/0)" > {out}.new; mv {out}.new {out}'
+    )
+    Host().spawn(["sh", "-c", script])
+    end = time.monotonic() + 60
+    while not out.exists() and time.monotonic() < end:
+        time.sleep(0.01)
+    session, process, folder, stdin = out.read_text().split()
+    assert (session, folder, stdin) == (process, "/", "/dev/null")
+
+
+def test_the_files_are_those_that_ufw_reads():
+    assert files.RULES == {4: "/etc/ufw/user.rules", 6: "/etc/ufw/user6.rules"}
+    assert files.FRAMEWORK[4] == ("/etc/ufw/before.rules", "/etc/ufw/after.rules")
+    assert files.FRAMEWORK[6] == ("/etc/ufw/before6.rules", "/etc/ufw/after6.rules")
+    assert (files.DEFAULTS, files.CONF) == ("/etc/default/ufw", "/etc/ufw/ufw.conf")
+    assert (files.PROFILES, files.INIT) == ("/etc/ufw/applications.d", "/lib/ufw/ufw-init")
+
+
+def test_a_file_with_no_last_line_end_gets_one_before_a_setting_is_added():
+    assert edit_settings("", {"A": "1"}) == "A=1\n"
+    assert edit_settings("AB=1", {"A": "1", "C": "2"}) == "AB=1\nA=1\nC=2\n"

@@ -661,6 +661,62 @@ def test_check_mode_shows_the_whole_ruleset_of_a_host_that_has_no_ufw_yet(host):
     assert host.ran == [] and not host.file("/etc").exists()
 
 
+@pytest.fixture(name="bare")
+def fixture_bare(host):
+    """The same host before ufw is installed."""
+    shutil.rmtree(host.file("/etc"))
+    return host
+
+
+def test_check_mode_before_the_installation_takes_profiles_that_come_with_a_package(bare):
+    folder = bare.file("/etc/ufw/applications.d")
+    folder.mkdir(parents=True)
+    (folder / "openssh-server").write_text("[OpenSSH]\ntitle=SSH\ndescription=SSH\nports=22/tcp\n")
+    rules = [
+        {"rule": "allow", "app": "openssh"},
+        {"rule": "allow", "name": "Nginx Full", "from": "10.0.0.0/8"},
+        {"rule": "deny", "from_app": "CUPS", "to_port": "80,443"},
+    ]
+    result = converge(bare, params(rules=rules, purge=True), True)
+    assert result["added"] == [
+        "allow in from any to any app 'OpenSSH'",
+        "allow in from 10.0.0.0/8 to any app 'Nginx Full'",
+        "deny in from any app 'CUPS' to any port 80,443",
+    ]
+    assert "Nginx Full, CUPS are not there yet" in result["warnings"][1]
+    with pytest.raises(Refused, match="to_port: 22 instead of app"):
+        converge(bare, params(rules=[{"rule": "allow", "app": "ssh"}]), True)
+    (folder / "broken").write_text("[Nginx Full]\ntitle=x\n")
+    with pytest.raises(Refused, match="it has no description"):
+        converge(bare, params(rules=rules), True)
+
+
+@pytest.mark.parametrize(
+    ("wish", "changed", "settings"),
+    [
+        ({"ipv6": False}, True, {"state": "enabled", "ipv6": False}),
+        (
+            {"rules": SITE, "purge": True, "keep": {"comments": ["mine*"], "chains": ["f2b-*"]}},
+            True,
+            {"state": "enabled"},
+        ),
+        ({"rules": [], "logging": "on"}, True, {"state": "enabled"}),
+        ({"state": "disabled"}, False, {}),
+        ({"state": "disabled", "rules": [SSH]}, True, {}),
+        (
+            {"state": "disabled", "default": {"incoming": "reject", "outgoing": None, "routed": None}},
+            True,
+            {"incoming": "reject"},
+        ),
+    ],
+)
+def test_check_mode_before_the_installation_foresees_every_option(bare, wish, changed, settings):
+    result = converge(bare, params(**wish), True)
+    assert (result["changed"], result["settings"]) == (changed, settings)
+    assert ("state: " + wish.get("state", "enabled")) in result["diff"]["after"]
+    assert not bare.file("/etc").exists() and bare.ran == []
+
+
 def test_a_host_without_ufw_is_an_error_where_something_is_to_be_changed(host):
     shutil.rmtree(host.file("/etc"))
     with pytest.raises(RulesetError, match="not installed"):
