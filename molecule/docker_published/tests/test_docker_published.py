@@ -74,7 +74,7 @@ class Pair:
                 f" && ip route replace {theirs['outside']} via {theirs['allowed']}"
                 f" && ip route replace fd00:98:0:{peer[-2:]}::/64 via {theirs['allowed']}"
             )
-        self.each("timeout 40 /usr/local/lib/docker_published/ingress 8082")
+        self.each("timeout 120 /usr/local/lib/docker_published/ingress 8082")
 
     def reach(self, names=None):
         """{host: names of what reaches it}, asked from its peer; only these questions, or all."""
@@ -157,7 +157,7 @@ def test_the_same_when_docker_starts_first_and_ufw_after_it(pair):
 def test_the_same_after_a_restart_of_the_host_where_ufw_starts_first(pair):
     local = testinfra.get_host("local://")
     local.check_output(f"docker restart {' '.join(pair.containers)}")
-    pair.each("timeout 60 sh -c 'until docker info >/dev/null 2>&1; do sleep 0.5; done'")
+    pair.each("timeout 120 sh -c 'until docker info >/dev/null 2>&1; do sleep 0.5; done'")
     assert pair.settle(AS_LISTED) == both(AS_LISTED)
 
 
