@@ -18,12 +18,14 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake, Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Listening, Malformed, Stopped
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.declaration import (
     GATEWAY_GROUP,
     Declaration,
     read,
     warnings_of_settings,
 )
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.firewall.inform import configuration
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.paths import report_path
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.claims import Named, claims_of, known_networks
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.fleet import Fleet, Listener, match
@@ -195,7 +197,11 @@ class ActionModule(ActionBase):
     def _read(
         self, fleet: Fleet, member: Member, options: Mapping[str, Any], task_vars: Mapping[str, Any]
     ) -> dict[str, Any]:
-        live = Live.from_dict(self._module(READ, task_vars))
+        said = self._module(READ, task_vars, depth="rules")
+        try:
+            live = Live.from_dict(configuration(said.get("snapshot")))
+        except RulesetError as error:
+            raise Malformed(printable(error)) from error
         fleet.run.keep(Step.LIVE, member.name, live.to_dict())
         return {"rules": len(live.rules)}
 

@@ -13,7 +13,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils import declaration
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.stacks import lint_arguments
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.plan.plan import plan_json, plan_text
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.plan.plan import plan_json, plan_text, site_rules
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.inventory import inventory_advice, managed_hosts
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import count
@@ -47,8 +47,9 @@ class ActionModule(ActionBase):
             groups = {name: list(hosts) for name, hosts in (task_vars.get("groups") or {}).items()}
             site = declared.site
             site = replace(site, warnings=(*site.warnings, *self._about_stacks(site, task_vars)))
-            self._display.display(plan_text(site, groups))
-            result["plan"] = plan_json(site)
+            rules = site_rules(site)
+            self._display.display(plan_text(site, groups, rules))
+            result["plan"] = plan_json(site, rules)
             # They are part of the plan that was printed.
             warnings = [text for text in warnings if text not in declared.outline.warnings]
         if warnings:

@@ -17,12 +17,30 @@ description:
   - Says how the kernel's rules and UFW's files differ, how many packets each rule decided, and whether a change waits
     for its confirmation.
   - Starts no C(ufw) process and changes nothing.
+  - >-
+    The module reads; its action plugin of the same name works out on the controller what that means.
 extends_documentation_fragment:
   - bulkhead.tiers.attributes
   - bulkhead.tiers.attributes.info
   - bulkhead.tiers.attributes.debian
+attributes:
+  action:
+    description: The answer is worked out on the controller.
+    support: full
 requirements:
   - UFW 0.36 on the host, with iptables' legacy or nf_tables backend
+options:
+  findings:
+    description: Whether RV(dead) and RV(conflicting) are worked out, which takes most of the time with many rules.
+    type: bool
+    default: true
+  depth:
+    description:
+      - How much is read. The action plugin chooses it, and reads V(files) where hand-written files of UFW may differ from
+        the kernel.
+    type: str
+    choices: [rules, kernel, files]
+    default: kernel
 seealso:
   - module: bulkhead.tiers.ufw_ruleset
 """
@@ -134,11 +152,12 @@ docker:
 dead:
   description:
     - Rules that decide about no packet, because what stands before them in the kernel takes all of theirs, with what that is.
+    - V(null) without O(findings).
   type: list
   elements: str
   returned: success
 conflicting:
-  description: Pairs of rules with different answers for the same packets, so that their order matters.
+  description: Pairs of rules with different answers for the same packets, so that their order matters. V(null) as RV(dead).
   type: list
   elements: str
   returned: success
@@ -160,18 +179,15 @@ foreign:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.export import inform
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.snapshot import ARGUMENTS, take_snapshot
 
 
 def main() -> None:
     """Entry point of the module."""
-    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     try:
-        result = inform(Host())
-        for note in result.pop("notes"):
-            module.warn(note)
-        module.exit_json(changed=False, **result)
+        module.exit_json(changed=False, snapshot=take_snapshot(Host(), module.params["depth"]))
     except RulesetError as error:
         module.fail_json(msg=str(error))
 

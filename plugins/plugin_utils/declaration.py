@@ -31,7 +31,7 @@ from ansible.errors import AnsibleError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake, Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.docker_user import runs_docker
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.host import host_plan
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.host import SharedPlan, host_plan, shared_plan
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import PREFIX, parse_site
 
@@ -144,14 +144,19 @@ class Declaration:
     def plan(self, host: str, place: Place) -> dict[str, Any]:
         """compile.host.host_plan of a host, with `runs_docker`, the `roles` that apply it, and what roles ask of the
         whole site, as `site`."""
-        # All hosts of one place have the same plan, but for the Swarm's managers.
+        # All hosts of one place have the same plan, but for the Swarm's managers, who have the same rules.
         name = json.dumps([host if host in self.outline.managers else None, *place])
         return _once(self.key, name, lambda: self._compile(host, place))
+
+    def _shared(self, place: Place) -> SharedPlan:
+        return _once(
+            self.key, json.dumps(["shared", *place]), lambda: shared_plan(self.site, place.tiers, place.gateway)
+        )
 
     def _compile(self, host: str, place: Place) -> dict[str, Any]:
         site = self.site
         return {
-            **host_plan(site, host, place.tiers, place.gateway),
+            **host_plan(site, host, place.tiers, place.gateway, self._shared(place)),
             "runs_docker": runs_docker(site, place.tiers),
             "roles": [name for name in place.tiers if name in TIER_ROLES] or ["tier"],
             "site": {

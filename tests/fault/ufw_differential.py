@@ -34,7 +34,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import parse
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.apps import Profile, make_profile
 
 FOLDER = "/root/bulkhead-differential"
-UTILS = "ansible_collections/bulkhead/tiers/plugins/module_utils"
+PLUGINS = "ansible_collections/bulkhead/tiers/plugins"
 
 # Runs on the ufw host: reads one job a line, does it with ufw's own library, answers one line.
 UFW_WORKER = r"""
@@ -66,13 +66,14 @@ MODULE_WORKER = (
     r"""
 import json, sys
 sys.path.insert(0, "%s")
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.export import inform
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.converge import converge
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.snapshot import take_snapshot
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.firewall.inform import inform
 for line in sys.stdin:
     params = json.loads(line)
     first, second = converge(Host(), params, False), converge(Host(), params, False)
-    exported = inform(Host())
+    exported = inform(lambda depth: take_snapshot(Host(), depth))
     again = converge(Host(), dict(params, rules=exported["rules"], purge=True), True)
     print(json.dumps({"changed": first["changed"], "second": second["changed"] and second["diff"],
                       "export": again["changed"] and again["diff"], "drift": exported["drift"]}), flush=True)
@@ -350,10 +351,11 @@ def prepare(reference: Remote, subject: Remote) -> dict[str, Profile]:
             "ufw --force enable >/dev/null && ufw --force reset >/dev/null && rm -f /etc/ufw/*.rules.2* && "
             "ufw --force enable >/dev/null && ufw reload >/dev/null"
         )
-    parts = ["ufw", "packets", "mistakes.py", "printable.py"]
-    words = ["tar", "-C", str(ROOT / "plugins" / "module_utils"), "--exclude=__pycache__", "-c", *parts]
+    parts = [f"module_utils/{part}" for part in ("ufw", "packets", "mistakes.py", "printable.py")]
+    parts.append("plugin_utils/firewall")
+    words = ["tar", "-C", str(ROOT / "plugins"), "--exclude=__pycache__", "-c", *parts]
     archive = subprocess.run(words, stdout=subprocess.PIPE, check=True).stdout
-    place = FOLDER + "/" + UTILS
+    place = FOLDER + "/" + PLUGINS
     subject.run("rm -rf %s && mkdir -p %s && tar -C %s -x" % (FOLDER, place, place), archive)
     parser = configparser.RawConfigParser(strict=False)
     parser.read_string(reference.run("cat /etc/ufw/applications.d/*"))

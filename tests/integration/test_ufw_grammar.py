@@ -14,10 +14,10 @@ from ufw_grammar import judged, random_line, random_sequence
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.apps import Profile, read_profiles
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.export import export_rules
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.parse import parse_rules
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import format_tuple
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import read_rules
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.firewall.inform import export_rules
 
 LINES, SEQUENCES = 2500, 400
 

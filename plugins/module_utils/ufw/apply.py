@@ -29,7 +29,6 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import DE
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import (
     CONF,
     INIT,
-    PROGRAM,
     RULES,
     SAVE,
     TREE,
@@ -43,7 +42,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import (
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import Kernel
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.render import hook_chains
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import PREFIX
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import StagedFile, make_private
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import PROGRAM, StagedFile, make_private
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.tables import Part, Table, part_of, read_table
 
 #: Seconds; the longest that an apply of thousands of rules takes: then nothing waits for it any more.

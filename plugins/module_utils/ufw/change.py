@@ -29,16 +29,15 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.effect import (
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import PROGRAM
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import Kernel, start_reading
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.lockout import (
     candidate_text,
     find_session,
-    interfaces,
     prove,
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.plan import Plan, kernel_repairs
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import State
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import PROGRAM
 
 Params = dict[str, Any]
 
@@ -110,7 +109,7 @@ def _prove_own(
     if session.family not in after:
         return []
     text = candidate_text(host, session.family, after[session.family])
-    finding = prove(session, text, plan.rules[session.family], interfaces(host))
+    finding = prove(session, text, plan.rules[session.family], host.interfaces() or ["eth0"])
     pending["pause"] = finding.pause
     if finding.refused:
         message = f"the new ruleset would cut the connection of this task, {session.text()}: {finding.refused}"

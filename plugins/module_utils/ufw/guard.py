@@ -39,6 +39,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import (
     flush,
     locked,
     make_private,
+    now,
     read_text,
     remove,
     run_command,
@@ -51,7 +52,6 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.tables import (
     read_table,
 )
 
-PROGRAM = FOLDER + "/guard.py"
 # ufw's files under another root, for `ufw-init --datadir`: ufw starts from them while those in /etc are still the old.
 TREE = FOLDER + "/tree"
 BOOT = "/etc/systemd/system/ufw.service.d/50-bulkhead-keep.conf"
@@ -124,11 +124,6 @@ class Outcome:
     def to_text(self) -> str:
         """One line of JSON."""
         return json.dumps({name: value for name, value in asdict(self).items() if value or name != "error"})
-
-
-def now() -> float:
-    """Seconds since the boot: CHANGE does not outlive the boot, and nothing sets this clock."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def mark(path: str) -> list[int]:

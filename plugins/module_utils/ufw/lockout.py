@@ -107,14 +107,6 @@ def _interface(host: Host, client: str, server: str) -> str:
     return words[words.index("dev") + 1] if not done.status and "dev" in words[:-1] else ""
 
 
-def interfaces(host: Host) -> list[str]:
-    """The names of the host's interfaces."""
-    try:
-        return sorted(os.listdir(host.path("/sys/class/net"))) or ["eth0"]
-    except OSError:
-        return ["eth0"]
-
-
 def save_text(kernel: Kernel, table: str = "filter") -> str:
     """A table as iptables-save prints it."""
     lines = ["*" + table]

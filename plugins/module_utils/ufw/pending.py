@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
@@ -12,12 +12,12 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import (
     CHANGE,
     JOURNAL,
     KEPT,
-    PROGRAM,
     Change,
     Guard,
     GuardError,
     now,
 )
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import PROGRAM
 
 # How long after its deadline a change that still waits has lost its timer.
 _LATE = 10
@@ -54,13 +54,3 @@ def _change(guard: Guard) -> Optional[Change]:
         return guard.change()
     except GuardError as error:
         raise RulesetError(f"{error}; when the ruleset is as it should be, remove {CHANGE}") from error
-
-
-def waiting(host: Host) -> Optional[dict[str, Any]]:
-    """The change that waits: {token, seconds until it is rolled back, keep and back: the commands}; None without one."""
-    change = _change(Guard(host.root, host.run))
-    if change is None:
-        return None
-    token = change.token
-    commands = {word: f"python3 {PROGRAM} {word} {token}" for word in ("keep", "back")}
-    return {"token": token, "seconds": max(0, round(change.deadline - now())), **commands}

@@ -30,6 +30,8 @@ OWN_LOCK = FOLDER + "/lock"
 #: A change that is not settled: it waits (forgotten by a reboot), or is about to be kept; see guard.py.
 CHANGE = FOLDER + "/change.json"
 JOURNAL = "/etc/ufw/bulkhead-keep.sh"
+#: The program that settles it.
+PROGRAM = FOLDER + "/guard.py"
 #: Seconds. ufw holds its lock for one command; a reload takes up to 3 s on a small machine.
 LOCK_TIMEOUT = 30.0
 #: Seconds between two tries.
@@ -48,6 +50,12 @@ class Result(NamedTuple):
 
 
 Run = Callable[..., Result]
+
+
+def now() -> float:
+    """Seconds since the boot: CHANGE does not outlive the boot, and nothing sets this clock."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
 
 # -- commands --------------------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ import yaml
 from probe_network import ROOT, A, B, C, run
 
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.declaration import Place, declare
+from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import snapshot_of
 
 SITE = {
     "bulkhead_tiers": {
@@ -59,7 +60,7 @@ class Fleet:
             for name in names:
                 tiers = (group,) if group in SITE["bulkhead_tiers"] else ()
                 plan = declaration.plan(name, Place(tiers, group == "gateway"))
-                hosts[name] = self.place(name, {"active": True, "default": plan["default"], "rules": plan["rules"]})
+                hosts[name] = self.place(name, snapshot_of(default=plan["default"], rules=plan["rules"]))
         hosts["c"]["prove_addresses"] = [f"{C}/24"]
         self.inventory = {
             "all": {

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import snapshot_of
+
 #: The checkout whose playbooks are run; another one may be named, to see what they did before.
 CHECKOUT = Path(os.environ.get("TAKEN_CHECKOUT") or Path(__file__).parents[3])
 INTERPRETER = Path(__file__).with_name("interpreter.py")
@@ -97,7 +99,8 @@ class Fleet:
             self._interpreter(host).write_text(
                 f"#!{sys.executable} -S\n"
                 + INTERPRETER.read_text(encoding="utf-8").replace(
-                    'HOST, FOLDER = "", ""', f"HOST, FOLDER = {host!r}, {str(folder)!r}"
+                    'HOST, FOLDER, SNAPSHOT = "", "", ""',
+                    f"HOST, FOLDER, SNAPSHOT = {host!r}, {str(folder)!r}, {snapshot_of()!r}",
                 ),
                 encoding="utf-8",
             )

@@ -1,5 +1,5 @@
-# A host's Python: the fleet writes its own HOST and FOLDER in place of the next line.
-HOST, FOLDER = "", ""
+# A host's Python: the fleet writes its own in place of the next line.
+HOST, FOLDER, SNAPSHOT = "", "", ""
 # It notes the module that it was given, and answers from a table.
 import ast
 import fcntl
@@ -18,7 +18,8 @@ ANSWERS = {
     "ansible.builtin.stat": {"stat": {"exists": False}},
     "ansible.builtin.command": {"stdout": "[]", "stderr": "", "rc": 0},
     "bulkhead.tiers.swarm_network_info": {"networks": [], "node": {"name": HOST}, "pools": {"engine": [], "swarm": []}},
-    "bulkhead.tiers.ufw_ruleset_info": {"active": True, "default": {}, "rules": [], "docker": {}},
+    "bulkhead.tiers.ufw_ruleset_info": {"snapshot": SNAPSHOT},
+    "bulkhead.tiers.ufw_ruleset_plan": {"same": False},
     "bulkhead.tiers.flow_probe": {"addresses": [], "services": [], "hears": {"wire": True}, "results": []},
 }
 

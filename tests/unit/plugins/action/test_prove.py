@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from types import SimpleNamespace
 from unittest.mock import MagicMock
 
@@ -16,6 +17,7 @@ from ansible.template import Templar
 
 from ansible_collections.bulkhead.tiers.plugins.action.prove import PROBE, READ, ActionModule
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import code_of
+from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import snapshot_of
 
 SITE = {
     "bulkhead_tiers": {"plant": {"vlan": 2, "subnet": "10.0.2.0/24"}},
@@ -30,6 +32,13 @@ b
 [outside]
 o ansible_host=203.0.113.1
 """
+
+
+@cache
+def live():
+    """The snapshot of a host that lets 22/tcp in."""
+    rules = [{"rule": "allow", "proto": "tcp", "from_ip": "10.0.2.0/24", "to_ip": "10.0.2.0/24", "to_port": "22"}]
+    return snapshot_of(rules=rules, default={"incoming": "deny", "outgoing": "allow", "routed": "deny"})
 
 
 class Play:
@@ -84,8 +93,7 @@ class Play:
         return self.lies.get(host, lambda module, args, said: said)(module, args, said)
 
     def _read(self, host, args):
-        rules = [{"rule": "allow", "proto": "tcp", "from_ip": "10.0.2.0/24", "to_ip": "10.0.2.0/24", "to_port": "22"}]
-        return {"active": True, "default": {"incoming": "deny", "outgoing": "allow", "routed": "deny"}, "rules": rules}
+        return {"snapshot": live()}
 
     def _listen(self, host, args):
         self.keys[host], self.token = bytes.fromhex(args["key"]), args["token"]

@@ -15,6 +15,7 @@ from ansible.playbook.task import Task
 from ansible.template import Templar
 
 from ansible_collections.bulkhead.tiers.plugins.action.site import ActionModule
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.plan import plan
 
 LAB = pathlib.Path(__file__).parents[4] / "inventories/lab/group_vars/all"
 
@@ -109,6 +110,14 @@ def test_the_report_is_printed_and_returned(declaration):
     assert printed[0].startswith("SITE  4 tiers") and "hosts: mgmt1" in printed[0]
     assert set(result["plan"]["tiers"]) == {"management", "provisioning", "monitoring", "swarm_workers"}
     assert "warnings" not in result
+
+
+def test_the_rules_of_a_report_are_compiled_once(declaration, monkeypatch):
+    compiled, host_rules = [], plan.host_rules
+    monkeypatch.setattr(plan, "host_rules", lambda *asked: (compiled.append(asked[1:]), host_rules(*asked))[1])
+    result, printed = run(declaration, ["monitoring"], report=True)
+    assert len(compiled) == len(set(compiled)) == 5  # four tiers, and the gateways
+    assert any(f"{len(rules)} rules" in printed[0] for rules in result["plan"]["rules"].values())
 
 
 def test_an_unknown_option_is_refused(declaration):

@@ -14,6 +14,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import task
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.parse import FIRST, LOGS, OPTIONS
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import PROTOCOLS
 from ansible_collections.bulkhead.tiers.plugins.modules import ufw_ruleset, ufw_ruleset_info, ufw_ruleset_plan
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.firewall.inform import inform
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import FakeHost
 
 SSH = {"rule": "allow", "proto": "tcp", "to_port": 22}
@@ -308,8 +309,9 @@ def test_the_parser_and_the_documentation_know_the_same_options():
 
 
 def test_the_info_module_returns_the_input_of_the_other_one(run):
-    info = run(ufw_ruleset_info)
-    assert (info["active"], info["enabled"], info["changed"], info["drift"]) == (True, True, False, [])
+    info = inform(lambda depth: run(ufw_ruleset_info, depth=depth)["snapshot"])
+    assert (info["active"], info["enabled"], info["drift"]) == (True, True, [])
+    assert info.keys() - {"notes"} == yaml.safe_load(ufw_ruleset_info.RETURN).keys()
     assert (
         run(
             purge=True,

@@ -204,6 +204,18 @@ def test_a_site_is_compiled_once_for_all_processes_of_a_run(folder, monkeypatch)
     assert other.plan("web2", place)["rules"] == [] and len(calls) == 1
 
 
+def test_the_managers_of_the_swarm_have_the_rules_that_are_compiled_for_their_tier(folder, monkeypatch):
+    compiled, whole = [], declaration.shared_plan
+    monkeypatch.setattr(declaration, "shared_plan", lambda *asked: (compiled.append(asked[1:]), whole(*asked))[1])
+    place = declaration.Place(("web",), False)
+    read = declaration.read(*task(bulkhead_flows=[{"from": "db", "to": "web", "allow": "ssh"}]))
+    plans = [read.plan(host, place) for host in ("web2", "web1", "web3")]
+    assert compiled == [(("web",), False)]
+    assert [plan["manager"] for plan in plans] == [False, True, False]
+    assert plans[0]["rules"] == plans[1]["rules"] != []
+    assert read.plan("db1", declaration.Place(("db",), False))["rules"] != plans[0]["rules"] and len(compiled) == 2
+
+
 def test_a_mistake_is_reported_by_every_host(folder):
     for _host in range(2):
         with pytest.raises(Refused, match="bulkhead_tiers.web.vlan"):

@@ -10,9 +10,11 @@ from __future__ import annotations
 import copy
 import re
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.converge import converge
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import (
     INIT,
     Host,
@@ -20,7 +22,9 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import (
     edit_settings,
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import parse_save
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.snapshot import take_snapshot
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.startup import TMPFILES, TMPFILES_TEXT
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.firewall import inform as firewall
 
 RECORDED = Path(__file__).parent / "recorded"
 FAMILIES = {"iptables": 4, "ip6tables": 6}
@@ -249,3 +253,17 @@ class FakeHost(Host):
                 rules = Path(tree, "etc/ufw/user.rules" if family == 4 else "etc/ufw/user6.rules")
                 self.tables[family] = recorded_table(self.release, family)
                 self.tables[family].restore(rules.read_text().rstrip("\n"))
+
+
+def inform(host: Host, **options: bool | str) -> dict[str, object]:
+    """What ufw_ruleset_info says of a host: read there, understood on the controller."""
+    return firewall.inform(lambda depth: take_snapshot(host, depth), **options)
+
+
+def snapshot_of(**wish: object) -> str:
+    """What a host returns that has these options of ufw_ruleset."""
+    with tempfile.TemporaryDirectory() as folder:
+        host = FakeHost(Path(folder))
+        shape = {"state": "enabled", "default": None, "logging": None, "ipv6": None, "purge": True, "rules": []}
+        converge(host, {**shape, **wish}, False)
+        return take_snapshot(host, "rules")

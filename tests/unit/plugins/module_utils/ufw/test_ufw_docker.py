@@ -9,8 +9,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Ref
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import docker_block, docker_input
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.converge import converge
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.export import inform
-from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import FakeHost, FakeTable
+from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import FakeHost, FakeTable, inform
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.test_ufw_ruleset_run import params
 
 DATABASE = {"from_ip": "10.0.3.0/24", "proto": "tcp", "port": "5432", "comment": "Büro, 'apps'"}

@@ -12,7 +12,6 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Ref
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import guard as guard_program
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.converge import converge
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.export import inform
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import INIT
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import (
     BACK,
@@ -20,7 +19,6 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import (
     CHANGE,
     JOURNAL,
     KEPT,
-    PROGRAM,
     TREE,
     UNKNOWN,
     WAITING,
@@ -28,7 +26,8 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import (
     GuardError,
     Outcome,
 )
-from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import FakeHost
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import PROGRAM
+from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import FakeHost, inform
 
 SSH = {"rule": "allow", "proto": "tcp", "to_port": "22"}
 CLOSE = {"rule": "deny", "from_ip": "10.77.0.0/16"}

@@ -3,10 +3,10 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.export import export_rules
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.plan import merge
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import Rule
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import merge_families
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.firewall.inform import export_rules
 
 
 def rule(name, action="allow", **more):

@@ -12,10 +12,9 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Ref
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import ruleset
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.converge import converge
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.export import inform
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import INIT
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import TREE
-from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import FakeHost
+from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import FakeHost, inform
 
 SSH = {"rule": "allow", "proto": "tcp", "to_port": "22", "comment": "ssh"}
 WEB = {"rule": "allow", "proto": "tcp", "to_port": "80,443"}

@@ -1,20 +1,20 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The live ruleset as the module's own input, what it counts, and how the kernel and the files differ."""
+"""The live ruleset of a host's snapshot, as ufw_ruleset's own input; what it counts, how the kernel and the files differ,
+and what the rules do to each other."""
 
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple, Optional
+from collections.abc import Callable
+from typing import Any, NamedTuple, Optional, TypeVar
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.vocabulary import BUILTIN
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import docker_block
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.apps import profiles_of
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import SAVE, canonical
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import canonical
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.parse import Profiles, parse_rules
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.pending import waiting
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.plan import (
     compare_kernel,
     file_drift,
@@ -23,6 +23,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.plan import (
     twins,
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.render import hook_chains
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.review import review
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import (
     PREFIX,
     Rule,
@@ -31,6 +32,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import (
     iptables_lines,
     is_anywhere,
 )
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.snapshot import counters_command
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import (
     State,
     merge_families,
@@ -38,6 +40,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import (
     read_state,
     spell_out,
 )
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.firewall.replay import NotRead, Replay
 
 _LOG_NAMES = {"": "off", "log": "new", "log-all": "all"}
 _COUNTED = re.compile(r"\[(\d+):(\d+)\] -A (\S+) (.+)")
@@ -46,39 +49,92 @@ _COUNTED = re.compile(r"\[(\d+):(\d+)\] -A (\S+) (.+)")
 Counters = dict[tuple[str, tuple[str, ...]], list[tuple[int, int]]]
 
 
-def inform(host: Host) -> dict[str, Any]:
-    """The live ruleset in the shape of the module's input, and how the kernel and the files differ."""
-    with host.lock():
-        state = settled(host, read_state(host))
-        counted = {family: read_counters(host, family) for family in state.kernel} if state.active else {}
-        pending = waiting(host)
+#: Packs a snapshot of the host of this depth; it is asked again where more has to be read.
+Ask = Callable[[str], Any]
+
+
+def inform(ask: Ask, findings: bool = True, depth: str = "kernel") -> dict[str, Any]:
+    """The live ruleset in the shape of ufw_ruleset's input, how the kernel and the files differ, and what the rules do to
+    each other (unless ``findings`` is off: None). RulesetError where ufw is not installed as it should be, or where the
+    host returned no snapshot."""
+    try:
+        return _understood(lambda host: _inform(host, findings), ask(depth))
+    except NotRead:
+        return _of_the_deepest(lambda host: _inform(host, findings), ask("files"))
+
+
+def configuration(packed: Any) -> dict[str, Any]:
+    """What of it is declared: {active, default, rules, docker}, of a snapshot of any depth."""
+
+    def answer(host: Replay) -> dict[str, Any]:
+        state = read_state(host)
+        items = _exported(state, host)
+        return {
+            "active": state.active,
+            "default": _policies(state),
+            "rules": [exported.item for exported in items],
+            "docker": docker_block.export_docker(state),
+        }
+
+    return _of_the_deepest(answer, packed)
+
+
+Answer = TypeVar("Answer")
+
+
+def _understood(answer: Callable[[Replay], Answer], packed: Any) -> Answer:
+    """What ``answer`` makes of a snapshot. The same code reads a host that it runs on; texts of a host that says what no
+    kernel prints are a failure of that host, and none of the controller."""
+    host = Replay(packed)
+    try:
+        return answer(host)
+    except (KeyError, IndexError, ValueError, TypeError, RecursionError) as error:
+        raise RulesetError(f"what the host returned is not understood: {type(error).__name__}: {error}") from error
+
+
+def _of_the_deepest(answer: Callable[[Replay], Answer], packed: Any) -> Answer:
+    try:
+        return _understood(answer, packed)
+    except NotRead as error:
+        raise RulesetError(f"the host returned no snapshot of its firewall: it lacks {error}") from error
+
+
+def _inform(host: Replay, findings: bool) -> dict[str, Any]:
+    state = settled(host, read_state(host))
+    counted = {family: read_counters(host, family) for family in state.kernel} if state.active else {}
     drift = state.malformed + file_drift(state)
     if state.active:
         drift += kernel_drift(kernel_repairs(state, state.settings, state.rules))
-    settings = state.settings
-    six = state.rules[6] if state.filters_ipv6 else []
-    items = export_rules(state.rules[4], six, state.filters_ipv6, profiles_of(host))
+    items = _exported(state, host)
     return {
         "active": state.active,
         "enabled": state.enabled,
-        "default": {"incoming": settings.incoming, "outgoing": settings.outgoing, "routed": settings.routed},
-        "logging": settings.logging,
-        "ipv6": settings.ipv6,
+        "default": _policies(state),
+        "logging": state.settings.logging,
+        "ipv6": state.settings.ipv6,
         "rules": [exported.item for exported in items],
         "counters": [_count(exported.rules, counted) for exported in items],
         "drift": drift,
-        "pending": pending,
+        "pending": host.pending,
         "docker": docker_block.export_docker(state),
         "foreign": foreign_rules(state) if state.active else [],
         "notes": list(state.notes),
-        **_review(state),
+        **(_review(state) if findings else {"dead": None, "conflicting": None, "unlisted": []}),
     }
+
+
+def _policies(state: State) -> dict[str, str]:
+    settings = state.settings
+    return {"incoming": settings.incoming, "outgoing": settings.outgoing, "routed": settings.routed}
+
+
+def _exported(state: State, host: Replay) -> list[Exported]:
+    six = state.rules[6] if state.filters_ipv6 else []
+    return export_rules(state.rules[4], six, state.filters_ipv6, lambda: host.profiles)
 
 
 def _review(state: State) -> dict[str, Any]:
     """What ufw's rules do to each other in the kernel as it is; nothing where they are not there as they stand."""
-    from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.review import review
-
     if not state.active:
         return {"dead": [], "conflicting": [], "unlisted": []}
     found = review(state.rules, state.kernel)
@@ -195,7 +251,7 @@ def _export(rule: Rule, single: bool, part: bool) -> dict[str, Any]:
 
 def read_counters(host: Host, family: int) -> Counters:
     """The counters of the chains that hold ufw's rules; RulesetError where iptables-save fails."""
-    command = [SAVE[family], "-c", "-t", "filter"]
+    command = counters_command(family)
     done = host.run(command)
     if done.status:
         raise RulesetError(f"`{' '.join(command)}` failed (status {done.status}): {done.err.strip() or 'no message'}")

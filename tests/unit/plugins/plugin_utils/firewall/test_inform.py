@@ -3,14 +3,13 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import pending as waiting_program
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import snapshot as waiting_program
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.converge import converge
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.export import inform
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import RULES
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.render import rules_file
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import read_rules, read_state
-from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import FakeHost
+from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import FakeHost, inform
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.test_ufw_ruleset_run import params
 
 SSH = {"rule": "allow", "proto": "tcp", "to_port": "22"}
