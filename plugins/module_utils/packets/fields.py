@@ -48,6 +48,8 @@ def complement(intervals: Iterable[Interval], low: int, high: int) -> Intervals:
     """What of low..high is in none of the intervals."""
     out, at = [], low
     for first, last in intervals:
+        if first > high:
+            break
         if first > at:
             out.append((at, first - 1))
         at = max(at, last + 1)

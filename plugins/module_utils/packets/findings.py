@@ -67,7 +67,7 @@ def dead_rules(ruleset: Ruleset, question: Question, budget: Optional[Budget] = 
     order = best_order([program])
     living = _Living(program, order).rules
     dead = _dead_instances(program, living)
-    return _dead(program, living, _Overlaps(program, order, dead).blockers if dead else {})
+    return _dead(program, living, _Blockers(program, order, dead).blockers if dead else {})
 
 
 def examine(ruleset: Ruleset, question: Question, budget: Optional[Budget] = None) -> Findings:
@@ -97,31 +97,35 @@ class _Living(Cells):
 
     def __init__(self, program: Program, order: Order) -> None:
         self.rules: set[Rule] = set()
-        #: Skips with a rule on their path that is not known to matter.
-        self.doubtful = {i for i in range(len(program)) if program.action[i] == SKIP}
+        self.counted: set[int] = set()  # leaves whose rules are in
+        #: {skip: its rules that are not known to matter}.
+        self.doubtful = {i: rules for i in range(len(program)) for rules in [_leading_past(program, i)] if rules}
         super().__init__(program, order)
 
     def decided(self, active: Sequence[int]) -> int:
         number = super().decided(active)
-        for i in self.nodes[number][1][1]:
-            if i >= 0:
-                self.rules.update(self.program.path[i])
-        if self.doubtful and not self.doubtful.isdisjoint(active):
+        if number not in self.counted:
+            self.counted.add(number)
+            for i in self.nodes[number][1][1]:
+                if i >= 0:
+                    self.rules.update(self.program.path[i])
+        if self.doubtful and not self.doubtful.keys().isdisjoint(active):
             self.passed(active)
         return number
 
     def passed(self, active: Sequence[int]) -> None:
         """Keep the rules by which packets pass over what would have decided otherwise."""
         program = self.program
-        self.doubtful.difference_update(
-            [i for i in active if i in self.doubtful and self.rules.issuperset(program.path[i])]
-        )
-        if self.doubtful.isdisjoint(active):
+        for i in [i for i in active if i in self.doubtful]:
+            self.doubtful[i] = [rule for rule in self.doubtful[i] if rule not in self.rules]
+            if not self.doubtful[i]:
+                del self.doubtful[i]
+        if self.doubtful.keys().isdisjoint(active):
             return
         answer, _deciding, trace = program.outcome(active)
         for i in program.reached(active):
-            if program.action[i] == SKIP and any(i < j < program.target[i] for j in active):
-                for rule in program.path[i]:
+            if i in self.doubtful and any(i < j < program.target[i] for j in active):
+                for rule in self.doubtful[i]:
                     if rule not in self.rules:
                         rest = [j for j in active if rule not in program.path[j]]
                         instead, _deciding, other = program.outcome(rest)
@@ -129,17 +133,24 @@ class _Living(Cells):
                             self.rules.add(rule)
 
 
-class _Overlaps(Cells):
-    """Cells that note each segment's decision without the rule that decides it, and what stops the `dead` instances.
+def _leading_past(program: Program, i: int) -> list[Rule]:
+    """The rules on a skip's path by which packets may get past another rule: not a jump that led to all that is skipped as
+    well, which would be gone with it."""
+    if program.action[i] != SKIP:
+        return []
+    path = program.path[i]
+    if program.condition[i] is not None:
+        return list(path)
+    last = program.path[program.target[i] - 1]
+    return [rule for depth, rule in enumerate(path, 1) if path[:depth] != last[:depth]]
 
-    pairs: (deciding instance, answer, the instance that would decide without its rule, its answer).
-    blockers: {dead instance: the instances before it that leave it nothing}.
-    """
+
+class _Blockers(Cells):
+    """What stops the `dead` instances. blockers: {dead instance: the instances before it that leave it nothing}."""
 
     spare = 1
 
     def __init__(self, program: Program, order: Order, dead: Sequence[int] = ()) -> None:
-        self.pairs: set[tuple[int, str, int, str]] = set()
         self.blockers: dict[int, set[int]] = {i: set() for i in dead}
         super().__init__(program, order)
 
@@ -151,24 +162,11 @@ class _Overlaps(Cells):
 
     def decided(self, active: Sequence[int]) -> int:
         number = super().decided(active)
-        answer, deciding, _trace = self.nodes[number][1]
-        if answer is None:
-            return number
-        for i in deciding:
-            if i >= 0:
-                self.pairs.add((i, answer, *self.without(i, active)))
-        if self.blockers:
+        if self.blockers and self.nodes[number][1][0] is not None:
             for i in active:
                 if i in self.blockers:
                     self.blockers[i].add(self.blocker(i, active))
         return number
-
-    def without(self, i: int, active: Sequence[int]) -> tuple[int, str]:
-        """Who decides, and how, if the rule of instance i were not there."""
-        paths = self.program.path
-        rule = paths[i][-1]
-        answer, deciding, _trace = self.program.outcome([j for j in active if paths[j][-1] is not rule])
-        return (deciding[0] if deciding else -1, answer or UNKNOWN)
 
     def blocker(self, i: int, active: Sequence[int]) -> int:
         """The first instance after which no packet of the segment can reach instance i."""
@@ -182,6 +180,34 @@ class _Overlaps(Cells):
                 if not any(at <= i for at in waiting):
                     return j
         return -1
+
+
+class _Overlaps(_Blockers):
+    """Cells that note each segment's decision without the rule that decides it as well.
+
+    pairs: (deciding instance, answer, the instance that would decide without its rule, its answer).
+    """
+
+    def __init__(self, program: Program, order: Order, dead: Sequence[int] = ()) -> None:
+        self.pairs: set[tuple[int, str, int, str]] = set()
+        super().__init__(program, order, dead)
+
+    def decided(self, active: Sequence[int]) -> int:
+        number = super().decided(active)
+        answer, deciding, _trace = self.nodes[number][1]
+        if answer is not None:
+            for i in deciding:
+                if i >= 0:
+                    self.pairs.add((i, answer, *self.without(i, active)))
+        return number
+
+    def without(self, i: int, active: Sequence[int]) -> tuple[int, str]:
+        """Who decides, and how, if the rule of instance i were not there."""
+        paths = self.program.path
+        rule = paths[i][-1]
+        rest = [j for j in active if paths[j][-1] is not rule]
+        answer, deciding, _trace = self.program.outcome(rest)
+        return (deciding[0] if deciding else -1, answer or UNKNOWN)
 
 
 def _dead_instances(program: Program, living: set[Rule]) -> list[int]:

@@ -10,9 +10,16 @@ matches.Unmodelled both ways.
 from __future__ import annotations
 
 import re
-from typing import Optional
+from typing import NamedTuple, Optional
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.fields import BITS, address_number, protocol_number
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.fields import (
+    BITS,
+    DST,
+    SRC,
+    address_number,
+    address_range,
+    protocol_number,
+)
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.matches import (
     GENERIC_READERS,
     READERS,
@@ -21,6 +28,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.matches imp
     Reader,
     Type,
     Unmodelled,
+    Within,
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.vocabulary import (
     EXTENSION_HEADERS,
@@ -127,6 +135,8 @@ class _Lines:
         self.name = ""
         self.errors: list[str] = []
         self.jumps: list[tuple[int, Chains, Rule]] = []
+        #: {what stands behind the addresses of a rule: what it says}, for the chains declared so far.
+        self.tails: dict[str, Optional[_Reading]] = {}
 
     def line(self, number: int, line: str) -> None:
         first = line[:1]
@@ -135,6 +145,7 @@ class _Lines:
         elif first == "*":
             self.name = line[1:].strip(" \t")
             self.table = self.tables.setdefault(self.name, {})
+            self.tails = {}
         elif line.rstrip(" \t") == "COMMIT":
             self.table = None
         elif self.table is None:
@@ -157,11 +168,16 @@ class _Lines:
         if len(words) < 2 or not words[0] or not words[1]:
             return self.wrong(number, line, "declares no chain", ":NAME POLICY")
         table[words[0]] = Chain(words[0], None if words[1] == "-" else words[1])
+        self.tails = {}  # a target may have become a chain
+        return None
 
     def append(self, number: int, line: str, table: Chains) -> None:
         if line[0] == "[":  # the packet and byte counters of iptables-save -c
             line = line.partition("] ")[2]
         line = line.rstrip(" \t")
+        found = self.quickly(line, table)
+        if found:
+            return self.keep(number, table, *found, line)
         try:
             words = split_words(line)
         except Unclosed:
@@ -174,7 +190,7 @@ class _Lines:
             return self.wrong(number, line, what, remedy)
         one = _Line(self.family, table)
         try:
-            one.read(words)
+            one.read(words[2:])
         except _OtherFamily as error:
             return self.wrong(
                 number, line, f"has {error}, which IPv{self.family} has not", f"the output of {_TOOL[self.family]}"
@@ -183,15 +199,40 @@ class _Lines:
             return self.wrong(number, line, "ends within an option", "a value for it")
         except _Uncertain:
             one.give_up(line)
-        if one.other_family:
+        return self.keep(number, table, chain, one.reading(), line)
+
+    def quickly(self, line: str, table: Chains) -> Optional[tuple[Chain, _Reading]]:
+        """A line as iptables-save prints most of them: its addresses first, and then what many lines have in common, which
+        is read once. None: read it word by word."""
+        found = _ADDRESSES_FIRST.fullmatch(line)
+        if found is None or found[1] not in table:
             return None
-        rule = Rule(
-            self.name, chain.name, len(chain.rules) + 1, line, one.matches(), one.target, one.goto, tuple(one.options)
-        )
-        if rule.goto or (rule.target and not rule.target.isupper() and rule.target != UNREAD):
+        tail = found[4]
+        reading = self.tails.get(tail)
+        if reading is None:
+            if tail in self.tails:
+                return None
+            reading = self.tails[tail] = _tail(self.family, table, tail)
+            if reading is None:
+                return None
+        source, destination = found[2], found[3]
+        try:
+            if destination:
+                reading = reading.with_address(DST, destination, self.family)
+            if source:
+                reading = reading.with_address(SRC, source, self.family)
+        except ValueError:
+            return None
+        return table[found[1]], reading
+
+    def keep(self, number: int, table: Chains, chain: Chain, found: _Reading, line: str) -> None:
+        if found.other_family:
+            return
+        matches, target, goto, options, _other_family = found
+        rule = Rule(self.name, chain.name, len(chain.rules) + 1, line, matches, target, goto, options)
+        if goto or (target and not target.isupper() and target != UNREAD):
             self.jumps.append((number, table, rule))
         chain.rules.append(rule)
-        return None
 
     def wrong(self, number: int, line: str, got: str, expected: str) -> None:
         self.errors.append(f"line {number}: {line!r} {got}; expected {expected}")
@@ -208,6 +249,35 @@ class _Lines:
         if self.errors:
             raise RulesetError("\n".join(self.errors))
         return Ruleset(self.family, self.tables, tuple(self.unseen))
+
+
+class _Reading(NamedTuple):
+    """What a rule's words say. other_family: that it is not for this one (-4, -6)."""
+
+    matches: tuple[Match, ...]
+    target: Optional[str]
+    goto: bool
+    options: tuple[str, ...]
+    other_family: bool
+
+    def with_address(self, field: int, text: str, family: int) -> _Reading:
+        """The same behind an address or network. ValueError: anything else, a list too."""
+        found = Within(field, (address_range(text, family),))
+        return _Reading((found, *self.matches), *self[1:])
+
+
+#: A rule without quotes: chain, source, destination, and what stands behind them.
+_ADDRESSES_FIRST = re.compile(r'-A ([^ "\t]+) (?:-s ([^ "\t!-][^ "\t]*) )?(?:-d ([^ "\t!-][^ "\t]*) )?([-!][^"\n]*)')
+
+
+def _tail(family: int, table: Chains, text: str) -> Optional[_Reading]:
+    """What the end of a line says by itself; None where that depends on the rest, or is an error."""
+    one = _Line(family, table)
+    try:
+        one.read(split_words(text))
+    except (_Uncertain, _Ends, _OtherFamily):
+        return None
+    return None if one.seen & {"-s", "-d"} else one.reading()
 
 
 class _Uncertain(Exception):
@@ -271,10 +341,11 @@ class _Line:
         self.target: Optional[str] = None
         self.goto = self.other_family = False
         self.options: list[str] = []
+        self.seen: set[str] = set()  # the options of every rule
 
     def read(self, words: list[str]) -> None:
-        at, count, negated = 2, len(words), False
-        seen = set()
+        """words: those behind the chain."""
+        at, count, negated = 0, len(words), False
         while at < count:
             word = words[at]
             at += 1
@@ -299,9 +370,9 @@ class _Line:
             if owner is not self.generic:
                 self.option(owner, option, values, negated)
             elif option in GENERIC_READERS:
-                if option in seen and self.loaded:
+                if option in self.seen and self.loaded:
                     raise _Uncertain  # iptables takes each once
-                seen.add(option)
+                self.seen.add(option)
                 self.match(owner, option, values, negated)
             elif negated or arity < 0:
                 raise _Uncertain
@@ -410,8 +481,9 @@ class _Line:
         self.loaded, self.target, self.goto, self.options = [], UNREAD, False, []
         self.generic.labels.append(line)
 
-    def matches(self) -> tuple[Match, ...]:
-        return tuple(match for module in (self.generic, *self.loaded) for match in module.close())
+    def reading(self) -> _Reading:
+        matches = tuple(match for module in (self.generic, *self.loaded) for match in module.close())
+        return _Reading(matches, self.target, self.goto, tuple(self.options), self.other_family)
 
 
 #: Options whose value is an address, a network or a range of addresses.

@@ -109,7 +109,7 @@ class Matching:
                     return []
             if not boxes:
                 return []
-        condition = joined(unknown)
+        condition = joined(unknown) if unknown else None
         return [(tuple(box[:-1]), joined([*unknown, box[-1]]) if box[-1] else condition) for box in boxes]
 
     def split(

@@ -144,6 +144,7 @@ class Program:
         for field in (IIF, OIF):
             absent = (field == IIF) == (question.hook == "OUTPUT") if question.hook != "FORWARD" else False
             self.universe[field] = (0, 0) if absent else (1, LAST_NAME)
+        self.boxes: list[Box] = []  # sets, instance by instance, while they are added
         self.sets: list[list[Optional[Intervals]]] = [[] for _field in FIELDS]
         self.action: list[int] = []
         self.target: list[int] = []  # 0 where there is none
@@ -165,8 +166,7 @@ class Program:
             )
         if not count & 1023:
             self.budget.check()
-        for values, value in zip(self.sets, box):
-            values.append(value)
+        self.boxes.append(box)
         self.action.append(action)
         self.target.append(0)
         self.condition.append(condition)
@@ -192,6 +192,11 @@ class Program:
         active: ascending. Of the deciding ones, -1 is the policy. The trace names what an unknown answer depends on, alike
         for alike rulesets.
         """
+        if active:
+            first = active[0]
+            action = self.action[first]
+            if action <= DENY and self.condition[first] is None:
+                return (DENIED if action else ALLOWED, (first,), ())
         waiting, nearest, deciding, answers = [0], 0, [], set()
         trace: list[tuple[Optional[Condition], int]] = []
         for i in active:

@@ -44,6 +44,8 @@ SOURCES_FIRST = (IIF, OIF, PROTO, SRC, DPORT, OPORT, SPORT, ODST, DST)
 #: The share of all packets above which a rule is tried for what it takes together with others, how many boxes what they
 #: leave may have, and after how many tries with little use there are no more.
 BROAD, PIECES, TRIES = 1 / 16, 64, 50
+#: How often each instance may be looked at, on average, before such rules are looked for.
+PLAIN = 20
 #: A sequence of the fields.
 Order = tuple[int, ...]
 #: (depth, upper ends, kids), or (LEAF, value, ()).
@@ -163,14 +165,16 @@ class Cells(Diagram):
     def __init__(self, program: Program, order: Order) -> None:
         super().__init__(order, program.universe, program.budget)
         self.program = program
-        self.masks = [
-            sum(1 << depth for depth, field in enumerate(order) if program.sets[field][i] is not None)
-            for i in range(len(program))
-        ]
+        self.masks = [0] * len(program)
+        for depth, field in enumerate(order):
+            for i, intervals in enumerate(program.sets[field]):
+                if intervals is not None:
+                    self.masks[i] |= 1 << depth
         self.final = [
             condition is None and action != SKIP for condition, action in zip(program.condition, program.action)
         ]
-        self.broad = self.find_broad()
+        self.broad: frozenset[int] = frozenset()
+        self.left = PLAIN * len(program)  # looks at instances until there is need of the broad ones
         self.tried = self.shorter = 0
         self.memo: dict[tuple[int, tuple[int, ...]], int] = {}
         self.outcomes: list[Optional[int]] = [None] * len(program)  # the leaf of an instance that decides alone
@@ -189,6 +193,9 @@ class Cells(Diagram):
         if not mask:
             return self.decided(active)
         depth = (mask & -mask).bit_length() - 1
+        self.left -= len(active)
+        if self.left < 0 and not self.tried:
+            self.broad, self.tried = self.find_broad(), 1
         if self.broad:
             found = self.covered(depth, active)
             self.tried, self.shorter = self.tried + 1, self.shorter + (len(found) < len(active))
@@ -257,21 +264,28 @@ class Cells(Diagram):
         """A last sweep of rules that each decide alone: the first takes its segments, the next what is left of its own."""
         field = self.order[depth]
         sets, (low, top) = self.program.sets[field], self.universe[field]
-        painted: list[tuple[int, int, int]] = []
+        parts: list[tuple[int, int]] = []  # (upper end, kid)
         lows, highs = [low], [top]  # what is left
         for i in active:
             for first, last in sets[i] or ((low, top),):
                 k = bisect_left(highs, first)
                 while k < len(lows) and lows[k] <= last:
+                    kid = self.decided((i,))
                     start, end = lows[k], highs[k]
-                    painted.append((max(start, first), min(end, last), i))
-                    rest = [(start, first - 1)] * (start < first) + [(last + 1, end)] * (last < end)
-                    lows[k : k + 1] = [part[0] for part in rest]
-                    highs[k : k + 1] = [part[1] for part in rest]
-                    k += len(rest)
+                    parts.append((min(end, last), kid))
+                    if start < first:
+                        highs[k] = first - 1
+                        k += 1
+                        if last < end:
+                            lows.insert(k, last + 1)
+                            highs.insert(k, end)
+                    elif last < end:
+                        lows[k] = last + 1
+                    else:
+                        del lows[k], highs[k]
             if not lows:
                 break
-        parts = [(end, self.decided((i,))) for _start, end, i in painted] + [(end, self.nothing) for end in highs]
+        parts += [(end, self.nothing) for end in highs]
         parts.sort()
         self.budget.spend(len(parts))
         return self.make(depth, [end for end, _kid in parts], [kid for _end, kid in parts])

@@ -7,6 +7,7 @@ Jumps are expanded; RETURN and GOTO become a skip over the rest of their chain, 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import compress
 from typing import Any, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.fields import (
@@ -363,10 +364,13 @@ class _Unfolder:
             places.append(place)
             place += stays[i]
         places.append(place)
-        lists: list[list[Any]] = [*program.sets, program.action, program.condition, program.path]
+        lists: list[list[Any]] = [program.boxes, program.action, program.condition, program.path]
         for values in lists:
-            values[:] = [value for value, stay in zip(values, stays) if stay]
+            values[:] = compress(values, stays)
         program.target = [places[following[target]] for target, stay in zip(targets, stays) if stay]
+        for side, column in zip(program.sets, zip(*program.boxes)):
+            side[:] = column
+        program.boxes.clear()
 
 
 def untracks(rule: Rule) -> bool:

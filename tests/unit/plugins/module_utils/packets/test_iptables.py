@@ -537,3 +537,65 @@ def test_a_type_of_icmp_that_is_none_is_no_interval(words):
 @pytest.mark.parametrize("module", "limit hashlimit recent connlimit statistic quota connbytes nfacct rateest".split())
 def test_a_module_that_lets_some_packets_through_is_a_rate(module):
     assert matches(f"-m {module}") == [Unmodelled(module, True)]
+
+
+@pytest.mark.parametrize(
+    "addresses,ends",
+    [
+        ("", []),
+        ("-s 10.0.1.0/24 ", [Within(SRC, (NET,))]),
+        ("-d 10.0.1.0/24 ", [Within(DST, (NET,))]),
+        ("-s 10.0.1.0/24 -d 10.0.1.7 ", [Within(SRC, (NET,)), Within(DST, ((0x0A000107, 0x0A000107),))]),
+    ],
+)
+@pytest.mark.parametrize(
+    "tail",
+    ["-p tcp -m tcp --dport 22 -j DROP", "! -p tcp -j other", "-j LOG --log-prefix x -i eth0", "-m mark --mark 1"],
+)
+def test_what_many_lines_have_in_common_is_read_the_same_in_each(addresses, ends, tail):
+    lines = [f"-A INPUT {addresses}{tail}", f'-A INPUT {addresses}-m comment --comment "x" {tail}']
+    lines += [f"-A INPUT {tail}", f"-A INPUT -s 10.9.9.9 {tail}", f"-A other -d 10.9.9.9 {tail}"]
+    text = "*filter\n:INPUT DROP [0:0]\n:other - [0:0]\n%s\nCOMMIT\n" % "\n".join(lines)
+    ruleset = parse(text, 4)
+    one, same, bare, source = ruleset.chain("filter", "INPUT").rules
+    (destination,) = ruleset.chain("filter", "other").rules
+    assert list(one.matches) == ends + list(bare.matches) == list(same.matches)
+    for field, other in ((SRC, source), (DST, destination)):
+        assert list(other.matches) == [Within(field, (address_range("10.9.9.9", 4),)), *bare.matches]
+    for other in (same, bare, source, destination):
+        assert (one.target, one.goto, one.options) == (other.target, other.goto, other.options)
+    assert [rule.text for rule in ruleset.chain("filter", "INPUT").rules] == lines[:4]
+    assert [rule.number for rule in ruleset.chain("filter", "INPUT").rules] == [1, 2, 3, 4]
+
+
+def test_a_tail_means_in_each_table_what_its_chains_make_of_it():
+    line = "-A INPUT -s 10.0.0.1 -j HL"
+    own = f"*filter\n:INPUT DROP [0:0]\n:HL - [0:0]\n{line}\nCOMMIT\n"
+    assert parse(own, 4).chain("filter", "INPUT").rules[0].target == "HL"
+    with pytest.raises(RulesetError, match="line 7: .* has HL, which IPv4 has not"):
+        parse(f"{own}*mangle\n:INPUT ACCEPT [0:0]\n{line}\nCOMMIT\n", 4)
+    late = f"*filter\n:INPUT DROP [0:0]\n{line}\n:HL - [0:0]\n{line}\nCOMMIT\n"
+    with pytest.raises(RulesetError, match="^line 3: [^\n]*$"):
+        parse(late, 4)
+
+
+@pytest.mark.parametrize(
+    "words,family",
+    [("-s 10.0.0.0/8,10.9.9.9 -j DROP", 4), ("-s 10.0.0.0/255.0.0.0 -j DROP", 4), ("-s fd00::/8,fe80::/10 -j DROP", 6)],
+)
+def test_a_list_or_a_netmask_before_a_tail_that_was_read_before_is_read_as_well(words, family):
+    net = "10.1.0.0/16" if family == 4 else "fd00::/16"
+    text = f"*filter\n:INPUT DROP [0:0]\n-A INPUT -s {net} -j DROP\n-A INPUT {words}\nCOMMIT\n"
+    parts = words.split()[1].split(",")
+    assert parse(text, family).chain("filter", "INPUT").rules[1].matches == (
+        Within(SRC, merged(address_range(part, family) for part in parts)),
+    )
+
+
+@pytest.mark.parametrize("again", ["-s 10.1.0.0/16", "--source 10.1.0.0/16"])
+def test_an_address_that_comes_twice_is_kept_twice_or_not_understood(again):
+    text = "*filter\n:INPUT DROP [0:0]\n-A INPUT -s 10.0.0.0/8 -p tcp %s%s -j DROP\nCOMMIT\n"
+    for module, understood in (("", True), ("-m tcp ", False)):
+        (one,) = parse(text % (module, again), 4).chain("filter", "INPUT").rules
+        assert (one.target == UNREAD) != understood
+        assert len(one.matches) == 3
