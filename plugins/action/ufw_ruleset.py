@@ -16,12 +16,14 @@ import json
 import re
 import shlex
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils import ways
+from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils import said, ways
 
 MODULE, PLAN = "bulkhead.tiers.ufw_ruleset", "bulkhead.tiers.ufw_ruleset_plan"
 # Connections that reach the host from below its network: no ruleset can cut them.
@@ -65,6 +67,8 @@ GRACE = 36
 PAUSE, LONGEST_PAUSE = 1, 8
 #: Seconds without a try after which ufw's own limit (30 s) lets a new connection in.
 LIMIT = 31
+#: Seconds of a confirmation at most, as the module takes them.
+LONGEST_TIMEOUT = 3600
 #: Seconds before the rollback is due that a last try begins, and after it that the next ones do.
 LAST, NEXT = 3, 3
 
@@ -98,17 +102,23 @@ class ActionModule(ActionBase):
                     self._display.vv(f"not reached before the change, and not asked after it: {', '.join(silent)}")
             began = time.monotonic()
             answer = self._apply(arguments, task_vars)
-        result.update(answer)
+        result.update(said.shown(answer))
         misread = misread_numbers(arguments)
         if misread:
             # The module can only guess at the same.
             guesses = tuple(f"{text.partition(':')[0]}: got the number" for text in misread)
             result["warnings"] = [text for text in result.get("warnings", []) if not text.startswith(guesses)] + misread
-        pending = result.pop("pending", None)
+        told = result.pop("pending", None)
         if result.get("failed"):
             return result
-        if pending is None:
+        if told is None:
             result["confirmation"] = self._why_not(result, inside, transport)
+            return result
+        pending = _pending(told, arguments)
+        if pending is None:
+            result.update(
+                failed=True, msg=f"The host says of its pending change {printable(told)}: no such change was asked for"
+            )
             return result
         lost = self._lost(open_ways, pending, began, task_vars)
         if lost:
@@ -140,7 +150,8 @@ class ActionModule(ActionBase):
         """The hosts that answered before the change and do not any more, asked again until half of the time is over."""
         lost = [way.host for way in before]
         while lost:
-            _found, lost = ways.ways(lost, task_vars or {}, self._play_context, self._loader)
+            left = began + pending["timeout"] - ways.ONE - time.monotonic()
+            _found, lost = ways.ways(lost, task_vars or {}, self._play_context, self._loader, max(ways.ONE, left))
             if time.monotonic() > began + pending["timeout"] / 2:
                 break
         return lost
@@ -177,15 +188,16 @@ class ActionModule(ActionBase):
         while True:
             try:
                 answer = self._over_a_new_connection(command)
-                if answer["state"] == "kept":
+                state = answer.get("state", "no state")
+                if state == "kept":
                     result["confirmation"] = "confirmed over a new connection"
                     return
-                if answer["state"] != "waiting":
+                if state != "waiting":
                     self._fail(result, answer, pending, failures)
                     return
                 failures.append(answer.get("error", "the change still waits"))
             except (AnsibleConnectionFailure, ValueError) as error:
-                failures.append(str(error).strip() or "no answer")
+                failures.append(printable(str(error).strip()) or "no answer")
             if time.monotonic() > end:
                 raise AnsibleConnectionFailure(
                     "The host does not answer over a new connection, and not after its rollback was due either: "
@@ -221,10 +233,14 @@ class ActionModule(ActionBase):
             ) from error
         done = self._low_level_execute_command(command)
         lines = [line for line in (done.get("stdout") or "").splitlines() if line.startswith("{")]
+        output = printable((done.get("stderr") or done.get("stdout") or "no output").strip())
         if not lines:
-            raise ValueError(f"{command}: {(done.get('stderr') or done.get('stdout') or 'no output').strip()}")
-        answer: dict[str, Any] = json.loads(lines[-1])
-        return answer
+            raise ValueError(f"{command}: {output}")
+        try:
+            answer = json.loads(lines[-1])
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{command}: {output}") from error
+        return {str(key): printable(value) for key, value in answer.items()}
 
     @staticmethod
     def _fail(result: dict[str, Any], answer: dict[str, Any], pending: dict[str, Any], failures: list[str]) -> None:
@@ -237,11 +253,33 @@ class ActionModule(ActionBase):
             confirmation="rolled back",
             msg=f"The new ruleset was not confirmed: {why}. The old one is back, in the kernel and in the files.",
         )
-        if answer["state"] != "back":
+        state = answer.get("state", "no state")
+        if state != "back":
             result["msg"] = (
                 f"The new ruleset was not confirmed: {why}. The host knows nothing of the change any more "
-                f"({answer['state']}): it was restarted, or the change was settled by hand. Run the task again."
+                f"({state}): it was restarted, or the change was settled by hand. Run the task again."
             )
+
+
+def _pending(told: Any, arguments: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The change that waits, as the host tells of it; None where that is not what was asked for.
+
+    What the host says is run on that host alone, and waited for no longer than the task says.
+    """
+    if not isinstance(told, Mapping):
+        return None
+    texts = {key: told.get(key) or "" for key in ("token", "program", "python")}
+    numbers = {key: told.get(key) or 0 for key in ("timeout", "pause")}
+    if not all(isinstance(text, str) for text in texts.values()) or not texts["token"].isalnum():
+        return None
+    if not all(isinstance(number, int) and 0 <= number <= LONGEST_TIMEOUT for number in numbers.values()):
+        return None
+    confirm = arguments.get("confirm")
+    asked = confirm.get("timeout") if isinstance(confirm, Mapping) else None
+    with contextlib.suppress(TypeError, ValueError):
+        if asked is not None and numbers["timeout"] > int(asked):
+            return None
+    return {**texts, **numbers}
 
 
 #: A number of YAML 1.1 that is not written as it reads: sixties, octal, hexadecimal, binary, with underscores.

@@ -11,6 +11,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import pr
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.snapshot import ARGUMENTS
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.firewall.inform import inform
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.said import shown
 
 MODULE = "bulkhead.tiers.ufw_ruleset_info"
 
@@ -46,4 +47,4 @@ class ActionModule(ActionBase):
         else:
             notes = [*said.get("warnings", []), *map(printable, answer.pop("notes"))]
             result.update(said, **answer, changed=False, **({"warnings": notes} if notes else {}))
-        return result
+        return shown(result)

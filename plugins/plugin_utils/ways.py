@@ -2,17 +2,24 @@
 """The controller's ways to other hosts, tried over new connections: a router that changes its rules can cut them all.
 
 Each host is asked over a connection of its own, with its own settings (a ProxyJump included), what it sees as its client.
-What it says is data: it can make a change be refused, and can allow none.
+What it says is data: it can make a change be refused, and can allow none. One that takes the connection and never ends
+the command has not answered: it is waited for no longer than for any other.
 """
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import copy
+import glob
 import ipaddress
+import os
+import queue
+import signal
+import threading
 import time
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, Optional
 
 from ansible.errors import AnsibleError
 from ansible.plugins.loader import connection_loader
@@ -22,8 +29,10 @@ from ansible.template import Templar
 NETWORKED = frozenset(("ssh", "paramiko", "paramiko_ssh", "libssh"))
 #: Connections at once.
 WORKERS = 16
-#: Seconds for one host, and for all of them together.
-ONE, ALL = 10, 60
+#: Seconds for a connection to one host, for its answer as well, and for all of them together.
+ONE, HARD, ALL = 10, 20, 60
+#: Characters of an answer, a banner before it included.
+LONGEST = 1 << 16
 #: Prints what sshd tells its client's session: "CLIENT PORT SERVER PORT".
 COMMAND = 'echo "way $SSH_CONNECTION"'
 
@@ -41,21 +50,54 @@ class Way(NamedTuple):
         return dict(self._asdict())
 
 
-def ways(hosts: Iterable[str], task_vars: Mapping[str, Any], context: Any, loader: Any) -> tuple[list[Way], list[str]]:
+def ways(
+    hosts: Iterable[str], task_vars: Mapping[str, Any], context: Any, loader: Any, within: float = ALL
+) -> tuple[list[Way], list[str]]:
     """(the ways of the hosts that answer a new connection, the names of those that do not).
 
     hosts: inventory names; one that is not reached over a network is neither. context: the PlayContext of the task.
+    within: seconds for all of them together.
     """
     names = [name for name in hosts if _kind(name, task_vars) in NETWORKED]
+    found = _each(names, lambda name: _connection(name, task_vars, context, loader), min(within, ALL))
+    return [found[name] for name in names if name in found], [name for name in names if name not in found]
+
+
+def _each(names: list[str], connect: Callable[[str], Any], within: float) -> dict[str, Way]:
+    """The hosts that answer in time, each asked in a thread of its own, WORKERS at once."""
     found: dict[str, Way] = {}
-    end = time.monotonic() + ALL
-    with ThreadPoolExecutor(min(WORKERS, len(names) or 1)) as pool:
-        asked = [(name, pool.submit(_ask, name, task_vars, context, loader, end)) for name in names]
-        for name, answer in asked:
-            way = answer.result()
-            if way is not None:
+    waiting, running = collections.deque(names), dict[str, float]()
+    done: queue.SimpleQueue[tuple[str, Optional[Way]]] = queue.SimpleQueue()
+    before, end = _children(), time.monotonic() + within
+    while (waiting or running) and time.monotonic() < end:
+        now = time.monotonic()
+        running = {name: began for name, began in running.items() if now < began + HARD}
+        while waiting and len(running) < WORKERS:
+            name = waiting.popleft()
+            running[name] = now
+            # Ansible loads its plugins in one thread at a time. One that hangs does not hold the end of this process, as a
+            # thread of a pool would.
+            with contextlib.suppress(AnsibleError):
+                threading.Thread(target=_ask, args=(name, connect(name), done.put), daemon=True).start()
+                continue
+            del running[name]
+        with contextlib.suppress(queue.Empty):
+            name, way = done.get(timeout=min(0.5, max(0.0, end - now)))
+            if running.pop(name, None) is not None and way is not None:
                 found[name] = way
-    return list(found.values()), [name for name in names if name not in found]
+    for child in _children() - before:
+        with contextlib.suppress(OSError):
+            os.kill(child, signal.SIGTERM)
+    return found
+
+
+def _children() -> set[int]:
+    """The processes that this one has started, such as ssh; where the system does not tell, none."""
+    children: set[int] = set()
+    for path in glob.glob("/proc/self/task/*/children"):
+        with contextlib.suppress(OSError), open(path, encoding="ascii") as file:
+            children.update(map(int, file.read().split()))
+    return children
 
 
 def _kind(name: str, task_vars: Mapping[str, Any]) -> str:
@@ -63,19 +105,20 @@ def _kind(name: str, task_vars: Mapping[str, Any]) -> str:
     return str(variables.get("ansible_connection") or "ssh").rpartition(".")[2]
 
 
-def _ask(name: str, task_vars: Mapping[str, Any], context: Any, loader: Any, end: float) -> Any:
-    """The Way to a host, None where it does not answer in time."""
-    if time.monotonic() > end:
-        return None
+def _ask(name: str, connection: Any, tell: Callable[[tuple[str, Optional[Way]]], None]) -> None:
+    """Tell the Way to a host, None where it does not answer. Nothing is done before ``exec_command`` connects."""
+    way = None
     try:
-        connection = _connection(name, task_vars, context, loader)
         status, out, _err = connection.exec_command(COMMAND, in_data=None, sudoable=False)
         connection.close()
+        if not status:
+            text = (out.decode("utf-8", "replace") if isinstance(out, bytes) else str(out))[:LONGEST]
+            words = next((line.split()[1:] for line in text.splitlines() if line.startswith("way ")), [])
+            way = _way(name, words)
     except (AnsibleError, OSError):
-        return None
-    text = out.decode("utf-8", "replace") if isinstance(out, bytes) else str(out)
-    words = next((line.split()[1:] for line in text.splitlines() if line.startswith("way ")), [])
-    return _way(name, words) if not status else None
+        pass
+    finally:
+        tell((name, way))
 
 
 def _connection(name: str, task_vars: Mapping[str, Any], context: Any, loader: Any) -> Any:
@@ -101,9 +144,10 @@ def _way(name: str, words: list[str]) -> Way:
     try:
         client, _client_port, server, port = words
         ends = [str(_address(text)) for text in (client, server)]
-        return Way(name, ends[0], ends[1], int(port))
+        number = int(port)
     except ValueError:
         return Way(name, "", "", 0)
+    return Way(name, ends[0], ends[1], number) if 0 < number < 65536 else Way(name, "", "", 0)
 
 
 def _address(text: str) -> Any:

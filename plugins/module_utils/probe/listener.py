@@ -41,13 +41,18 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.hostnet import family_of
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.probe import LONGEST, answer, read_question
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.wire import (
+    AUXDATA,
+    PACKET_AUXDATA,
+    SOL_PACKET,
     TCP,
     UDP,
     Packet,
     hearing,
+    is_regular,
     lost_by_raw,
     lost_by_wire,
     read_packet,
+    status_of,
     udp_datagram,
 )
 
@@ -90,6 +95,7 @@ class Listener:
         self.unusable: list[Noted] = []
         self.heard: dict[str, set[Flow]] = {place: set() for place in PLACES}
         self.hears = Hears()
+        self.addresses: frozenset[str] = frozenset()  # that are served: a packet for one of them has arrived for good
         self.raw: dict[int, socket.socket] = {}  # protocol -> raw socket
         self.wire: Optional[socket.socket] = None
         self.lost = 0
@@ -114,6 +120,7 @@ class Listener:
     def open(self, control: str, addresses: Sequence[str], ports: Sequence[tuple[str, int]]) -> None:
         """Bind every (proto, port) on every address; note what is taken and what fails. control: the control socket's
         name."""
+        self.addresses = frozenset(addresses)
         self._open_control(control)
         self._open_packets()
         for address in addresses:
@@ -158,6 +165,7 @@ class Listener:
             self.hears = Hears(passed=True)
             # Only a socket for *every* protocol is shown what goes out.
             self.wire = hearing(socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_ALL)))
+            self.wire.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
             self.add(self.wire, self._on_wire)
             self.hears = Hears(passed=True, wire=True)
         except OSError as error:
@@ -232,17 +240,35 @@ class Listener:
             self.raw[UDP].sendmsg([datagram], [(socket.IPPROTO_IP, IP_PKTINFO, info)], 0, (to, 0))
 
     def _on_wire(self, sock: socket.socket) -> bool:
-        """Note what the packet socket has. Returns whether there may be more."""
+        """Note what the packet socket has. Returns whether there may be more.
+
+        What has left a host or passed its INPUT was let on, whatever its form. What has come in tells of a filter if it
+        does not go on: that takes a packet that nothing else would stop.
+        """
         number = 0
-        for packet, where in self._packets(sock):
+        for packet, where, ancillary in self._frames(sock):
             number += 1
             interface, protocol, kind = where[:3]
-            if interface == "lo" or protocol != ETH_P_IP or kind == socket.PACKET_OTHERHOST:
+            if interface == "lo" or protocol != ETH_P_IP:
                 continue
             flow = read_packet(self.token, packet)
-            if flow:
-                self._note("left" if kind == socket.PACKET_OUTGOING else "arrived", flow)
+            if flow is None:
+                continue
+            if kind == socket.PACKET_OUTGOING:
+                self._note("left", flow)
+            elif kind == socket.PACKET_HOST and is_regular(packet, flow.dest in self.addresses, status_of(ancillary)):
+                self._note("arrived", flow)
         return number == TURN
+
+    @staticmethod
+    def _frames(sock: socket.socket) -> Iterator[tuple[bytes, Any, Any]]:
+        """As `_packets`, of the packet socket: what came with each packet too."""
+        for _dummy in range(TURN):
+            try:
+                packet, ancillary, _flags, where = sock.recvmsg(LONGEST, socket.CMSG_SPACE(AUXDATA.size))
+            except OSError:
+                return
+            yield packet, where, ancillary
 
     @staticmethod
     def _packets(sock: socket.socket) -> Iterator[tuple[bytes, Any]]:

@@ -6,12 +6,23 @@ from __future__ import annotations
 import array
 import socket
 import struct
+from collections.abc import Sequence
 from typing import NamedTuple, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.probe import ASKS, LONGEST, read_question
 
 SO_ATTACH_FILTER, SO_RCVBUFFORCE, SO_MEMINFO = 26, 33, 55
-SOL_PACKET, PACKET_STATISTICS = 263, 6
+SOL_PACKET, PACKET_STATISTICS, PACKET_AUXDATA = 263, 6, 8
+#: struct tpacket_auxdata of <linux/if_packet.h>: status, length, kept, where the headers are, VLAN tag, its protocol.
+AUXDATA = struct.Struct("=IIIHHHH")
+#: Of its status: the checksum is left to a device, or was checked by one; a VLAN's tag came with the packet.
+SUM_LEFT, SUM_GOOD, VLAN_TAG = 0x8, 0x80, 0x10
+#: Bytes of an IPv4 packet of the prober at most, options of TCP and the longest id of a job included.
+LONGEST_PROBE = 576
+#: More fragments, and the offset of one.
+FRAGMENT = 0x3FFF
+#: Below, ports are for root; a kernel that chooses one takes none of them.
+FIRST_PORT = 1024
 #: Bytes of unread packets: all hosts probe at once.
 BUFFER = 8 << 20
 TCP, UDP = socket.IPPROTO_TCP, socket.IPPROTO_UDP
@@ -52,10 +63,9 @@ class Packet(NamedTuple):
 def read_packet(token: str, packet: bytes) -> Optional[Packet]:
     """What an IPv4 packet begins, or None.
 
-    packet: bytes from the IP header on. TCP counts with its SYN alone; a SYN carries no nonce. A packet that the next
-    router would throw away for its age (TTL 1) is no evidence of a filter, nor is one with flags that no kernel sends.
+    packet: bytes from the IP header on. TCP counts with its SYN alone; a SYN carries no nonce.
     """
-    if len(packet) < 28 or packet[8] <= 1:
+    if len(packet) < 28:
         return None
     at = (packet[0] & 0xF) * 4
     proto = packet[9]
@@ -67,10 +77,58 @@ def read_packet(token: str, packet: bytes) -> Optional[Packet]:
         job_id = read_question(token, packet[at + 8 :])
         if job_id is None:
             return None
-    elif proto != TCP or len(packet) < at + 14 or packet[at + 13] & FLAGS != SYN:
+    elif proto != TCP or len(packet) < at + 14 or packet[at + 13] & SYN_ACK != SYN:
         return None
     source, dest = socket.inet_ntoa(packet[12:16]), socket.inet_ntoa(packet[16:20])
     return Packet(source, dest, "udp" if proto == UDP else "tcp", dport, sport, job_id)
+
+
+def is_regular(packet: bytes, own: bool, status: int) -> bool:
+    """Whether a packet that `read_packet` reads is one that the prober's kernel sends, and that each kernel on its way
+    takes, so that nothing but a filter explains its end. Any other is no evidence of a filter: a sender that wants to
+    look shut out can have it dropped for its form.
+
+    packet: as it came in, its padding included; own: whether its destination is an address of this host; status: of its
+    tpacket_auxdata.
+    """
+    total, at = struct.unpack_from("!H", packet, 2)[0], 20
+    if packet[0] != 0x45 or not at + 8 <= total <= min(len(packet), LONGEST_PROBE):
+        return False
+    if (
+        struct.unpack_from("!H", packet, 6)[0] & FRAGMENT
+        or packet[8] <= (0 if own else 1)
+        or _sum(packet[:at]) != 0xFFFF
+    ):
+        return False
+    segment = packet[at:total]
+    if struct.unpack_from("!H", segment)[0] < FIRST_PORT:
+        return False
+    if packet[9] == TCP:
+        whole = len(segment) >= 20 and (segment[12] >> 4) * 4 == len(segment) and segment[13] & FLAGS == SYN
+    else:
+        whole = struct.unpack_from("!H", segment, 4)[0] == len(segment) and segment.find(b"\n") == len(segment) - 1
+    if not whole or status & VLAN_TAG:
+        return False
+    pseudo = packet[12:20] + struct.pack("!BBH", 0, packet[9], len(segment))
+    return bool(status & (SUM_LEFT | SUM_GOOD)) or _sum(pseudo + segment) == 0xFFFF
+
+
+def _sum(data: bytes) -> int:
+    """The ones' complement sum of 16-bit words (RFC 1071): 0xFFFF where a checksum in it is right."""
+    data += b"\0" * (len(data) % 2)
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return total
+
+
+def status_of(ancillary: Sequence[tuple[int, int, bytes]]) -> int:
+    """The status of a packet's tpacket_auxdata, 0 without one. One with a tag of VLAN 0 has a priority and no VLAN."""
+    for level, kind, data in ancillary:
+        if (level, kind) == (SOL_PACKET, PACKET_AUXDATA) and len(data) >= AUXDATA.size:
+            status, _length, _kept, _mac, _net, tag, _proto = AUXDATA.unpack_from(data)
+            return int(status if tag & 0xFFF else status & ~VLAN_TAG)
+    return 0
 
 
 def udp_datagram(source: str, sport: int, dest: str, dport: int, payload: bytes) -> bytes:
@@ -78,10 +136,7 @@ def udp_datagram(source: str, sport: int, dest: str, dport: int, payload: bytes)
     length = 8 + len(payload)
     pseudo = socket.inet_aton(source) + socket.inet_aton(dest) + struct.pack("!BBH", 0, UDP, length)
     header = struct.pack("!HHHH", sport, dport, length, 0)
-    data = pseudo + header + payload + b"\0" * (length % 2)
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
+    total = _sum(pseudo + header + payload)
     return struct.pack("!HHHH", sport, dport, length, (~total & 0xFFFF) or 0xFFFF) + payload
 
 

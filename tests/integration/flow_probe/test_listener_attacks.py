@@ -5,6 +5,7 @@ The user is the one without any right (uid 65534), in the namespace of the targe
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -255,22 +256,89 @@ def test_a_prober_that_heard_one_answer_cannot_make_another_of_it(prober):
     assert judged(prober, {**results[1], "id": "0"}) is Verdict.MISDIRECTED  # of another job
 
 
-@pytest.mark.parametrize(("ttl", "flags"), [(2, 0x03), (2, 0x06), (1, 0x02)], ids=["SYN+FIN", "SYN+RST", "too old"])
-def test_a_packet_that_is_dropped_for_its_form_is_no_evidence_of_a_filter(prober, ttl, flags):
-    """A prober that wants to look shut out sends packets that any host drops; they count as not sent."""
-    for name in "br":
-        prober.listen(name, ports=[1000])
-    segment = struct.pack("!HHIIBBHHH", 40000, 1000, 1, 0, 0x50, flags, 1024, 0, 0)
-    pseudo = socket.inet_aton(A) + socket.inet_aton(B) + struct.pack("!BBH", 0, 6, len(segment))
-    total = sum(struct.unpack("!16H", pseudo + segment))
+SEND = """
+import socket, sys
+sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+sock.bind(("eth0", 0))
+for frame in sys.argv[1:]:
+    sock.send(bytes.fromhex(frame))
+"""
+
+
+def checksum(data):
+    total = sum(struct.unpack(f"!{(len(data) + 1) // 2}H", data + b"\0" * (len(data) % 2)))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
-    segment = segment[:16] + struct.pack("!H", ~total & 0xFFFF) + segment[18:]
-    code = (
-        "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_RAW, 6);"
-        f's.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, {ttl}); s.sendto(bytes.fromhex("{segment.hex()}"), ("{B}", 0))'
-    )
-    run(f"ip netns exec fp-a python3 -c '{code}'")
+    return ~total & 0xFFFF
+
+
+def frame(ttl=64, flags=0x02, fragment=0, options=b"", sport=40000, port=1000, wrong="", mac=None, tag=b""):
+    """An Ethernet frame from A to its router with a SYN to B; wrong: which of its checksums is."""
+    segment = struct.pack("!HHIIBBHHH", sport, port, 1, 0, 0x50, flags, 1024, 0, 0)
+    pseudo = socket.inet_aton(A) + socket.inet_aton(B) + struct.pack("!BBH", 0, 6, len(segment))
+    of_tcp = checksum(pseudo + segment) ^ (wrong == "TCP")
+    segment = segment[:16] + struct.pack("!H", of_tcp) + segment[18:]
+    words, length = 5 + len(options) // 4, 20 + len(options) + len(segment)
+    header = struct.pack("!BBHHHBBH", 0x40 | words, 0, length, 7, fragment, ttl, 6, 0)
+    header += socket.inet_aton(A) + socket.inet_aton(B) + options
+    of_ip = checksum(header) ^ (wrong == "IP")
+    return mac + bytes(6) + tag + b"\x08\0" + header[:10] + struct.pack("!H", of_ip) + header[12:] + segment
+
+
+@pytest.fixture(name="send")
+def fixture_send(network):
+    """Send a frame from A's device to the router's."""
+    shown = subprocess.run(["ip", "-n", "fp-r", "-j", "link", "show", "fp-r-a"], capture_output=True, check=True)
+    router = bytes.fromhex(json.loads(shown.stdout)[0]["address"].replace(":", ""))
+
+    def send(**how):
+        data = frame(**{"mac": router, **how})
+        run(f"ip netns exec fp-a python3 -c '{SEND}' {data.hex()}")
+
+    return send
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"ttl": 2, "flags": 0x03},
+        {"ttl": 2, "flags": 0x06},
+        {"ttl": 1},
+        {"wrong": "TCP"},
+        {"wrong": "IP"},
+        {"fragment": 0x2000},
+        {"options": bytes.fromhex("8307040102030400")},
+        {"mac": b"\xff" * 6},
+        {"tag": b"\x81\0\0\x07"},
+        {"sport": 7},
+    ],
+    ids=lambda how: " ".join(how),
+)
+def test_a_packet_that_is_dropped_for_its_form_is_no_evidence_of_a_filter(prober, send, how):
+    """A prober that wants to look shut out sends packets that any host drops, though its filter would let others in."""
+    for name in "br":
+        prober.listen(name, ports=[1000])
+    send(**how)
     assert prober.verdicts("a", ("udp", B, 1000)) == ["ALLOWED"]  # what came before has arrived by now
     for name in "br":
         assert (A, B, "tcp") not in heard(prober.stop(name)["arrived"])
+
+
+@pytest.mark.parametrize("ttl", [2, 64])
+def test_a_packet_that_reaches_its_end_with_its_last_hop_is_heard_all_the_way(prober, send, ttl):
+    """Otherwise it would seem to have ended at the router, whose filter let it through."""
+    for name in "br":
+        prober.listen(name, ports=[1000])
+    send(ttl=ttl)
+    assert prober.verdicts("a", ("udp", B, 1000)) == ["ALLOWED"]
+    router, target = prober.stop("r"), prober.stop("b")
+    assert heard(router["arrived"])[A, B, "tcp"] == heard(router["left"])[A, B, "tcp"] == [1000]
+    assert heard(target["arrived"])[A, B, "tcp"] == heard(target["passed"])[A, B, "tcp"] == [1000]
+
+
+@pytest.mark.parametrize("flags", [0x0A, 0x22], ids=["SYN+PSH", "SYN+URG"])
+def test_a_packet_of_an_odd_form_that_was_let_in_is_evidence_of_a_hole(prober, send, flags):
+    prober.listen("b", ports=[1000])
+    send(flags=flags)
+    assert prober.verdicts("a", ("udp", B, 1000)) == ["ALLOWED"]
+    assert heard(prober.stop("b")["passed"])[A, B, "tcp"] == [1000]

@@ -173,6 +173,66 @@ def test_a_failed_module_is_returned_as_it_is(run):
     assert result == {"failed": True, "changed": True, "msg": "no"} and host.resets == 0
 
 
+EVIL = "\x1b[2Jno\r\nok: [manager1]\u202e"
+
+
+@pytest.mark.parametrize(
+    "pending",
+    [
+        [],
+        "abcd",
+        {**PENDING, "timeout": 10**9},
+        {**PENDING, "timeout": "30"},
+        {**PENDING, "timeout": -1},
+        {**PENDING, "timeout": None, "pause": 10**6},
+        {**PENDING, "token": "abcd; reboot"},
+        {**PENDING, "token": None},
+        {**PENDING, "program": ["x"]},
+        {**PENDING, "token": EVIL},
+    ],
+)
+def test_a_pending_change_that_was_not_asked_for_is_waited_for_no_time_and_run_nowhere(run, pending):
+    result, host = run({"changed": True, "pending": pending}, answer("waiting"))
+    assert result["failed"] is True and "no such change was asked for" in result["msg"] and result["msg"].isprintable()
+    assert host.commands == []
+
+
+def test_a_host_cannot_ask_for_a_longer_wait_than_the_task(run):
+    result, host = run(
+        {"changed": True, "pending": {**PENDING, "timeout": 31}}, answer("kept"), confirm={"timeout": 30}
+    )
+    assert result["failed"] is True and host.commands == []
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        answer("back", error=EVIL),
+        answer("back", why=EVIL),
+        answer(EVIL),
+        json.dumps({"token": "abcd"}),
+        json.dumps({"state": ["kept"]}),
+        "{" * 100000,
+        '{"a": ' * 100000,
+        EVIL,
+    ],
+)
+def test_whatever_a_host_answers_the_task_fails_in_printable_words(run, said):
+    try:
+        result, _host = run(CHANGED, said, cost=20)
+    except AnsibleConnectionFailure as error:
+        text = str(error)
+    else:
+        assert result["failed"] is True and result["confirmation"] == "rolled back"
+        text = result["msg"]
+    assert text.isprintable() and len(text) < 2000
+
+
+def test_the_words_of_a_module_are_printable(run):
+    result, _host = run({"failed": True, "changed": False, "msg": EVIL, "warnings": [EVIL]})
+    assert str(result).isprintable() and "\\x1b[2Jno" in result["msg"]
+
+
 def test_a_connection_that_cannot_be_opened_anew_is_an_error(run):
     with pytest.raises(AnsibleActionFail, match="cannot be opened anew"):
         run(CHANGED, answer("kept"), reset=False)
