@@ -572,7 +572,7 @@ def test_a_tail_means_in_each_table_what_its_chains_make_of_it():
     line = "-A INPUT -s 10.0.0.1 -j HL"
     own = f"*filter\n:INPUT DROP [0:0]\n:HL - [0:0]\n{line}\nCOMMIT\n"
     assert parse(own, 4).chain("filter", "INPUT").rules[0].target == "HL"
-    with pytest.raises(RulesetError, match="line 7: .* has HL, which IPv4 has not"):
+    with pytest.raises(RulesetError, match="line 8: .* has HL, which IPv4 has not"):
         parse(f"{own}*mangle\n:INPUT ACCEPT [0:0]\n{line}\nCOMMIT\n", 4)
     late = f"*filter\n:INPUT DROP [0:0]\n{line}\n:HL - [0:0]\n{line}\nCOMMIT\n"
     with pytest.raises(RulesetError, match="^line 3: [^\n]*$"):
