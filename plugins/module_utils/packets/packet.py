@@ -22,7 +22,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.fields impo
     WITH_PORTS,
     Box,
     Intervals,
-    address_range,
+    address_number,
     address_text,
     complement,
     interface_name,
@@ -67,16 +67,16 @@ def packet(
     port: for ICMP, type * 256 + code.
     original: (address, port) that it was sent to, where a nat table has changed them.
     """
-    dst = address_range(destination, family)[0]
+    dst = address_number(destination, family)
     return Packet(
         interface_range(inside)[0],
         interface_range(outside)[0],
         protocol_number(proto),
-        address_range(source, family)[0],
+        address_number(source, family),
         dst,
         source_port,
         port,
-        address_range(original[0], family)[0] if original else dst,
+        address_number(original[0], family) if original else dst,
         original[1] if original else port,
     )
 

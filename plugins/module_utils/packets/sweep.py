@@ -342,7 +342,7 @@ class Cells(Diagram):
         self, i: int, box: tuple[Optional[Intervals], ...], fields: Order
     ) -> list[tuple[Optional[Intervals], ...]]:
         """What of a box of some fields an instance leaves, as disjoint boxes."""
-        out = []
+        out, whole = [], box
         for at, field in enumerate(fields):
             side = self.program.sets[field][i]
             if side is None:
@@ -354,7 +354,7 @@ class Cells(Diagram):
                 out.append((*box[:at], rest, *box[at + 1 :]))
             inside = common(here, side)
             if not inside:
-                return [box]
+                return [whole]
             box = (*box[:at], inside, *box[at + 1 :])
         return out
 
