@@ -7,6 +7,7 @@ import shutil
 
 import hosts as fault_hosts
 import pytest
+import ufw_boot
 import ufw_confirm
 import ufw_kill
 import ufw_lockout
@@ -83,6 +84,18 @@ def test_a_user_without_rights_does_not_stop_the_rollback(bench, name):
 )
 def test_whatever_others_do_while_a_change_waits_kernel_and_files_agree_and_so_they_do_after_a_boot(bench, name, role):
     trouble = next(each for each in ufw_confirm.TROUBLES if each.name == name)
-    row = ufw_confirm.try_trouble(bench, trouble, role, every=1000, offset=6, boots=False)
+    row = ufw_confirm.try_trouble(bench, trouble, role, every=1000, turn=6)
     assert row.problems == []
     assert row.tried == 2
+
+
+# One that is put right, one that is refused, and one whose own settings only ufw's start reads. `make fault` has all of them.
+@pytest.mark.parametrize("name", ["unit masked", "a condition that is not met", "a policy in small letters"])
+def test_the_next_boot_is_what_the_module_said(boots, name):
+    row = ufw_boot.try_kind(boots, next(kind for kind in ufw_boot.KINDS if kind.name == name))
+    assert row.problems == []
+
+
+@pytest.fixture(name="boots", scope="module")
+def fixture_boots(host):
+    return ufw_boot.Boots(host)

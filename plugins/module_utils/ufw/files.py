@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import (
@@ -37,6 +38,13 @@ _PACKAGES = {"ufw": "ufw", INIT: "ufw", "conntrack": "conntrack", "ip": "iproute
 
 # The same lines that ufw reads (later ones win, as in the shell, which reads the file at boot).
 _SETTING = re.compile(r'^(\w+)="?(\w+)"?')
+
+#: What the shell of ufw's start compares to the letter.
+_PLAIN: dict[str, tuple[str, ...]] = {"ENABLED": ("yes", "YES"), "IPV6": ("yes", "YES")}
+_PLAIN.update({f"DEFAULT_{way}_POLICY": ("ACCEPT", "DROP", "REJECT") for way in ("INPUT", "OUTPUT", "FORWARD")})
+_ASSIGNMENT = re.compile(
+    r"""\s*(?:export\s+)?(\w+)=("[^"$`\\]*"|'[^']*'|[^\s#;&|<>()"'$`\\]*)\s*(?:;\s*)?(?:(?<=\s)#.*)?$"""
+)
 
 
 class Host:
@@ -132,6 +140,37 @@ def read_settings(text: str) -> dict[str, str]:
         if found:
             settings[found.group(1)] = found.group(2).lower()
     return settings
+
+
+class ShellSettings(NamedTuple):
+    """``odd``: settings that ufw's commands take and its start, a shell, reads otherwise, with what it reads; "" where
+    that is not known. ``no_setting``: the numbers of lines that set nothing, where that shell ends."""
+
+    odd: dict[str, str]
+    no_setting: list[int]
+
+
+def shell_settings(text: str) -> ShellSettings:
+    """A settings file of ufw as its start reads it."""
+    values: dict[str, str] = {}
+    no_setting = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        found = _ASSIGNMENT.match(line)
+        name = found.group(1) if found else line.replace("export ", "", 1).strip().partition("=")[0]
+        if not re.fullmatch(r"[A-Za-z_]\w*", name) or "=" not in line:
+            no_setting.append(number)
+        elif name in _PLAIN:
+            values[name] = found.group(2).strip("'\"") if found else ""
+    meant = read_settings(text)
+    odd = {
+        name: value
+        for name, value in values.items()
+        if value not in _PLAIN[name] and (name not in ("ENABLED", "IPV6") or meant.get(name) == "yes")
+    }
+    odd.update({name: value for name, value in values.items() if value in ("yes", "YES") and meant.get(name) != "yes"})
+    return ShellSettings(odd, no_setting)
 
 
 def edit_settings(text: str, values: dict[str, str]) -> str:

@@ -482,7 +482,8 @@ def _act(command: str, token: Optional[str]) -> Outcome:
                 guard.keep(change)
             elif change is not None and mine and command == "back":
                 guard.settle("by hand", change.token)
-            elif command == "settle":
+            elif command == "settle" or change is None:
+                # Without a change too: a process may have been killed between its end and the removal of the journal.
                 guard.settle("no confirmation came over a new connection in time", token)
             return guard.outcome(token)
     except (GuardError, OSError) as error:

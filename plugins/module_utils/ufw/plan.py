@@ -10,7 +10,13 @@ from typing import Any, NamedTuple
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import docker_block
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.drift import Repair, repair, repair_table
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import CONF, DEFAULTS, RULES, edit_settings
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import (
+    CONF,
+    DEFAULTS,
+    RULES,
+    edit_settings,
+    shell_settings,
+)
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.parse import WantedRules
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.render import (
     KEEP_NONE,
@@ -256,6 +262,16 @@ def _file_changes(state: State, wish: Wish, settings: Settings, rules: dict[int,
         level["LOGLEVEL"] = settings.logging
     if wish.enabled and not state.enabled:
         level["ENABLED"] = "yes"
+    if wish.enabled:
+        # What ufw's start, a shell, reads otherwise than ufw's commands is written as both take it.
+        names = {option: way for way, option in POLICIES.items()}
+        for option in shell_settings(state.texts[DEFAULTS]).odd:
+            if option in names:
+                policies[option] = _POLICY_VALUES[getattr(settings, names[option])]
+            elif option == "IPV6":
+                policies[option] = "yes" if settings.ipv6 else "no"
+        if "ENABLED" in shell_settings(state.texts[CONF]).odd:
+            level["ENABLED"] = "yes"
     texts = {
         DEFAULTS: edit_settings(state.texts[DEFAULTS], policies),
         CONF: edit_settings(state.texts[CONF], level),

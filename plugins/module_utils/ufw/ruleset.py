@@ -84,7 +84,8 @@ def compare(host: Host, params: Params, wish: Wish) -> Comparison:
     found = _plan(host, params, wish)
     if not wish.enabled:
         return found
-    return found._replace(plan=with_boot(found.plan, look_at_boot(host, found.plan.goal.ipv6 and found.state.has_ipv6)))
+    boot = look_at_boot(host, found.plan.goal.ipv6 and found.state.has_ipv6)
+    return found._replace(plan=with_boot(found.plan, boot), warnings=[*found.warnings, *boot.warnings])
 
 
 def is_yet_to_be_installed(host: Host, check_mode: bool) -> bool:

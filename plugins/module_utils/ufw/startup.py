@@ -3,21 +3,19 @@
 can be loaded then is in boot.py.
 
 A ruleset that is in force until the reboot and not after it is no ruleset. What can be put right is part of the plan; what
-is for a person to decide is an error that says what to do. Of a unit the links are read that systemd reads at the boot:
+is for a person to decide is an error that says what to do. Of a unit the files are read that systemd reads at the boot:
 no process is needed for a run that changes nothing.
 """
 
 from __future__ import annotations
 
-import contextlib
-import glob
-import os
-import re
 from collections.abc import Iterable
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import units
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import CONF, DEFAULTS, Host, shell_settings
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.firewalls import program, require_no_other, ruins
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import RESTORE, SAVE
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import State
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import read_text
@@ -26,21 +24,33 @@ UNIT = "ufw.service"
 #: Has the boot make ufw's lock file for root alone: ufw's first command would make it readable by all.
 TMPFILES = "/etc/tmpfiles.d/bulkhead-ufw.conf"
 TMPFILES_TEXT = "# Written by bulkhead.tiers.ufw_ruleset: a lock that any user can hold stops ufw.\nf /run/ufw.lock 0600 root root -\n"
-_SYSTEMD = "/etc/systemd/system"
-_NFTABLES = "/etc/nftables.conf"
-_FLUSH = re.compile(r"^\s*flush\s+ruleset\b", re.MULTILINE)
-_INCLUDE = re.compile(r'^\s*include\s+"([^"]+)"', re.MULTILINE)
-#: Units that set up the whole firewall by themselves when they start.
-_FIREWALLS = ("firewalld", "shorewall", "shorewall6", "ferm", "iptables", "ip6tables")
-_PERSISTENT = {4: "/etc/iptables/rules.v4", 6: "/etc/iptables/rules.v6"}
+#: Where `systemctl enable ufw` has it started, if the unit does not say another.
+_TARGET = "multi-user.target"
+_START = "ufw-init start"
+#: What else decides whether a unit comes to its start, and with what rights.
+_BEFORE = ("ExecCondition", "ExecStartPre")
+_NEEDS = ("Requires", "Requisite", "BindsTo")
+_ELSEWHERE = (
+    "User",
+    "DynamicUser",
+    "RootDirectory",
+    "RootImage",
+    "PrivateNetwork",
+    "NetworkNamespacePath",
+    "CapabilityBoundingSet",
+)
+_OF_FILES = (".service", ".socket", ".target", ".timer", ".path")
+_PREFIXES = "-@:+!|"
 
 
 class Boot(NamedTuple):
-    """``drift`` is what the boot would do otherwise, a line each; ``commands`` and ``files`` put that right."""
+    """``drift`` is what the boot would do otherwise, a line each; ``commands`` and ``files`` put that right, and
+    the plan the spelling of ufw's own settings. ``warnings`` are what only the boot itself will show."""
 
     drift: tuple[str, ...] = ()
     commands: tuple[tuple[str, ...], ...] = ()
     files: tuple[tuple[str, str], ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def changed(self) -> bool:
@@ -51,20 +61,21 @@ def look_at_boot(host: Host, ipv6: bool) -> Boot:
     """What is to be done so that the next boot starts ufw. RulesetError where that is not enough."""
     families = (4, 6) if ipv6 else (4,)
     _require_one_iptables(host, families)
+    drift = _odd_settings(host)
     if not host.exists("/run/systemd/system"):
-        return Boot()
-    _require_no_other(host, families)
-    drift, commands = [], []
-    if _is_masked(host, UNIT):
+        return Boot(tuple(f"boot: {line}" for line in drift))
+    warnings = [*require_no_other(host, families), *_require_own_start(host)]
+    commands = []
+    if units.is_masked(host, UNIT):
         drift.append(f"{UNIT} is masked, so that the next boot would be without a firewall")
         commands.append(("systemctl", "unmask", UNIT))
-    if not _is_wanted(host, UNIT):
+    if not _is_started(host):
         drift.append(f"{UNIT} is not enabled, so that the next boot would be without a firewall")
         commands.append(("systemctl", "enable", UNIT))
     files = () if _text(host, TMPFILES) == TMPFILES_TEXT else ((TMPFILES, TMPFILES_TEXT),)
     if files:
         drift.append("the next boot would leave /run/ufw.lock to be made readable, and so lockable, by every user")
-    return Boot(tuple(f"boot: {line}" for line in drift), tuple(commands), files)
+    return Boot(tuple(f"boot: {line}" for line in drift), tuple(commands), files, tuple(warnings))
 
 
 def check_line_ends(state: State, enabled: bool) -> list[str]:
@@ -81,57 +92,120 @@ def check_line_ends(state: State, enabled: bool) -> list[str]:
     return [text]
 
 
-# -- units -----------------------------------------------------------------------------------------------------------
+# -- ufw's own settings ------------------------------------------------------------------------------------------------
 
 
-def _is_masked(host: Host, unit: str) -> bool:
-    path = host.path(f"{_SYSTEMD}/{unit}")
-    with contextlib.suppress(OSError):
-        return os.readlink(path) == "/dev/null"
-    return os.path.isfile(path) and not os.path.getsize(path)
+def _odd_settings(host: Host) -> list[str]:
+    """Settings that ufw's commands understand and its start does not: they are read by a shell there, which compares them
+    to the letter. RulesetError where a line is no setting, with which that shell ends."""
+    found = []
+    for path in (DEFAULTS, CONF):
+        settings = shell_settings(_text(host, path) or "")
+        if settings.no_setting:
+            raise RulesetError(
+                f"{path} line {settings.no_setting[0]}: got a line that sets nothing; expected NAME=value without blanks; ufw's start reads "
+                "the file as a shell script and ends there, so that the next boot is without a firewall: repair it"
+            )
+        found += [
+            f"{path}: {name} is {value or 'not plain'}, which ufw's start does not take for what its commands do"
+            for name, value in settings.odd.items()
+        ]
+    return found
 
 
-def _is_wanted(host: Host, unit: str) -> bool:
-    """Whether a link has another unit start this one at every boot: what `systemctl enable` makes."""
-    folder = glob.escape(host.path(_SYSTEMD))
-    return any(map(os.path.islink, [*glob.glob(f"{folder}/*.wants/{unit}"), *glob.glob(f"{folder}/*.requires/{unit}")]))
+# -- the unit ----------------------------------------------------------------------------------------------------------
 
 
-def _starts(host: Host, name: str) -> bool:
-    return _is_wanted(host, f"{name}.service") and not _is_masked(host, f"{name}.service")
-
-
-def _require_no_other(host: Host, families: Iterable[int]) -> None:
-    """RulesetError where another firewall starts at the boot and removes what ufw loads, or the other way round."""
-    found = [
-        f"{name}.service is enabled, which sets up the firewall by itself" for name in _FIREWALLS if _starts(host, name)
-    ]
-    if _starts(host, "nftables") and _flushes(host, _NFTABLES) and not _is_legacy(host):
-        found.append(f"nftables.service is enabled, and {_NFTABLES} flushes the whole ruleset whenever it starts")
-    saved = [_PERSISTENT[family] for family in families if host.exists(_PERSISTENT[family])]
-    if saved and _starts(host, "netfilter-persistent"):
-        found.append(
-            f"netfilter-persistent.service is enabled, and puts {' and '.join(saved)} in the place of all rules"
-        )
-    if found:
-        units = " ".join(dict.fromkeys(line.split()[0] for line in found))
-        raise RulesetError(
-            f"boot: {'; '.join(found)}: what the next boot leaves of ufw's rules is not known; expected ufw alone; "
-            f"`systemctl disable {units}` (it takes effect with the boot), or leave this host's firewall to that one"
-        )
-
-
-def _flushes(host: Host, path: str, depth: int = 3) -> bool:
-    """Whether a file of nftables, or one that it includes, flushes everything."""
-    text = _text(host, path) or ""
-    if _FLUSH.search(text):
+def _is_started(host: Host) -> bool:
+    """Whether the boot comes to the unit. RulesetError where it would not if it were enabled either."""
+    target = units.default_target(host)
+    if not units.exists(host, target):
+        return units.is_wanted(host, UNIT)
+    if units.boots_into(host, UNIT):
         return True
-    names = [os.path.join(os.path.dirname(path), name) for name in _INCLUDE.findall(text)] if depth else []
-    found = [match[len(host.root) :] for name in names for match in glob.glob(glob.escape(host.root) + name)]
-    return any(_flushes(host, name, depth - 1) for name in found)
+    wanted = " ".join(line.value for line in units.effective(units.settings(host, UNIT), "WantedBy")).split() or [
+        _TARGET
+    ]
+    if not units.boots_into(host, *wanted):
+        raise RulesetError(
+            f"boot: the default target is {target}, which does not lead to {' or '.join(wanted)}, where {UNIT} starts: "
+            f"the next boot is without a firewall; `systemctl set-default {wanted[0]}`"
+        )
+    return False
 
 
-def _text(host: Host, path: str) -> Optional[str]:
+def _require_own_start(host: Host) -> list[str]:
+    """RulesetError where a file of the host's own keeps the unit from starting ufw, or has it do something else; warnings
+    about what only the boot will show."""
+    found = units.settings(host, UNIT)
+    starts = units.effective(found, "ExecStart")
+    if not found:
+        return []
+    if not any(_START in " ".join(line.value.split()) for line in starts):
+        where = ", ".join(dict.fromkeys(line.path for line in found if line.key == "ExecStart" and not line.packaged))
+        raise _not_started(
+            f"{where or UNIT} has it start {', '.join(line.value for line in starts) or 'nothing'}",
+            "/lib/ufw/ufw-init start",
+        )
+    missing = [line.value.split()[0].lstrip(_PREFIXES) for line in starts if _START in line.value]
+    missing = [path for path in missing if path.startswith("/") and not host.executable(path)]
+    if missing:
+        raise _not_started(f"{missing[0]} cannot be executed", "the program of ufw's package")
+    own = [line for line in found if not line.packaged]
+    for key in ("ExecStart", *_BEFORE, "ExecStartPost"):
+        for line in units.effective(own, key):
+            if ruins(host, line.value):
+                raise _not_started(f"{line.path} has {key}={line.value}, which takes all rules away", "no such line")
+            if key in _BEFORE and not line.value.startswith("-"):
+                raise _not_started(
+                    f"{line.path} has {key}={line.value}, without which it does not start",
+                    f"{key}=-{line.value}, or no such line",
+                )
+    for key in _ELSEWHERE:
+        for line in units.effective(own, key):
+            if line.value.lower() not in ("no", "false", "0", "off", "root"):
+                raise _not_started(f"{line.path} has {key}={line.value}", "no such line")
+    return [*_doubtful_needs(host, own), *_doubtful_conditions(host, own)]
+
+
+def _not_started(got: str, expected: str) -> RulesetError:
+    return RulesetError(
+        f"boot: {UNIT} does not start ufw: {got}; expected {expected}; the next boot may be without a firewall: change it "
+        f"(`systemctl edit ufw`, `systemctl revert ufw`)"
+    )
+
+
+def _doubtful_needs(host: Host, own: Iterable[units.Setting]) -> list[str]:
+    warnings = []
+    for line in own:
+        if line.key in _NEEDS:
+            # Mounts and devices are made as they come.
+            lost = [name for name in line.value.split() if name.endswith(_OF_FILES) and not units.exists(host, name)]
+            if lost:
+                raise _not_started(
+                    f"{line.path} has {line.key}={lost[0]}, and there is no such unit", "units that start"
+                )
+            warnings.append(
+                f"boot: {line.path} has {UNIT} start only if {line.value} does: then alone is there a firewall"
+            )
+    return warnings
+
+
+def _doubtful_conditions(host: Host, own: Iterable[units.Setting]) -> list[str]:
+    """systemd itself says whether a condition is met now; what it is at the boot only the boot knows."""
+    lines = [line for line in own if line.key.startswith(("Condition", "Assert")) and line.value]
+    if not lines:
+        return []
+    texts = [f"{line.key}={line.value}" for line in lines]
+    where = ", ".join(dict.fromkeys(line.path for line in lines))
+    if host.run(["systemd-analyze", "condition", *texts]).status:
+        raise _not_started(f"{where} has {' and '.join(texts)}, which is not met", "no condition, or one that is met")
+    return [
+        f"boot: {where} has {UNIT} start only if {' and '.join(texts)} at the boot (it is so now): then alone is there a firewall"
+    ]
+
+
+def _text(host: Host, path: str) -> str | None:
     try:
         return read_text(host.path(path))
     except OSError:
@@ -141,24 +215,11 @@ def _text(host: Host, path: str) -> Optional[str]:
 # -- iptables --------------------------------------------------------------------------------------------------------
 
 
-def _program(host: Host, name: str) -> str:
-    """The file behind a command, such as xtables-nft-multi; "" where it is not found."""
-    for folder in ("/usr/sbin", "/sbin"):
-        path = host.path(f"{folder}/{name}")
-        if os.path.exists(path):
-            return os.path.basename(os.path.realpath(path))
-    return ""
-
-
-def _is_legacy(host: Host) -> bool:
-    return "legacy" in _program(host, RESTORE[4])
-
-
 def _require_one_iptables(host: Host, families: Iterable[int]) -> None:
     """RulesetError where the commands of a family are of two kinds: what one loads the other does not see."""
     for family in families:
         names = (RESTORE[family], SAVE[family], RESTORE[family].partition("-")[0])
-        kinds = {name: _program(host, name) for name in names if _program(host, name)}
+        kinds = {name: program(host, name) for name in names if program(host, name)}
         if len(set(kinds.values())) > 1:
             found = ", ".join(f"{name} is {kind}" for name, kind in kinds.items())
             raise RulesetError(

@@ -49,6 +49,16 @@ class Host(Machine):
         except OSError:
             return False
 
+    def is_open(self, family: int = 4, port: int = 4444, timeout: float = 0.3) -> bool:
+        """Whether a connection to a port where nothing listens is refused by the host itself, past a firewall that drops."""
+        try:
+            socket.create_connection((self.address[family], port), timeout).close()
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False
+        return True
+
     # -- the module ----------------------------------------------------------------------------------------------
 
     def inventory(self, family: int = 4) -> dict:

@@ -150,7 +150,23 @@ class FakeHost(Host):
         self.file("/run/systemd/system").mkdir(parents=True)
         self.file(TMPFILES).parent.mkdir(exist_ok=True)
         self.file(TMPFILES).write_text(TMPFILES_TEXT)
+        units = {
+            "default.target": "[Unit]\nRequires=multi-user.target\n",
+            "basic.target": "[Unit]\n",
+            "multi-user.target": "[Unit]\nRequires=basic.target\n",
+            "ufw.service": "[Service]\nExecStart=/lib/ufw/ufw-init start quiet\n[Install]\nWantedBy=multi-user.target\n",
+        }
+        for name, text in units.items():
+            self.put(f"/usr/lib/systemd/system/{name}", text)
+        self.put(INIT, "#!/bin/sh\n").chmod(0o755)
         self.enable("ufw.service")
+
+    def put(self, name: str, text: str = "") -> Path:
+        """A file of the host."""
+        path = self.file(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
 
     def enable(self, unit: str) -> None:
         """As `systemctl enable`."""
@@ -195,7 +211,7 @@ class FakeHost(Host):
             return Result(0, self.addresses if "address" in argv else "", "")
         if argv[0] == "timeout":
             return self.scratch(6 if "ip6tables" in line else 4, stdin)
-        if argv[0] in ("systemd-run", "systemctl"):
+        if argv[0] in ("systemd-run", "systemctl", "systemd-analyze"):
             return Result(0, "", "")
         if argv[0] == "nft":
             return Result(0, self.nft, "")

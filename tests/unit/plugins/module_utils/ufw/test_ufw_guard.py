@@ -1,6 +1,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -329,6 +330,25 @@ def test_a_confirmation_that_is_killed_anywhere_ends_with_the_old_or_the_new_rul
     assert host.snapshot() == (new if kept else old)
     assert guard.change() is None and not os.path.exists(host.path(JOURNAL)) and not os.path.exists(host.path(BOOT))
     assert guard.settle("again") is None
+
+
+@pytest.mark.parametrize("command", ["keep", "back", "settle"])
+@pytest.mark.parametrize(("operation", "number"), [("rename", 8), ("unlink", 1), ("unlink", 2)])
+def test_whatever_command_comes_after_a_kill_at_the_very_end_nothing_is_left_of_a_kept_change(
+    host, monkeypatch, command, operation, number
+):
+    host.systemd()
+    wait(host)
+    guard = guard_of(host)
+    token = guard.change().token
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_at(patch, os, operation, number)
+        guard.keep(guard.change())
+    assert guard.change() is None and os.path.exists(host.path(BOOT))
+    monkeypatch.setattr(guard_program, "Guard", lambda: guard)
+    monkeypatch.setattr(guard_program, "locked", lambda insist: contextlib.nullcontext())
+    assert guard_program.main([command, token]) == (command == "back")
+    assert not os.path.exists(host.path(JOURNAL)) and not os.path.exists(host.path(BOOT)) and staged(host) == []
 
 
 def staged(host):

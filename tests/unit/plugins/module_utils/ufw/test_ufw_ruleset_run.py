@@ -157,7 +157,7 @@ def test_the_kernel_is_tested_first_then_loaded_and_the_files_come_last(host):
 
 def test_settings_are_edited_in_their_place_and_the_rest_of_the_files_stays(host):
     path = host.file("/etc/default/ufw")
-    path.write_text(path.read_text().replace("IPT_MODULES", "MINE=1 # keep\nIPT_MODULES"))
+    path.write_text(path.read_text().replace("\nIPT_MODULES=", "\nMINE=1 # keep\nIPT_MODULES="))
     old = path.read_text()
     result = converge(host, params(default={"incoming": "reject", "routed": None}, logging="medium"), False)
     assert result["settings"] == {"incoming": "reject", "logging": "medium"}

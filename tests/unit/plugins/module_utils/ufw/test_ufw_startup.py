@@ -111,30 +111,192 @@ def test_the_lock_file_is_roots_alone_from_the_boot_on(host):
     assert converge(host, params(), False)["changed"] is False
 
 
-# -- other firewalls ---------------------------------------------------------------------------------------------------
+# -- what the unit does -----------------------------------------------------------------------------------------------
+
+LOCAL = "/etc/systemd/system/ufw.service.d/local.conf"
 
 
-def put(host, name, text=""):
+def other_target(host, text):
+    host.put("/etc/systemd/system/shop.target", text)
+    host.file("/etc/systemd/system/default.target").symlink_to("/etc/systemd/system/shop.target")
+
+
+def met(host, status):
+    """What `systemd-analyze condition` answers."""
+    host.fail = {"systemd-analyze condition": "not met"} if status else {}
+
+
+@pytest.mark.parametrize(
+    ("damage", "named"),
+    [
+        (
+            lambda host: host.put(LOCAL, "[Service]\nExecStart=\nExecStart=/bin/true\n"),
+            f"{LOCAL} has it start /bin/true",
+        ),
+        (lambda host: host.put(LOCAL, "[Service]\nExecStart=\n"), "has it start nothing"),
+        (
+            lambda host: host.put("/etc/systemd/system/ufw.service", "[Service]\nExecStart=/usr/local/sbin/fw start\n"),
+            "/etc/systemd/system/ufw.service has it start /usr/local/sbin/fw start",
+        ),
+        (
+            lambda host: host.put("/run/systemd/system/ufw.service.d/x.conf", "[Service]\nExecStartPre=/bin/false\n"),
+            "/bin/false",
+        ),
+        (lambda host: host.put(LOCAL, "[Service]\nExecCondition=/bin/false\n"), "ExecCondition=-/bin/false"),
+        (lambda host: host.put(LOCAL, "[Service]\nExecStartPost=/sbin/iptables -F\n"), "takes all rules away"),
+        (lambda host: host.put(LOCAL, "[Service]\nExecStart=/sbin/iptables --flush INPUT\n"), "takes all rules away"),
+        (lambda host: host.put(LOCAL, "[Unit]\nRequires=gone.service\n"), "gone.service"),
+        (lambda host: host.put(LOCAL, "[Unit]\nBindsTo=basic.target gone.socket\n"), "gone.socket"),
+        (lambda host: host.put(LOCAL, "[Service]\nUser=nobody\n"), "User=nobody"),
+        (lambda host: [host.put(LOCAL, "[Unit]\nConditionPathExists=/nowhere\n"), met(host, 1)], "which is not met"),
+        (
+            lambda host: [
+                host.put("/etc/systemd/system/service.d/all.conf", "[Unit]\nAssertPathExists=/nowhere\n"),
+                met(host, 1),
+            ],
+            "service.d/all.conf has AssertPathExists=/nowhere",
+        ),
+        (lambda host: host.file("/lib/ufw/ufw-init").chmod(0o644), "/lib/ufw/ufw-init cannot be executed"),
+        (lambda host: other_target(host, "[Unit]\nWants=ssh.service\n"), "systemctl set-default multi-user.target"),
+    ],
+)
+def test_a_unit_that_does_not_start_ufw_is_refused_in_every_mode_with_its_file(host, damage, named):
+    damage(host)
+    before = host.snapshot()
+    for check_mode in (True, False):
+        with pytest.raises(RulesetError) as error:
+            converge(host, params(), check_mode)
+        assert named in str(error.value) and str(error.value).startswith("boot: ")
+    assert host.snapshot() == before
+    assert converge(host, params(state="disabled"), True)["changed"] is True
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        lambda host: host.put(
+            LOCAL, "[Unit]\nAfter=network.target\n# ExecStart=/bin/true\n[Service]\nExecStartPre=-/bin/false\n"
+        ),
+        lambda host: host.put(LOCAL, "[Service]\nExecStart=\nExecStart=-/lib/ufw/ufw-init  start\nUser=root\n"),
+        lambda host: host.put(LOCAL, "[Service]\nExecStartPre=/bin/false\nExecStartPre=\n"),
+        lambda host: host.put(LOCAL, "[Service]\nExecStartPost=/sbin/iptables -F DOCKER-USER\n"),
+        lambda host: host.put(LOCAL + ".off", "[Service]\nExecStart=\n"),
+        lambda host: [
+            host.put("/usr/lib/systemd/system/ufw.service.d/x.conf", "[Service]\nExecStart=\n"),
+            host.put("/etc/systemd/system/ufw.service.d/x.conf"),
+        ],
+        lambda host: other_target(host, "[Unit]\nRequires=multi-user.target\n"),
+        lambda host: other_target(host, "[Unit]\nWants=other.target \\\n  multi-user.target\n"),
+    ],
+    ids=[
+        "order",
+        "the same start",
+        "taken back",
+        "a chain of Docker's",
+        "no drop-in",
+        "hidden",
+        "leads on",
+        "two lines",
+    ],
+)
+def test_a_unit_that_starts_ufw_all_the_same_is_no_matter(host, harmless):
+    harmless(host)
+    said = converge(host, params(), False)
+    assert (said["changed"], said["warnings"]) == (False, [])
+
+
+@pytest.mark.parametrize("line", ["ConditionPathExists=/etc", "Requires=basic.target", "Requisite=srv.mount"])
+def test_what_only_the_boot_will_show_is_a_warning(host, line):
+    host.put(LOCAL, f"[Unit]\n{line}\n")
+    said = converge(host, params(), False)
+    assert said["changed"] is False
+    assert len(said["warnings"]) == 1 and line.split("=")[1] in said["warnings"][0] and LOCAL in said["warnings"][0]
+
+
+def test_a_link_in_a_target_that_no_boot_comes_to_does_not_start_it(host):
+    host.file(f"{WANTS}/ufw.service").unlink()
+    host.put("/etc/systemd/system/never.target", "[Unit]\n")
+    host.put("/etc/systemd/system/never.target.wants/x")
+    host.file("/etc/systemd/system/never.target.wants/ufw.service").symlink_to("/lib/systemd/system/ufw.service")
+    assert any("not enabled" in line for line in converge(host, params(), True)["drift"])
+
+
+# -- ufw's settings as its start reads them ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "kept"),
+    [
+        ("/etc/ufw/ufw.conf", "ENABLED=Yes", "ENABLED=yes"),
+        ("/etc/ufw/ufw.conf", 'ENABLED="yes" and more', "ENABLED=yes"),
+        ("/etc/default/ufw", 'DEFAULT_INPUT_POLICY="drop"', 'DEFAULT_INPUT_POLICY="DROP"'),
+        ("/etc/default/ufw", "DEFAULT_FORWARD_POLICY=Drop", 'DEFAULT_FORWARD_POLICY="DROP"'),
+        ("/etc/default/ufw", "IPV6=Yes", "IPV6=yes"),
+    ],
+)
+def test_a_setting_that_ufws_start_does_not_take_is_written_as_it_does(host, name, line, kept):
+    option = line.partition("=")[0]
     path = host.file(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+    rest = [each for each in path.read_text().splitlines() if not each.startswith(option)]
+    path.write_text("\n".join([*rest, line, ""]))
+    said = converge(host, params(), True)
+    assert said["changed"] is True and any(f"boot: {name}: {option} is" in each for each in said["drift"])
+    assert converge(host, params(), False)["drift"] == said["drift"]
+    assert kept in path.read_text().splitlines() and line not in path.read_text().splitlines()
+    again = converge(host, params(), False)
+    assert (again["changed"], again["drift"]) == (False, [])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "export LOGLEVEL=low",
+        "  ENABLED=yes",
+        "ENABLED=yes # the firewall",
+        "ENABLED=YES",
+        'IPT_MODULES="a b"',
+        "A=$B",
+        "\t# x",
+    ],
+)
+def test_a_setting_in_a_spelling_that_both_take_is_left_alone(host, line):
+    path = host.file("/etc/ufw/ufw.conf")
+    path.write_text(path.read_text() + line + "\n")
+    assert converge(host, params(), False)["changed"] is False
+
+
+@pytest.mark.parametrize("name", ["/etc/ufw/ufw.conf", "/etc/default/ufw"])
+@pytest.mark.parametrize("line", ["ENABLED = yes", "hello", "yes=", "2=3"])
+def test_a_line_at_which_the_shell_of_ufws_start_ends_is_refused(host, name, line):
+    path = host.file(name)
+    path.write_text(path.read_text() + line + "\n")
+    number = path.read_text().count("\n")
+    if line == "yes=":
+        assert converge(host, params(), False)["changed"] is False
+        return
+    for check_mode in (True, False):
+        with pytest.raises(RulesetError, match=f"{name} line {number}: got a line that sets nothing"):
+            converge(host, params(), check_mode)
+
+
+# -- other firewalls ---------------------------------------------------------------------------------------------------
 
 
 FLUSHES = "#!/usr/sbin/nft -f\n\nflush ruleset\n\ntable inet filter {\n}\n"
 
 
 def nftables(host, text=FLUSHES):
-    put(host, "/etc/nftables.conf", text)
+    host.put("/etc/nftables.conf", text)
     host.enable("nftables.service")
 
 
 def nftables_that_includes(host):
-    put(host, "/etc/nftables.d/first.nft", FLUSHES)
+    host.put("/etc/nftables.d/first.nft", FLUSHES)
     nftables(host, 'include "/etc/nftables.d/*.nft"\n')
 
 
 def persistent(host):
-    put(host, "/etc/iptables/rules.v6", "*filter\nCOMMIT\n")
+    host.put("/etc/iptables/rules.v6", "*filter\nCOMMIT\n")
     host.enable("netfilter-persistent.service")
 
 
@@ -159,10 +321,96 @@ def test_another_firewall_that_starts_at_the_boot_is_refused_in_every_mode_with_
     assert converge(host, params(state="disabled"), True)["changed"] is True
 
 
+def own_unit(host, command, name="fw"):
+    host.put(f"/etc/systemd/system/{name}.service", f"[Service]\nType=oneshot\nExecStart={command}\n")
+    host.enable(f"{name}.service")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "/sbin/iptables-restore /etc/fw.v4",
+        "/bin/sh -c 'ip6tables-restore -w </etc/fw.v6'",
+        "/usr/sbin/iptables -F",
+        '/bin/sh -c "iptables -w 5 --flush; iptables -P INPUT ACCEPT"',
+        "/usr/sbin/nft flush ruleset",
+        "/usr/sbin/nft -f /etc/fw.nft",
+    ],
+)
+def test_a_unit_of_the_hosts_own_that_takes_all_rules_away_is_refused(host, command):
+    host.put("/etc/fw.nft", FLUSHES)
+    own_unit(host, command)
+    with pytest.raises(RulesetError, match="fw.service is enabled, and its ExecStart=.*systemctl disable fw.service"):
+        converge(host, params(), False)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "/sbin/iptables-restore -n /etc/fw.v4",
+        "/sbin/iptables-restore --noflush -w /etc/fw.v4",
+        "/sbin/iptables-restore --test /etc/fw.v4",
+        "/usr/sbin/iptables -F DOCKER-USER",
+        "/usr/sbin/iptables -t nat -F",
+        "/usr/sbin/iptables -A INPUT -s 192.0.2.1 -j DROP",
+        "/usr/sbin/nft -f /etc/other.nft",
+    ],
+)
+def test_one_that_leaves_ufws_rules_is_no_matter(host, command):
+    host.put("/etc/other.nft", "table inet mine {\n}\n")
+    own_unit(host, command)
+    said = converge(host, params(), False)
+    assert (said["changed"], said["warnings"]) == (False, [])
+
+
+SCRIPT = "#!/bin/sh\n# a firewall\niptables -P INPUT ACCEPT\niptables -F\n"
+
+
+@pytest.mark.parametrize(
+    ("install", "named"),
+    [
+        (
+            lambda host: [host.put("/usr/local/sbin/fw", SCRIPT), own_unit(host, "/usr/local/sbin/fw up")],
+            "/usr/local/sbin/fw, which fw.service runs",
+        ),
+        (lambda host: host.put("/etc/rc.local", SCRIPT).chmod(0o755), "/etc/rc.local"),
+        (lambda host: host.put("/etc/network/if-pre-up.d/fw", SCRIPT).chmod(0o755), "/etc/network/if-pre-up.d/fw"),
+        (
+            lambda host: host.put(
+                "/etc/network/interfaces", "iface eth0 inet dhcp\n  pre-up iptables-restore < /etc/fw\n"
+            ),
+            "/etc/network/interfaces",
+        ),
+        (lambda host: host.put("/etc/cron.d/fw", "@reboot root iptables-restore /etc/fw.v4\n"), "/etc/cron.d/fw"),
+    ],
+)
+def test_a_script_that_looks_as_if_it_took_all_rules_away_at_the_boot_is_a_warning(host, install, named):
+    install(host)
+    said = converge(host, params(), False)
+    assert said["changed"] is False
+    assert len(said["warnings"]) == 1 and said["warnings"][0].startswith(f"boot: {named} has a command")
+
+
 @pytest.mark.parametrize(
     "install",
     [
-        lambda host: put(host, "/etc/nftables.conf", FLUSHES),
+        lambda host: host.put("/etc/rc.local", SCRIPT).chmod(0o644),
+        lambda host: host.put("/etc/rc.local", "#!/bin/sh\n# iptables -F\nexit 0\n").chmod(0o755),
+        lambda host: host.put(
+            "/etc/network/interfaces", "iface eth0 inet dhcp\n  # up iptables -F\n  down iptables -F\n"
+        ),
+        lambda host: host.put("/etc/cron.d/fw", "5 * * * * root iptables-save\n"),
+    ],
+)
+def test_one_that_does_not_run_then_is_none(host, install):
+    install(host)
+    assert converge(host, params(), False)["warnings"] == []
+
+
+@pytest.mark.parametrize(
+    "install",
+    [
+        lambda host: host.put("/etc/nftables.conf", FLUSHES),
         lambda host: nftables(host, "# flush ruleset\ntable inet mine {\n}\n"),
         lambda host: [nftables(host), host.file("/etc/systemd/system/nftables.service").symlink_to("/dev/null")],
         lambda host: [nftables(host), xtables(host, "legacy")],
@@ -182,7 +430,7 @@ def xtables(host, *kinds):
     """The alternatives of iptables, iptables-save and iptables-restore."""
     for place, name in enumerate(("iptables", "iptables-save", "iptables-restore")):
         kind = kinds[place % len(kinds)]
-        put(host, f"/usr/sbin/xtables-{kind}-multi")
+        host.put(f"/usr/sbin/xtables-{kind}-multi")
         host.file(f"/usr/sbin/{name}").symlink_to(f"xtables-{kind}-multi")
 
 
