@@ -2,8 +2,7 @@
 """Apply a ruleset, then come in again over a new connection and say that it may stay; see modules/ufw_ruleset.py.
 
 The host is asked first whether the ruleset differs at all, by a module without the code that only a change needs. Its
-answer is the answer where nothing changes; otherwise the module reads and compares again, under the lock under which it
-changes.
+answer is the answer where nothing changes; otherwise the module reads and compares again.
 
 The module leaves the new rules in the kernel alone, the old ones in the files, and a timer on the host that rolls back.
 The confirmation is one command over the new connection. Whatever fails here, the host recovers by itself.

@@ -2,12 +2,15 @@
 """A plan that changes something: the proof, what it opens and closes, and the transaction.
 
 Imported by a run that changes something, not by the many that do not: with the packet engine it is half of the code.
+
+What takes time comes first and without ufw's lock (``prepare``). Then ``carry_out`` takes the lock, looks whether the host
+still is what all of that was worked out from, and changes it.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import docker_block
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.apply import (
@@ -21,6 +24,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.boot import wri
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.drift import Repair
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.effect import (
     NO_EFFECT,
+    UNDESCRIBED,
     Effect,
     candidates,
     effect_of,
@@ -31,58 +35,73 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import R
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import Kernel, start_reading
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.lockout import (
+    Beside,
     candidate_text,
     find_session,
     prove,
+    read_beside,
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.plan import Plan, kernel_repairs
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import State
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import State, what_changed
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import PROGRAM
 
 Params = dict[str, Any]
 
 
-def change(
-    host: Host, state: State, plan: Plan, params: Params, seconds: int, check_mode: bool
-) -> tuple[dict[str, Any], list[str]]:
-    """Under ufw's lock: prove the plan, say what it does, and apply it, waiting for a confirmation where ``seconds`` says
-    so. Return values of the module, and warnings."""
+class Ready(NamedTuple):
+    """A plan that may be carried out: the kernel as it will be, what that opens and closes, what the lock-out proof knew
+    beside the filter table, what the confirmation has to know, and warnings."""
+
+    after: dict[int, Kernel]
+    effect: Effect
+    beside: Beside | None
+    pending: dict[str, Any]
+    warnings: list[str]
+
+
+def prepare(host: Host, state: State, plan: Plan, params: Params, seconds: int, describe: bool = True) -> Ready:
+    """Prove the plan, and say what it does. Nothing is changed. RulesetError where the plan would cut a connection that
+    it must not cut, or iptables does not take it. Without ``describe`` it is not said what it opens and closes."""
     tested = start_test(host, plan.repairs)  # while the packet engine works
     after = candidates(state.kernel, plan.repairs, plan.switch)
-    pending: dict[str, Any] = {}
-    warnings = _prove(host, plan, state.kernel, after, params, bool(seconds), pending)
-    effect = effect_of(state.kernel, after)
-    flush = bool(params.get("flush_established") and effect.stopped)
-    if flush:
+    ready = Ready(after, NO_EFFECT, None, {}, [])
+    if plan.switch != "disable" and plan.repairs:
+        ready.warnings.extend(_prove_ways(host, state.kernel, after, params))
+        ready = _prove_own(host, plan, ready, params, bool(seconds))
+    effect = effect_of(state.kernel, after) if describe or params.get("flush_established") else UNDESCRIBED
+    if _flushes(params, effect):
         require_conntrack(host)
     tested()
-    if check_mode:
-        flows = len(find_flows(host, effect)) if flush else 0
-    else:
+    return ready._replace(effect=effect)
+
+
+def count_flows(host: Host, params: Params, ready: Ready) -> int:
+    """How many connections the plan would cut."""
+    return len(find_flows(host, ready.effect)) if _flushes(params, ready.effect) else 0
+
+
+def carry_out(host: Host, state: State, plan: Plan, params: Params, seconds: int, ready: Ready) -> tuple[str, int]:
+    """Apply the plan, waiting for a confirmation where ``seconds`` says so: ("", how many flows it cuts). Or, where the
+    host is no longer what the plan was made of and proven with: (what has changed, 0); then nothing is done."""
+    with host.lock():
+        changed = what_changed(host, state)
+        if not changed and ready.beside and read_beside(host, ready.beside.family) != ready.beside:
+            changed = f"the kernel's IPv{ready.beside.family} rules"
+        if changed:
+            return changed, 0
         # What takes nothing away cannot cut the connection.
         wait = seconds if plan.switch != "disable" and plan.touches_kernel else 0
-        flows = _apply(host, state, plan, after, wait, effect if flush else NO_EFFECT, pending)
-    result = {**effect.lists, "unlisted": effect.unlisted, "flushed": flows}
-    return ({**result, "pending": pending} if "token" in pending else result), warnings
+        cut = ready.effect if _flushes(params, ready.effect) else NO_EFFECT
+        return "", _apply(host, state, plan, ready.after, wait, cut, ready.pending)
 
 
-def _prove(
-    host: Host,
-    plan: Plan,
-    now: dict[int, Kernel],
-    after: dict[int, Kernel],
-    params: Params,
-    remote: bool,
-    pending: dict[str, Any],
-) -> list[str]:
-    """Warnings; LockoutError where the candidate would cut the connection that the task came by."""
-    if plan.switch == "disable" or not plan.repairs:
-        return []
-    return _prove_ways(host, now, after, params) + _prove_own(host, plan, after, params, remote, pending)
+def _flushes(params: Params, effect: Effect) -> bool:
+    return bool(params.get("flush_established") and effect.stopped)
 
 
 def _prove_ways(host: Host, now: dict[int, Kernel], after: dict[int, Kernel], params: Params) -> list[str]:
-    """The same for the controller's ways to other hosts that lead through this one."""
+    """Warnings; RulesetError where the candidate would cut the controller's ways to other hosts that lead through this
+    one."""
     if not params.get("through"):
         return []
     from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.ways import cut
@@ -98,27 +117,31 @@ def _prove_ways(host: Host, now: dict[int, Kernel], after: dict[int, Kernel], pa
     return [message]
 
 
-def _prove_own(
-    host: Host, plan: Plan, after: dict[int, Kernel], params: Params, remote: bool, pending: dict[str, Any]
-) -> list[str]:
-    """The connection of the task itself; ``pending`` gets what the confirmation has to know of it."""
+def _prove_own(host: Host, plan: Plan, ready: Ready, params: Params, remote: bool) -> Ready:
+    """The same for the connection of the task itself."""
     session = find_session(host)
     if session is None:
         unseen = "the connection of this task was not found in the environment of its processes (SSH_CONNECTION)"
-        return [unseen + ": whether the new ruleset lets it in is left to the confirmation"] if remote else []
-    if session.family not in after:
-        return []
-    text = candidate_text(host, session.family, after[session.family])
+        ready.warnings.extend(
+            [unseen + ": whether the new ruleset lets it in is left to the confirmation"] if remote else []
+        )
+        return ready
+    if session.family not in ready.after:
+        return ready
+    beside = read_beside(host, session.family)
+    text = candidate_text(beside, ready.after[session.family])
     finding = prove(session, text, plan.rules[session.family], host.interfaces() or ["eth0"])
-    pending["pause"] = finding.pause
+    ready.pending["pause"] = finding.pause
     if finding.refused:
         message = f"the new ruleset would cut the connection of this task, {session.text()}: {finding.refused}"
         if not params.get("accept_lockout"):
             raise RulesetError(
                 f"{message}; nothing was changed. Allow the connection by an earlier rule, or set accept_lockout: true"
             )
-        return [message]
-    return [f"the connection of this task, {session.text()}: {finding.doubt}"] if finding.doubt else []
+        ready.warnings.append(message)
+    elif finding.doubt:
+        ready.warnings.append(f"the connection of this task, {session.text()}: {finding.doubt}")
+    return ready._replace(beside=beside)
 
 
 def _apply(

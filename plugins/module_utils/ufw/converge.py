@@ -1,14 +1,22 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The whole run of a ruleset: lock, read, compare, apply. Sent to hosts on which something changes."""
+"""The whole run of a ruleset: read, compare, prove, and apply under ufw's lock. Sent to hosts on which something
+changes."""
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.apps import Profile, name_problem, profiles_of
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.boot import check_boot
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.change import change, switch_off
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.change import (
+    carry_out,
+    count_flows,
+    prepare,
+    switch_off,
+)
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.effect import candidates
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.pending import clear_the_way
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.plan import Wish, make_first_plan
@@ -17,12 +25,18 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.ruleset import 
     NO_CHANGE,
     Comparison,
     Params,
+    Request,
     compare,
     is_yet_to_be_installed,
     parse_input,
     read_request,
     result,
 )
+
+#: How often a change is worked out without ufw's lock, before the lock is held for it throughout.
+TRIES = 3
+#: Of rules that are not examined.
+UNSEEN: Params = {"dead": [], "conflicting": [], "unexamined": ["dead, conflicting: not examined, for the same reason"]}
 
 
 def converge(host: Host, params: Params, check_mode: bool) -> dict[str, Any]:
@@ -32,22 +46,41 @@ def converge(host: Host, params: Params, check_mode: bool) -> dict[str, Any]:
     request = read_request(params)
     if is_yet_to_be_installed(host, check_mode):
         return _foresee(host, params, request.wish)
-    done = NO_CHANGE
-    with host.lock():
+    with host.alone():
         warnings = clear_the_way(host, check_mode)
-        found = compare(host, params, request.wish)
-        plan = found.plan
-        warnings += found.warnings
-        if plan.changed:
-            warnings += check_boot(host, found.state, plan)
-            done, more = change(host, found.state, plan, params, request.seconds, check_mode)
-            warnings += more
-    if plan.changed:  # without the lock: nothing of the host is looked at
-        done = {**done, **_review(found, warnings)}
-        done["unlisted"] = [*done["unlisted"], *done.pop("unexamined")]
-    if plan.switch == "disable" and not check_mode:
-        switch_off(host, found.state, plan)
-    return result(plan, done, warnings)
+        found, done, more = _settle(host, params, request, check_mode)
+    if found.plan.switch == "disable" and not check_mode:
+        switch_off(host, found.state, found.plan)
+    return result(found.plan, done, warnings + more)
+
+
+def _settle(host: Host, params: Params, request: Request, check_mode: bool) -> tuple[Comparison, Params, list[str]]:
+    """Compare, prove and apply; what was compared, the return values of the change, and warnings. Others may change the
+    host until ufw's lock is taken: then all of it is done again, at last with the lock held throughout."""
+    changed = ""
+    for number in range(TRIES + 1):
+        last = number == TRIES
+        with host.lock() if last else contextlib.nullcontext():
+            found = compare(host, params, request.wish)
+            state, plan = found.state, found.plan
+            if not plan.changed:
+                return found, NO_CHANGE, found.warnings
+            warnings = found.warnings + check_boot(host, state, plan)
+            ready = prepare(host, state, plan, params, request.seconds, describe=not last)
+            warnings += ready.warnings
+            seen = dict(UNSEEN) if last else _review(found, warnings)
+            if check_mode:
+                flows = count_flows(host, params, ready)
+            else:
+                changed, flows = carry_out(host, state, plan, params, request.seconds, ready)
+        if not changed:
+            unlisted = [*ready.effect.unlisted, *seen.pop("unexamined")]
+            done = {**ready.effect.lists, **seen, "unlisted": unlisted, "flushed": flows}
+            return found, {**done, "pending": ready.pending} if "token" in ready.pending else done, warnings
+    raise RulesetError(
+        f"other programs change the firewall faster than a change of it can be proven: {changed} changed again each of "
+        f"{TRIES + 1} times; nothing was changed: run the task again when they are done"
+    )
 
 
 def _foresee(host: Host, params: Params, wish: Wish) -> dict[str, Any]:

@@ -43,6 +43,10 @@ class Effect(NamedTuple):
 
 
 NO_EFFECT = Effect({kind: [] for kind in KINDS}, [], [])
+#: Of a change that is not described, because there was no time for it.
+UNDESCRIBED = NO_EFFECT._replace(
+    unlisted=["opened, closed: not worked out, because other programs kept changing the ruleset meanwhile"]
+)
 
 
 def _as_one(kernel: Kernel) -> Kernel:

@@ -15,10 +15,12 @@ from typing import NamedTuple
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import (
+    LOCK,
     LOCK_TIMEOUT,
+    OWN_LOCK,
     Result,
     StagedFile,
-    locked,
+    holding,
     read_text,
     start_command,
 )
@@ -48,10 +50,11 @@ _ASSIGNMENT = re.compile(
 
 
 class Host:
-    """The files and commands of one host. ``root`` is prefixed to every path."""
+    """The files and commands of one host. ``root`` is prefixed to every path; ``held`` are the locks that are held now."""
 
     def __init__(self, root: str = "") -> None:
         self.root = root
+        self.held: set[str] = set()
 
     # -- files -------------------------------------------------------------------------------------------------------
 
@@ -89,20 +92,38 @@ class Host:
     # -- the lock ----------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other runs of ours out, and not ufw: our own lock, for as long as a run takes."""
+        with self._holding(OWN_LOCK):
+            yield
+
+    @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold ufw's own lock, and ours. Taken before anything is read: ufw itself reads first, which loses updates."""
+        """Hold ufw's lock, and ours. What is read under it is a whole, and what is changed under it is not lost: ufw itself
+        reads before it takes it, which loses updates."""
+        with self._holding(OWN_LOCK), self._holding(LOCK):
+            yield
+
+    @contextlib.contextmanager
+    def _holding(self, name: str) -> Iterator[None]:
+        # A process gives a lock back that it takes twice when it closes the file for the first time.
+        if name in self.held:
+            yield
+            return
         with contextlib.ExitStack() as stack:
             try:
-                stack.enter_context(locked(self.root, LOCK_TIMEOUT))
+                stack.enter_context(holding(name, self.root, LOCK_TIMEOUT))
             except TimeoutError as error:
-                name = str(error.filename)[len(self.root) :]
+                found = str(error.filename)[len(self.root) :]
                 raise RulesetError(
-                    f"{name} is held by another process for {LOCK_TIMEOUT:.0f} s; `fuser -v {name}` shows it"
+                    f"{found} is held by another process for {LOCK_TIMEOUT:.0f} s; `fuser -v {found}` shows it"
                 ) from error
             except OSError as error:
                 raise RulesetError(
                     f"the lock of ufw cannot be taken: {error}; run the task as root (become: true)"
                 ) from error
+            self.held.add(name)
+            stack.callback(self.held.discard, name)
             yield
 
     # -- commands ----------------------------------------------------------------------------------------------------

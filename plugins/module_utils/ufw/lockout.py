@@ -119,16 +119,30 @@ def save_text(kernel: Kernel, table: str = "filter") -> str:
 _OF_IPTABLES = ("filter", "nat", "mangle", "raw", "security")
 
 
-def candidate_text(host: Host, family: int, candidate: Kernel) -> str:
-    """All tables that can stop a packet, as they will be: those that the change leaves alone are read from the kernel."""
+class Beside(NamedTuple):
+    """What can stop a family's packets beside the filter table: iptables' other tables, and notes on what it does not
+    show."""
+
+    family: int
+    tables: dict[str, Kernel]
+    unseen: tuple[str, ...]
+
+
+def read_beside(host: Host, family: int) -> Beside:
+    """All of that as the kernel has it now."""
     done = host.run([SAVE[family]])
     tables = {} if done.status else parse_tables(done.out)
-    tables.update(candidate.others or {})
+    unseen = (*notes(f"{done.out}\n{done.err}"), *_nft_tables(host, family))
+    return Beside(family, {name: tables[name] for name in _DROPPING if name in tables}, unseen)
+
+
+def candidate_text(beside: Beside, candidate: Kernel) -> str:
+    """All tables that can stop a packet, as they will be: those that the change leaves alone are as they were read."""
+    tables = {**beside.tables, **(candidate.others or {})}
     if candidate.security is not None:
         tables["security"] = candidate.security
-    unseen = [f"# {note}\n" for note in (*notes(f"{done.out}\n{done.err}"), *_nft_tables(host, family))]
     shown = [save_text(tables[name], name) for name in _DROPPING if name in tables]
-    return "".join([*unseen, save_text(candidate), *shown])
+    return "".join([*(f"# {note}\n" for note in beside.unseen), save_text(candidate), *shown])
 
 
 def _nft_tables(host: Host, family: int) -> list[str]:

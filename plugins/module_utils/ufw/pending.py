@@ -40,7 +40,8 @@ def clear_the_way(host: Host, check_mode: bool) -> list[str]:
         left_over = change or host.exists(JOURNAL)
         return ["a change that a killed process left is brought to an end first"] if left_over else []
     try:
-        state = guard.settle("its timer was lost")
+        with host.lock():
+            state = guard.settle("its timer was lost")
     except (GuardError, OSError) as error:
         raise RulesetError(
             f"a change that a killed process left cannot be brought to an end: {error}; when the ruleset is as it "

@@ -66,12 +66,11 @@ class Comparison(NamedTuple):
 
 def look(host: Host, params: Params, check_mode: bool) -> Optional[Params]:
     """The module's return values where the host is as the parameters say; None where it is not, or where an earlier
-    change was not settled: that is for ``converge``, which reads and compares again under its own lock. The mistakes of
-    ``converge``."""
+    change was not settled: that is for ``converge``, which reads and compares again. The mistakes of ``converge``."""
     request = read_request(params)
     if is_yet_to_be_installed(host, check_mode):
         return None
-    with host.lock():
+    with host.alone():
         if any(map(host.exists, (CHANGE, JOURNAL))):
             return None
         found = compare(host, params, request.wish)
@@ -79,7 +78,7 @@ def look(host: Host, params: Params, check_mode: bool) -> Optional[Params]:
 
 
 def compare(host: Host, params: Params, wish: Wish) -> Comparison:
-    """Read the host, under ufw's lock, and plan. Refused where the input has mistakes; RulesetError where the host is
+    """Read the host and plan. Refused where the input has mistakes; RulesetError where the host is
     one that must not be touched."""
     found = _plan(host, params, wish)
     if not wish.enabled:

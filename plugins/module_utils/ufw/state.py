@@ -80,34 +80,32 @@ class State(NamedTuple):
 
 def read_state(host: Host, need_kernel: bool = True, ipv6: bool | None = None) -> State:
     """Read everything; RulesetError where ufw is missing or set up in a way that this module must not touch. ``ipv6`` is
-    whether IPv6 is to be filtered, if that is to be changed: where it is not, ip6tables need not work."""
-    defaults_text, conf_text = host.read(DEFAULTS), host.read(CONF)
-    defaults, conf = read_settings(defaults_text), read_settings(conf_text)
-    if defaults.get("MANAGE_BUILTINS") == "yes":
-        raise RulesetError(
-            f"{DEFAULTS}: MANAGE_BUILTINS is yes, which makes ufw flush every other program's rules, Docker's too, "
-            "whenever it starts; expected no: set MANAGE_BUILTINS=no, and reload what has rules of its own"
-        )
-    settings, level_set = _settings(defaults, conf)
-    has_ipv6 = host.exists("/proc/sys/net/ipv6")
-    texts = {DEFAULTS: defaults_text, CONF: conf_text}
+    whether IPv6 is to be filtered, if that is to be changed: where it is not, ip6tables need not work.
+
+    ufw's lock is held while it is read, because ufw writes its files in place, and not while it is taken apart."""
+    with host.lock():
+        defaults_text, conf_text = host.read(DEFAULTS), host.read(CONF)
+        defaults, conf = read_settings(defaults_text), read_settings(conf_text)
+        _require_own_builtins(defaults)
+        settings, level_set = _settings(defaults, conf)
+        has_ipv6 = host.exists("/proc/sys/net/ipv6")
+        # The kernel is asked while the files are read.
+        filters = settings.ipv6 if ipv6 is None else ipv6
+        families = (4, 6) if need_kernel and has_ipv6 else (4,) if need_kernel else ()
+        kernel = start_reading(host, families, () if filters else (6,))
+        texts = {DEFAULTS: defaults_text, CONF: conf_text}
+        texts.update((name, host.read(name)) for family in (4, 6) for name in (RULES[family], *FRAMEWORK[family]))
+        hooks = _has_hooks(host)
+        kernels = kernel()
     rules: dict[int, list[Rule]] = {}
     malformed: list[str] = []
     framework: dict[int, list[FileRules]] = {}
-    # The kernel is asked while the files are read.
-    filters = settings.ipv6 if ipv6 is None else ipv6
-    families = (4, 6) if need_kernel and has_ipv6 else (4,) if need_kernel else ()
-    kernel = start_reading(host, families, () if filters else (6,))
     for family in (4, 6):
         path = RULES[family]
-        texts[path] = host.read(path)
         rules[family], bad = read_rules(path, texts[path])
         malformed += bad
-        texts.update((name, host.read(name)) for name in FRAMEWORK[family])
         framework[family] = read_framework(family, texts)
-    enabled = conf.get("ENABLED") == "yes"
     odd = [name for name, text in texts.items() if "\r" in text and name not in RULES.values()]
-    kernels = kernel()
     notes = [
         f"IPv{family} is not filtered here, and its rules cannot be read"
         for family in families
@@ -125,14 +123,44 @@ def read_state(host: Host, need_kernel: bool = True, ipv6: bool | None = None) -
         malformed,
         settings,
         level_set,
-        enabled,
+        conf.get("ENABLED") == "yes",
         has_ipv6,
         kernels,
         framework,
-        any(map(host.executable, INIT_HOOKS)),
+        hooks,
         tuple(notes),
         tuple(odd),
     )
+
+
+def what_changed(host: Host, state: State) -> str:
+    """What is no longer as it was read, to be asked under ufw's lock; empty where all is: each of ufw's files to the last
+    byte, and each rule of the tables that were read."""
+    kernel = start_reading(host, state.kernel)
+    for name, text in state.texts.items():
+        if host.read(name) != text:
+            return name
+    if _has_hooks(host) != state.hooks_executable:
+        return " or ".join(INIT_HOOKS)
+    for family, now in kernel().items():
+        was = state.kernel[family]
+        if was.others is not None:
+            now = now._replace(others={name: read_table(host, family, name) for name in was.others})
+        if now != was:
+            return f"the kernel's IPv{family} rules"
+    return ""
+
+
+def _has_hooks(host: Host) -> bool:
+    return any(map(host.executable, INIT_HOOKS))
+
+
+def _require_own_builtins(defaults: Mapping[str, str]) -> None:
+    if defaults.get("MANAGE_BUILTINS") == "yes":
+        raise RulesetError(
+            f"{DEFAULTS}: MANAGE_BUILTINS is yes, which makes ufw flush every other program's rules, Docker's too, "
+            "whenever it starts; expected no: set MANAGE_BUILTINS=no, and reload what has rules of its own"
+        )
 
 
 def read_framework(family: int, texts: Mapping[str, str]) -> list[FileRules]:

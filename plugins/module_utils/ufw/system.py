@@ -162,15 +162,25 @@ def make_private(path: str) -> None:
 
 @contextlib.contextmanager
 def locked(root: str = "", timeout: float = LOCK_TIMEOUT, insist: bool = False) -> Iterator[None]:
-    """Hold our own lock and ufw's. TimeoutError where another process keeps one of them, or another OSError; both name
-    the file. With ``insist``, for a rollback that is due, it goes ahead without a lock that is not to be had."""
+    """Hold our own lock and ufw's, as ``holding`` does each. With ``insist``, for a rollback that is due, it goes ahead
+    without a lock that is not to be had."""
     with contextlib.ExitStack() as held:
-        for take in (_take_own, _take_ufws):
+        for name in (OWN_LOCK, LOCK):
             try:
-                take(root, time.monotonic() + timeout, held)
+                held.enter_context(holding(name, root, timeout))
             except OSError:
                 if not insist:
                     raise
+        yield
+
+
+@contextlib.contextmanager
+def holding(name: str, root: str = "", timeout: float = LOCK_TIMEOUT) -> Iterator[None]:
+    """Hold one of the locks, OWN_LOCK or LOCK. TimeoutError where another process keeps it, or another OSError; both name
+    the file."""
+    with contextlib.ExitStack() as held:
+        take = _take_own if name == OWN_LOCK else _take_ufws
+        take(root, time.monotonic() + timeout, held)
         yield
 
 

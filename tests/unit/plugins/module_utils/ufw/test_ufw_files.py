@@ -141,19 +141,19 @@ def test_a_command_gets_its_input_and_its_status_is_the_callers_to_judge():
 
 
 def test_a_lock_that_cannot_be_had_says_why(tmp_path, monkeypatch):
-    def locked(root, seconds):
+    def holding(name, root, seconds):
         raise PermissionError(13, "Permission denied", root + "/run/ufw.lock")
 
-    monkeypatch.setattr(files, "locked", locked)
+    monkeypatch.setattr(files, "holding", holding)
     with pytest.raises(RulesetError, match=r"lock of ufw cannot be taken: .*denied.*; run the task as root"):
         Host(str(tmp_path)).lock().__enter__()
 
 
 def test_the_lock_is_waited_for_as_long_as_it_says(tmp_path, monkeypatch):
-    def locked(root, seconds):
+    def holding(name, root, seconds):
         raise TimeoutError(11, f"{seconds}", root + "/run/ufw.lock")
 
-    monkeypatch.setattr(files, "locked", locked)
+    monkeypatch.setattr(files, "holding", holding)
     expected = r"^/run/ufw.lock is held by another process for 30 s; `fuser -v /run/ufw.lock` shows it$"
     with pytest.raises(RulesetError, match=expected):
         Host(str(tmp_path)).lock().__enter__()
