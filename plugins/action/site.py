@@ -14,7 +14,11 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Ref
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils import declaration
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.stacks import lint_arguments
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.plan.plan import plan_json, plan_text, site_rules
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.inventory import inventory_advice, managed_hosts
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.inventory import (
+    inventory_advice,
+    managed_hosts,
+    require_hosts,
+)
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import count
 
@@ -28,7 +32,11 @@ class ActionModule(ActionBase):
     def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         _checked, options = self.validate_argument_spec(
-            argument_spec={"report": {"type": "bool", "default": False}, "declaration": {"type": "dict"}}
+            argument_spec={
+                "report": {"type": "bool", "default": False},
+                "require_hosts": {"type": "bool", "default": False},
+                "declaration": {"type": "dict"},
+            }
         )
         task_vars = task_vars or {}
         try:
@@ -36,6 +44,8 @@ class ActionModule(ActionBase):
                 declared = declaration.read(task_vars, self._templar)
             else:
                 declared = declaration.declare(options["declaration"])
+            if options["require_hosts"]:
+                require_hosts(declared.site, task_vars.get("groups") or {})
             warnings = self._warnings(declared, task_vars)
             # What is wrong for this host alone, such as a manager of the Swarm in another tier, is wrong now.
             declared.plan(str(task_vars.get("inventory_hostname", "")), declaration.host_place(declared, task_vars))

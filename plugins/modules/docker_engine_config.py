@@ -97,6 +97,9 @@ engine:
     running:
       description: Whether it runs.
       type: bool
+    enabled:
+      description: Whether the next boot starts its unit.
+      type: bool
     unit:
       description: Its systemd unit, or the one that it would have; empty for an engine that runs without one.
       type: str

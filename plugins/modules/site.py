@@ -32,6 +32,11 @@ options:
       - The plan shows the address plan, the matrix of flows, warnings, and the rules of every tier.
     type: bool
     default: false
+  require_hosts:
+    description:
+      - Whether it is an error that no host of the inventory is in a tier or in C(gateway), whatever C(--limit) says.
+    type: bool
+    default: false
   declaration:
     description:
       - The variables of the site by name, for instance V(bulkhead_tiers), instead of the host's own.

@@ -49,7 +49,7 @@ INJECTED = "injected"
 ROLE_VARIABLES = frozenset(
     """
     __allocate_engine __allocate_live __cleanup_found __docker_engine __docker_engine_settings
-    __firewall_apt_ran __firewall_declared __firewall_log_targets __firewall_logged __firewall_rules
+    __firewall_declared __firewall_log_targets __firewall_logged __firewall_rules
     __monitoring_collector_addresses __monitoring_collects __monitoring_links __monitoring_own_addresses
     __monitoring_ports __networks_engine __networks_live __prove_begun __stacks_all __stacks_beside
     __stacks_beside_files __stacks_compose __stacks_declared __stacks_deploy __stacks_deployed

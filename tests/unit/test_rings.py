@@ -18,6 +18,7 @@ LAYERS = {
     "module_utils.printable": (),
     "module_utils.packets": (),
     "module_utils.probe": (),
+    "module_utils.setup": (),
     "module_utils.ufw": ("module_utils.packets",),
     "module_utils.docker": (),
     "module_utils.maas": (),

@@ -81,6 +81,7 @@ def configure(run: Run, params: Mapping[str, Any], check_mode: bool, backup: Cal
         "engine": {
             "present": daemon.present,
             "running": bool(daemon.pid),
+            "enabled": daemon_host.starts_at_boot(daemon.unit),
             "unit": daemon.unit or ("" if daemon.pid else daemon_host.UNIT),
         },
         "missing": missing,

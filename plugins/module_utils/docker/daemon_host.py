@@ -7,6 +7,7 @@ the distribution's docker.io, docker-ce, a snap, a program of one's own.
 
 from __future__ import annotations
 
+import glob
 import importlib.util
 import json
 import os
@@ -81,6 +82,11 @@ def find_daemon(run: Run) -> Daemon:
     flags = parse_flags(argv[1:])
     config = flags.get("config-file", [""])[-1] or CONFIG
     return Daemon(program, unit, pid, os.path.realpath(config), flags)
+
+
+def starts_at_boot(unit: str) -> bool:
+    """Whether a link has another unit start this one at every boot: what `systemctl enable` makes."""
+    return bool(unit) and any(map(os.path.islink, glob.glob(f"/etc/systemd/system/*.wants/{glob.escape(unit)}")))
 
 
 def _of_unit(run: Run) -> tuple[int, list[str], str]:

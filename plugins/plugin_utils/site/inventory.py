@@ -11,7 +11,7 @@ import difflib
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake, Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import GATEWAY, Site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import count, some
@@ -58,6 +58,18 @@ def tierless_hosts(site: Site, groups: Mapping[str, Collection[str]], outside: s
     """The hosts that are in no tier and are no routers: nothing is applied to them, and no proof says anything of them."""
     placed = {host for name in (*site.tiers, GATEWAY) for host in groups.get(name) or ()}
     return [host for host in managed_hosts(groups, outside) if host not in placed]
+
+
+def require_hosts(site: Site, groups: Mapping[str, Collection[str]]) -> None:
+    """Refused where no host of the inventory is in a tier or is a router: a run would touch none, and look well."""
+    found = managed_hosts(groups)
+    if len(tierless_hosts(site, groups)) < len(found):
+        return
+    others = [name for name in groups if name not in RESERVED_GROUPS]
+    got = f"{count(len(found), 'host')}, none in a tier" if found else "no host"
+    wanted = f"hosts in groups named like the tiers ({some(list(site.tiers), _MOST)})"
+    remedy = f"check which inventory is read (-i, ansible.cfg); its groups: {_shown(others) or 'none'}"
+    raise Refused([Mistake("inventory", got, wanted, remedy, NO_HOST)])
 
 
 def inventory_advice(site: Site, groups: Mapping[str, Collection[str]], outside: str = OUTSIDE) -> list[Mistake]:

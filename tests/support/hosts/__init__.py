@@ -8,6 +8,6 @@ another network for them, so that two tests can run side by side. ``hosts.engine
 from __future__ import annotations
 
 from .firewall import NET, PLACE, PREFIX, RELEASES, Host, fleet
-from .machine import ROOT, run, wait
+from .machine import ROOT, run, started, wait
 
-__all__ = ["NET", "PLACE", "PREFIX", "RELEASES", "ROOT", "Host", "fleet", "run", "wait"]
+__all__ = ["NET", "PLACE", "PREFIX", "RELEASES", "ROOT", "Host", "fleet", "run", "started", "wait"]

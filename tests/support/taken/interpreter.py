@@ -13,7 +13,7 @@ ANSWERS = {
     "community.docker.docker_swarm": {"swarm_facts": {"JoinTokens": TOKENS}},
     "bulkhead.tiers.docker_engine_config": {
         "missing": [],
-        "engine": {"present": True, "running": True, "unit": "docker.service"},
+        "engine": {"present": True, "running": True, "enabled": False, "unit": "docker.service"},
     },
     "ansible.builtin.stat": {"stat": {"exists": False}},
     "ansible.builtin.command": {"stdout": "[]", "stderr": "", "rc": 0},

@@ -122,7 +122,12 @@ def test_an_engine_that_no_unit_runs_is_reloaded_but_not_restarted(host):
     host.daemon = Daemon("/opt/dockerd", "", 4711, str(host.file))
     done = host.apply(debug=True)
     # The role has no unit to start, and needs none.
-    assert done["effect"] == "reload" and done["engine"] == {"present": True, "running": True, "unit": ""}
+    assert done["effect"] == "reload" and done["engine"] == {
+        "present": True,
+        "running": True,
+        "enabled": False,
+        "unit": "",
+    }
     with pytest.raises(Refused, match="no systemd unit runs"):
         host.apply(bip="10.0.0.1/24")
 

@@ -22,6 +22,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.inventory impo
     TIERLESS_HOST,
     inventory_advice,
     managed_hosts,
+    require_hosts,
     tierless_hosts,
 )
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
@@ -253,3 +254,15 @@ def test_advice_is_one_line_that_says_what_to_do_and_is_in_the_plan():
     shown = plan_text(site("web"), found)
     assert "inventory group wbe: got 1 host" in shown and "1 host in no tier" in shown
     assert "in no tier" not in plan_text(site("web"))
+
+
+@pytest.mark.parametrize("found", [groups(wbe=["web1"]), groups(outside=["o"]), {}])
+def test_a_run_that_would_touch_no_host_is_refused(found):
+    with pytest.raises(Refused) as refused:
+        require_hosts(site("web"), found)
+    assert [mistake.kind for mistake in refused.value.mistakes] == [NO_HOST]
+
+
+@pytest.mark.parametrize("found", [groups(web=["web1"], wbe=["web2"]), groups(gateway=["gw1"])])
+def test_one_host_in_a_tier_or_a_router_is_enough(found):
+    require_hosts(site("web"), found)

@@ -1,0 +1,68 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Look at a host once, and have apt install what it lacks; see modules/host_setup.py."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+from ansible.plugins.action import ActionBase
+
+MODULE = "bulkhead.tiers.host_setup"
+APT = "ansible.builtin.apt"
+
+
+class ActionModule(ActionBase):
+    """One trip to a host that has everything."""
+
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+    _supports_diff = True
+
+    def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        host = str((task_vars or {}).get("inventory_hostname", "host"))
+        first = self._run_module(MODULE, dict(self._task.args), task_vars)
+        missing = first.get("missing") or []
+        if first.get("failed") or not missing or self._task.check_mode:
+            return {**result, **first, **_explained(host, first)}
+        wish = {"name": missing, "state": "present", "install_recommends": False}
+        done = self._run_module(APT, wish, task_vars)
+        if done.get("failed"):
+            done = self._run_module(APT, {**wish, "update_cache": True}, task_vars)
+        if done.get("failed"):
+            return {**result, **done, "msg": _without(host, missing, done)}
+        second = self._run_module(MODULE, dict(self._task.args), task_vars)
+        if second.get("failed"):
+            return {**result, **second, "changed": True}
+        shown = [
+            {
+                "before": "",
+                "after": f"package {name}: installed\n",
+                "before_header": f"package {name}",
+                "after_header": f"package {name}",
+            }
+            for name in missing
+        ]
+        return {**result, **second, "changed": True, "missing": missing, "diff": shown + second.get("diff", [])}
+
+    def _run_module(self, name: str, arguments: dict[str, Any], task_vars: Optional[dict[str, Any]]) -> dict[str, Any]:
+        return dict(self._execute_module(module_name=name, module_args=arguments, task_vars=task_vars))
+
+
+def _explained(host: str, answer: dict[str, Any]) -> dict[str, Any]:
+    """The message of a module that was never run: only one that was says how it was called."""
+    if not answer.get("failed") or "invocation" in answer:
+        return {}
+    return {
+        "msg": f"{host}: got {answer.get('msg')}; expected a host where tasks run as root; see become with its password, and "
+        "ansible_python_interpreter. apt was not asked, and the firewall was not touched."
+    }
+
+
+def _without(host: str, missing: list[str], answer: dict[str, Any]) -> str:
+    """What apt cannot install."""
+    names = ", ".join(missing)
+    return (
+        f"{host}: got no {names} from apt ({answer.get('msg')}); expected Debian or Ubuntu with them installed or an apt "
+        "mirror within reach; put them into its image, or open a way to a mirror. The firewall was not touched."
+    )

@@ -1,0 +1,215 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""How long site.yml takes on a small fleet over SSH, beside community.general.ufw with the same rules on the same hosts.
+
+    .venv/bin/python tests/benchmark/fleet.py [--rounds 1] [--pipelining on off]
+
+A router, two web servers and a database server, and a host that stands for the internet, which gets nothing. Both run as a
+user of each would: `ansible-playbook playbooks/site.yml`, and a play on all hosts at once with a task for the rules (an item
+a rule), one for the policies, one for the log level and one that enables. The peer neither installs anything, nor sends the
+log anywhere, nor confirms a change; site.yml does all of it in its time. ufw is installed beforehand, and off with no rule
+before a first run. What is measured is the whole command, from its start to its end.
+
+Prints the medians and how many times as long the peer takes, then where site.yml's time goes. Exit status 1 where the peer
+takes less than TARGET times as long.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import hosts
+import yaml
+
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils import declaration
+
+#: How many times as long the peer is to take, at no change and at the first run.
+TARGET = 8
+BASE = f"10.{hosts.NET}.0"
+#: Inventory name: its group and its address.
+FLEET = {
+    "gw1": ("gateway", f"{BASE}.17"),
+    "web1": ("web", f"{BASE}.18"),
+    "web2": ("web", f"{BASE}.19"),
+    "db1": ("db", f"{BASE}.34"),
+    "out1": ("outside", f"{BASE}.60"),
+}
+SITE: dict[str, Any] = {
+    "bulkhead_tiers": {
+        "web": {"vlan": 10, "subnet": f"{BASE}.16/28", "gateway": f"{BASE}.17"},
+        "db": {"vlan": 20, "subnet": f"{BASE}.32/28", "gateway": f"{BASE}.33"},
+    },
+    "bulkhead_addresses": {"controller": f"{BASE}.1", "monitor": f"{BASE}.200"},
+    "bulkhead_services": {
+        "ssh": "22/tcp",
+        "http": "80/tcp",
+        "https": ["443/tcp", "443/udp"],
+        "postgres": "5432/tcp",
+        "node_exporter": "9100/tcp",
+        "ntp": "123/udp",
+    },
+    "bulkhead_flows": [
+        {"from": "controller", "to": ["tiers", "gateway"], "allow": "ssh", "why": "administration"},
+        {"from": "internet", "to": "web", "allow": ["http", "https"]},
+        {"from": "web", "to": "db", "allow": "postgres"},
+        {"from": "monitor", "to": ["tiers", "gateway"], "allow": "node_exporter"},
+        {"from": "tiers", "to": "gateway", "allow": "ntp"},
+    ],
+}
+#: The options that both modules have, by their names.
+SHARED = ("rule", "direction", "proto", "from_ip", "from_port", "to_ip", "to_port", "comment", "route")
+#: Takes a host back to where neither has been.
+RESET = "ufw --force reset; rm -f /etc/ufw/*.20* /etc/rsyslog.d/30-bulkhead* /etc/sysctl.d/60-bulkhead* /etc/tmpfiles.d/bulkhead*"
+
+
+def plans() -> dict[str, dict[str, Any]]:
+    """{host: what the site means for it} of the hosts that get anything."""
+    declared = declaration.declare(SITE)
+    groups: dict[str, list[str]] = {"all": list(FLEET)}
+    for name, (group, _address) in FLEET.items():
+        groups.setdefault(group, []).append(name)
+    places = declared.places(groups)
+    return {name: declared.plan(name, places[name]) for name in FLEET if name not in groups["outside"]}
+
+
+def peer(found: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """The peer's playbook. What differs from host to host is a variable of the host."""
+    ufw = "community.general.ufw"
+    names = [*SHARED, "log"]
+    each = {name: f"{{{{ item.{name} | default(omit) }}}}" for name in names}
+    return [
+        {
+            "hosts": list(found),
+            "become": True,
+            "gather_facts": False,
+            "tasks": [
+                {"name": "Rules", ufw: each, "loop": "{{ peer_rules }}"},
+                {
+                    "name": "Policies",
+                    ufw: {"direction": "{{ item.key }}", "default": "{{ item.value }}"},
+                    "loop": "{{ peer_default | dict2items }}",
+                },
+                {"name": "Log", ufw: {"logging": "low"}},
+                {"name": "Enable", ufw: {"state": "enabled"}},
+            ],
+        }
+    ]
+
+
+def variables(plan: dict[str, Any]) -> dict[str, Any]:
+    """The rules as the role firewall hands them to the module, in the peer's words."""
+    rules = []
+    for rule in plan["rules"]:
+        wanted = {name: rule[name] for name in SHARED if name in rule}
+        if rule["rule"] in ("deny", "reject"):
+            wanted["log"] = True
+        rules.append(wanted)
+    return {"peer_rules": rules, "peer_default": plan["default"]}
+
+
+class Bench:
+    """The inventory, and the two commands."""
+
+    def __init__(self, folder: Path, machines: dict[str, hosts.Host]) -> None:
+        self.folder, self.machines = folder, machines
+        found = plans()
+        groups: dict[str, Any] = {}
+        for name, (group, _address) in FLEET.items():
+            own = {**machines[name].inventory(), **(variables(found[name]) if name in found else {})}
+            groups.setdefault(group, {"hosts": {}})["hosts"][name] = own
+        (folder / "hosts.json").write_text(json.dumps({"all": {"children": groups, "vars": SITE}}))
+        (folder / "peer.yml").write_text(yaml.safe_dump(peer(found)))
+        self.rules = {name: len(plan["rules"]) for name, plan in found.items()}
+
+    def reset(self) -> None:
+        for name in self.rules:
+            self.machines[name].shell(RESET)
+
+    def run(self, playbook: Path, pipelining: bool) -> tuple[float, str]:
+        """(seconds, output) of a playbook; it must end well."""
+        began = time.monotonic()
+        done = subprocess.run(
+            [Path(sys.executable).parent / "ansible-playbook", "-i", self.folder / "hosts.json", playbook],
+            cwd=self.folder,
+            env={
+                **os.environ,
+                "ANSIBLE_CONFIG": str(hosts.ROOT / "ansible.cfg"),
+                "ANSIBLE_PIPELINING": str(pipelining),
+                "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.folder / "cp"),
+                "ANSIBLE_NOCOLOR": "1",
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        took = time.monotonic() - began
+        if done.returncode:
+            sys.exit(f"{playbook}:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
+        return took, done.stdout
+
+    def measure(self, playbook: Path, pipelining: bool) -> tuple[float, float, str]:
+        """Seconds of the first run and of the one after it, and what the latter printed."""
+        self.reset()
+        first, output = self.run(playbook, pipelining)
+        if not re.search(r"changed=[1-9]", output):
+            sys.exit(f"{playbook}: the first run changed nothing")
+        same, output = self.run(playbook, pipelining)
+        return first, same, output
+
+
+def slowest(output: str) -> list[str]:
+    """profile_tasks' list, the longest first."""
+    return re.findall(r"^(\S.* -+ +[0-9.]+s)$", output, re.MULTILINE)[:12]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=1, help="of both, one after the other; the medians count")
+    parser.add_argument("--pipelining", nargs="+", choices=["on", "off"], default=["on", "off"])
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="bulkhead-fleet-") as name:
+        folder = Path(name)
+        hosts.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / "key")
+        machines = {
+            host: hosts.Host(number, hosts.RELEASES[number % 2], folder) for number, host in enumerate(FLEET, 1)
+        }
+        for host, (_group, address) in FLEET.items():
+            machines[host].address = machines[host].addresses = {**machines[host].addresses, 4: address}
+        with hosts.started(list(machines.values())):
+            bench = Bench(folder, machines)
+            missed = compare(bench, options)
+    sys.exit(f"missed: {'; '.join(missed)}" if missed else 0)
+
+
+def compare(bench: Bench, options: argparse.Namespace) -> list[str]:
+    """Print all figures; where the peer is too quick."""
+    print("rules: " + ", ".join(f"{name} {number}" for name, number in bench.rules.items()))
+    print(f"{'pipelining':<12}{'':<12}{'site.yml':>10}{'ufw tasks':>12}{'times':>8}")
+    missed, shown = [], ""
+    for word in options.pipelining:
+        figures: dict[str, list[tuple[float, float]]] = {"ours": [], "peer": []}
+        for _round in range(options.rounds):
+            first, same, shown = bench.measure(hosts.ROOT / "playbooks" / "site.yml", word == "on")
+            figures["ours"].append((first, same))
+            first, same, _output = bench.measure(bench.folder / "peer.yml", word == "on")
+            figures["peer"].append((first, same))
+        for index, when in enumerate(("first run", "no change")):
+            ours, theirs = (statistics.median(took[index] for took in figures[who]) for who in ("ours", "peer"))
+            print(f"{word:<12}{when:<12}{ours:>8.1f} s{theirs:>10.1f} s{theirs / ours:>8.1f}", flush=True)
+            if theirs / ours < TARGET:
+                missed.append(f"{when}, pipelining {word}: {theirs / ours:.1f} times, not {TARGET}")
+    print("where site.yml's time goes when nothing changes:", *slowest(shown), sep="\n  ")
+    return missed
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,10 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What somebody has who begins with the README: a folder, hosts of an own, and the README's commands."""
+
+from __future__ import annotations
+
+from .desk import Desk, Run, commands, settings
+from .fleet import FLEETS, Newcomer, inventory_of, site_of
+from .mirror import Mirror
+
+__all__ = ["FLEETS", "Desk", "Mirror", "Newcomer", "Run", "commands", "inventory_of", "settings", "site_of"]
