@@ -326,4 +326,78 @@ options:
           comment:
             description: One line of text, kept in the rules file.
             type: str
+  nat:
+    description:
+      - >-
+        What the host, a router, translates. Left alone if absent; V({}) translates nothing and removes every trace.
+        It does not turn on forwarding, and O(rules) with V(route) still decide what passes.
+      - >-
+        It stands in marked blocks of C(/etc/ufw/before.rules) and C(/etc/ufw/before6.rules), with chains of its own in the
+        table C(nat): rules of others there, such as Docker's, stay. C(/etc/ufw/before.init) gets a marked part and is made
+        executable, by which UFW takes the jumps to these chains away before it starts or stops: they are there once after
+        every reload, and not while UFW is off.
+    type: raw
+    suboptions:
+      forward:
+        description: Ports of this host that are forwarded, the first that matches wins. They precede Docker's published ports.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          rule:
+            description: V(none) leaves what it matches as it is.
+            type: str
+            choices: [forward, none]
+            default: forward
+          proto:
+            description: The protocol. V(any) is TCP and UDP.
+            type: str
+            choices: [any, tcp, udp]
+            default: any
+          from_ip:
+            description: The source, V(any), an address or a network.
+            type: str
+            default: any
+            aliases: [from, src]
+          to_ip:
+            description: The address of this host that the client asks for. V(any) is any that it has.
+            type: str
+            default: any
+            aliases: [to, dest]
+          port:
+            description: The port that the client asks for, such as V(443), V(80,443) or V(8000:8100).
+            type: raw
+            aliases: [to_port]
+          target:
+            description: The address of the host that gets it.
+            type: str
+          target_port:
+            description: Its port there, for one O(nat.forward[].port). The same port if absent.
+            type: raw
+          comment:
+            description: One line of text, kept in the rules file.
+            type: str
+      masquerade:
+        description: What leaves with this host's own address, the first that matches wins.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          rule:
+            description: V(none) leaves what it matches as it is.
+            type: str
+            choices: [masquerade, none]
+            default: masquerade
+          from_ip:
+            description: The network whose hosts get this host's address. With O(nat.masquerade[].rule=none) it may be V(any).
+            type: str
+            aliases: [from, src]
+          to_ip:
+            description: Where to, V(any), an address or a network.
+            type: str
+            default: any
+            aliases: [to, dest]
+          comment:
+            description: One line of text, kept in the rules file.
+            type: str
 """

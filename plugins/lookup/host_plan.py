@@ -42,7 +42,7 @@ _raw:
     - V(tiers) are the tiers that the host is in, in the order of the declaration. V(gateway) is whether it is a router, V(manager)
       whether it manages the Swarm.
     - V(rules) and V(default) are the firewall's rules and default policies as M(bulkhead.tiers.ufw_ruleset) takes them, V(docker)
-      is its option O(bulkhead.tiers.ufw_ruleset#module:docker). V(runs_docker) is whether the site has an engine run there.
+      is its option O(bulkhead.tiers.ufw_ruleset#module:docker), V(nat) the one of that name. V(runs_docker) is whether the site has an engine run there.
     - V(roles) are the roles of this collection that C(site.yml) applies to the host.
     - V(networks) are the Docker networks as M(bulkhead.tiers.swarm_network) takes them. V(engine) holds the engine's address
       pools. V(swarm) is what a node needs to make or join the Swarm (V(manager), V(managers), V(tier), V(default_addr_pool),

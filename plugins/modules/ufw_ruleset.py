@@ -96,6 +96,18 @@ EXAMPLES = r"""
         - {proto: tcp, port: "80,443", comment: web}
         - {proto: tcp, from_ip: 10.0.3.0/24, port: "5432", comment: applications}
 
+- name: A router that gives a network its own address to the outside, and forwards a port to a host in it
+  bulkhead.tiers.ufw_ruleset:
+    rules:
+      - {rule: allow, route: true, from_ip: 10.0.1.0/24}
+      - {rule: allow, route: true, proto: tcp, to_ip: 10.0.1.10, to_port: 8443}
+    nat:
+      masquerade:
+        - {rule: none, from_ip: 10.0.1.0/24, to_ip: 10.0.0.0/16}
+        - {from_ip: 10.0.1.0/24}
+      forward:
+        - {proto: tcp, port: 443, target: 10.0.1.10, target_port: 8443}
+
 - name: See what a run would change
   bulkhead.tiers.ufw_ruleset:
     purge: true

@@ -144,6 +144,11 @@ drift:
   elements: str
   returned: success
   sample: ["IPv4 kernel: ufw-user-input has -p tcp -m tcp --dport 9999 -j ACCEPT"]
+nat:
+  description: What the host translates, in the shape of the O(bulkhead.tiers.ufw_ruleset#module:nat) input; empty for nothing.
+  type: dict
+  returned: success
+  sample: {forward: [{rule: forward, proto: tcp, port: "443", target: 10.0.1.10}], masquerade: [{rule: masquerade, from_ip: 10.0.1.0/24}]}
 docker:
   description: Docker's published ports, in the shape of the O(bulkhead.tiers.ufw_ruleset#module:docker) input.
   type: dict

@@ -60,7 +60,7 @@ ROLE_VARIABLES = frozenset(
     docker_networks_purge docker_networks_recreate docker_networks_temporary_subnet firewall_accept_lockout
     firewall_confirm_timeout firewall_default firewall_docker firewall_flush_established
     firewall_log_collector firewall_log_denied firewall_log_forward firewall_log_queue firewall_log_service
-    firewall_log_targets firewall_logging firewall_purge firewall_rsyslog_validate firewall_rules
+    firewall_log_targets firewall_logging firewall_nat firewall_purge firewall_rsyslog_validate firewall_rules
     firewall_ways gateway_sysctls gateway_ways monitoring_log_collector monitoring_log_rotate
     monitoring_log_service monitoring_log_sessions prove_addresses prove_outside prove_report prove_report_directory prove_seed
     prove_timeout prove_ttl provisioning_maas_api_key provisioning_maas_delegate provisioning_maas_fabric

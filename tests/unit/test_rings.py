@@ -66,9 +66,9 @@ LARGER = {
     "stack_lint": 45,
     "maas_vlan": 46,
     "maas_vlan_info": 46,
-    "ufw_ruleset": 165,
-    "ufw_ruleset_plan": 94.9,
-    "ufw_ruleset_info": 48.7,
+    "ufw_ruleset": 174,
+    "ufw_ruleset_plan": 101,
+    "ufw_ruleset_info": 50.5,
     "swarm_network": 52,
 }
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from typing import Any, NamedTuple
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import docker_block
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import docker_block, nat_block
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.apply import (
     CRASH_TIMEOUT,
     Transaction,
@@ -67,7 +67,7 @@ def prepare(host: Host, state: State, plan: Plan, params: Params, seconds: int, 
     ready = Ready(after, NO_EFFECT, None, {}, [])
     if plan.switch != "disable" and plan.repairs:
         ready.warnings.extend(_prove_ways(host, state.kernel, after, params))
-        ready = _prove_own(host, plan, ready, params, bool(seconds))
+        ready = _prove_own(host, state, plan, ready, params, bool(seconds))
     effect = effect_of(state.kernel, after) if describe or params.get("flush_established") else UNDESCRIBED
     if _flushes(params, effect):
         require_conntrack(host)
@@ -117,7 +117,7 @@ def _prove_ways(host: Host, now: dict[int, Kernel], after: dict[int, Kernel], pa
     return [message]
 
 
-def _prove_own(host: Host, plan: Plan, ready: Ready, params: Params, remote: bool) -> Ready:
+def _prove_own(host: Host, state: State, plan: Plan, ready: Ready, params: Params, remote: bool) -> Ready:
     """The same for the connection of the task itself."""
     session = find_session(host)
     if session is None:
@@ -131,6 +131,12 @@ def _prove_own(host: Host, plan: Plan, ready: Ready, params: Params, remote: boo
     beside = read_beside(host, session.family)
     text = candidate_text(beside, ready.after[session.family])
     finding = prove(session, text, plan.rules[session.family], host.interfaces() or ["eth0"])
+    before = nat_block.BEFORE[session.family]
+    block = nat_block.read_block(plan.files.get(before, state.texts[before]), session.family)
+    stolen = nat_block.forwarded(block, session.client, session.server, session.server_port)
+    if stolen:
+        refused = f"a new connection would be forwarded to {stolen.target} by `{nat_block.describe(stolen)}`"
+        finding = finding._replace(refused=refused)
     ready.pending["pause"] = finding.pause
     if finding.refused:
         message = f"the new ruleset would cut the connection of this task, {session.text()}: {finding.refused}"
@@ -163,6 +169,7 @@ def _apply(
     def rest() -> dict[int, Repair]:
         """What ufw's own start leaves to do: IPv6's limit chains are empty the first time."""
         fresh = docker_block.with_files(state, plan.files)._replace(kernel=start_reading(host, state.kernel)())
+        fresh = nat_block.with_table(host, fresh, None)
         if not fresh.loaded:
             raise RulesetError("ufw's own start reported success, but its rules are not there; see the journal of ufw")
         return kernel_repairs(fresh, plan.goal, plan.rules)

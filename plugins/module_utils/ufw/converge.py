@@ -88,8 +88,8 @@ def _foresee(host: Host, params: Params, wish: Wish) -> dict[str, Any]:
     has_ipv6 = host.exists("/proc/sys/net/ipv6")
     to_come = _profiles_to_come(host, params["rules"])
     profiles = {**profiles_of(host)(), **to_come}
-    rules, published = parse_input(host, params, wish.ipv6 is not False and has_ipv6, {}, lambda: profiles)
-    plan = make_first_plan(wish._replace(rules=rules, docker=published), has_ipv6)
+    rules, published, nat = parse_input(host, params, wish.ipv6 is not False and has_ipv6, {}, lambda: profiles)
+    plan = make_first_plan(wish._replace(rules=rules, docker=published, nat=nat), has_ipv6)
     warnings = ["ufw is not installed yet: shown is what the ruleset would be once it is"]
     if to_come:
         warnings.append(f"the application profiles {', '.join(to_come)} are not there yet: a run fails without them")

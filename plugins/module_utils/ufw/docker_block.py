@@ -241,7 +241,7 @@ def with_files(state: State, files: dict[str, str]) -> State:
     texts = {**state.texts, **files}
     # What is not our block stays as it is, in whatever words it has been spelled out.
     framework = {
-        family: [*known[:2], *read_framework(family, texts)[2:]] if AFTER[family] in files else known
+        family: [*known[:2], *read_framework(family, texts)[2:]] if set(FRAMEWORK[family]) & set(files) else known
         for family, known in state.framework.items()
     }
     return state._replace(framework=framework, texts=texts)

@@ -95,7 +95,7 @@ def repair(plan: KernelPlan, kernel: Kernel, check_framework: bool = True, table
     chains: dict[str, list[str]] = {}
     for name, wanted in plan.exact.items():
         kept = plan.keep.rules(kernel.chains.get(name, ()))
-        found = _compare(name, wanted, _without(kernel.chains.get(name), kept))
+        found = differences(name, wanted, _without(kernel.chains.get(name), kept))
         if found:
             drift += found
             chains[name] = kept + wanted
@@ -133,7 +133,7 @@ def _compare_files(
             continue
         kept = plan.keep.rules(actual or ())
         left = _without(actual, kept)
-        found = _compare(name, wanted, left)
+        found = differences(name, wanted, left)
         if not found or (name in plan.own and left and _holds_all(wanted, left)):
             continue
         if left and (plan.unread or not (plan.certain or _is_certain(wanted, left))):
@@ -204,7 +204,7 @@ def repair_table(table: str, rules: TableRules, kernel: Kernel, certain: bool) -
     for name, lines in wanted.items():
         actual = kernel.chains.get(name)
         if name in rules.declared:
-            found = _compare(name, lines, actual)
+            found = differences(name, lines, actual)
             if found and not (actual and _holds_all(lines, actual)):
                 drift += found
                 chains[name] = lines
@@ -221,7 +221,7 @@ def repair_table(table: str, rules: TableRules, kernel: Kernel, certain: bool) -
     return Repair((section,), [f"table {table}: {line}" for line in drift], files=True)
 
 
-def _compare(chain: str, wanted: list[str], actual: Optional[list[str]]) -> list[str]:
+def differences(chain: str, wanted: list[str], actual: Optional[list[str]]) -> list[str]:
     """What differs in a chain, in words; empty when it is as wanted."""
     if actual is None:
         return [f"chain {chain} is missing"]

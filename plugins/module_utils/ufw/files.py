@@ -30,7 +30,8 @@ FRAMEWORK = {
     4: ("/etc/ufw/before.rules", "/etc/ufw/after.rules"),
     6: ("/etc/ufw/before6.rules", "/etc/ufw/after6.rules"),
 }
-INIT_HOOKS = ("/etc/ufw/before.init", "/etc/ufw/after.init")
+BEFORE_INIT = "/etc/ufw/before.init"
+INIT_HOOKS = (BEFORE_INIT, "/etc/ufw/after.init")
 DEFAULTS = "/etc/default/ufw"
 CONF = "/etc/ufw/ufw.conf"
 PROFILES = "/etc/ufw/applications.d"

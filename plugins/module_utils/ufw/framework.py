@@ -28,6 +28,9 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import (
 #: The marks of our own block in after.rules.
 BEGIN = "# BEGIN bulkhead.tiers docker"
 END = "# END bulkhead.tiers docker"
+#: Those in before.rules, and in before.init.
+NAT_BEGIN = "# BEGIN bulkhead.tiers nat"
+NAT_END = "# END bulkhead.tiers nat"
 #: The chains that the kernel itself has in each table.
 BUILT_IN = frozenset(("INPUT", "FORWARD", "OUTPUT", "PREROUTING", "POSTROUTING"))
 #: The longest that the scratch load of a file may take, in seconds.
@@ -167,25 +170,25 @@ def _insert_position(rules: list[Line], chain: str, number: str) -> int:
     return places[wanted - 1] if wanted <= len(places) else len(rules)
 
 
-def split_block(text: str) -> tuple[str, list[str]]:
-    """A rules file without our blocks, and the blocks. A block without its end is a RulesetError: what of the rest of
+def split_block(text: str, begin: str = BEGIN, end: str = END) -> tuple[str, list[str]]:
+    """A file of ufw without our blocks with these marks, and the blocks. A block without its end is a RulesetError: what of the rest of
     the file belongs to it is not known."""
     rest: list[str] = []
     blocks: list[list[str]] = []
     inside = False
     for line in text.splitlines(keepends=True):
         mark = line.rstrip()
-        if mark == BEGIN:
+        if mark == begin:
             if inside:
                 break
             blocks.append([])
             inside = True
         (blocks[-1] if inside else rest).append(line)
-        if mark == END and inside:
+        if mark == end and inside:
             inside = False
     if inside:
         raise RulesetError(
-            f"a rules file of ufw has {BEGIN!r} without {END!r} after it; restore that line, or remove the block"
+            f"a file of ufw has {begin!r} without {end!r} after it; restore that line, or remove the block"
         )
     return "".join(rest), ["".join(lines) for lines in blocks]
 

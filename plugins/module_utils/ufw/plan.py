@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import docker_block
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import docker_block, nat_block
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.drift import Repair, repair, repair_table
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import (
@@ -54,6 +54,7 @@ class Wish(NamedTuple):
     rules: WantedRules | None
     purge: bool
     docker: docker_block.DockerWish | None = None
+    nat: nat_block.NatWish | None = None
     keep: Keep = KEEP_NONE
 
 
@@ -106,10 +107,11 @@ def make_plan(state: State, wish: Wish) -> Plan:
     if switch:
         drift = []  # nothing of it is meant to be in the kernel yet
     drift = state.malformed + file_drift(state) + docker_block.file_drift(state, wish.docker) + drift
-    before = _lines(state.rules, state.filters_ipv6) + docker_block.describe_blocks(state.texts, state.filters_ipv6)
+    drift += nat_block.file_drift(state, wish.nat)
+    before = _lines(state.rules, state.filters_ipv6) + _blocks(state.texts, state.filters_ipv6)
     before += docker_block.strangers(state, wish.docker, wish.keep)
     use_ipv6 = settings.ipv6 and state.has_ipv6
-    after = _lines(rules, use_ipv6) + docker_block.describe_blocks(target.texts, use_ipv6)
+    after = _lines(rules, use_ipv6) + _blocks(target.texts, use_ipv6)
     return Plan(
         files=files,
         repairs=repairs,
@@ -128,10 +130,17 @@ def make_plan(state: State, wish: Wish) -> Plan:
     )
 
 
+def _blocks(texts: dict[str, str], use_ipv6: bool) -> list[str]:
+    """What our blocks of before.rules and after.rules say, one line for each rule."""
+    return docker_block.describe_blocks(texts, use_ipv6) + nat_block.describe_blocks(texts, use_ipv6)
+
+
 def with_boot(plan: Plan, boot: Boot) -> Plan:
     """The plan, and what the next boot needs besides."""
     lines = "".join(f"drift: {line}\n" for line in boot.drift)
-    return plan._replace(boot=boot, drift=plan.drift + list(boot.drift), before=plan.before + lines)
+    was = plan.boot
+    both = Boot(was.drift + boot.drift, was.commands + boot.commands, was.files + boot.files)
+    return plan._replace(boot=both, drift=plan.drift + list(boot.drift), before=plan.before + lines)
 
 
 def make_first_plan(wish: Wish, has_ipv6: bool) -> Plan:
@@ -142,7 +151,9 @@ def make_first_plan(wish: Wish, has_ipv6: bool) -> Plan:
     rules = _merged({4: [], 6: []}, wish, use_ipv6)
     blocks = wish.docker.blocks if wish.docker else {}
     texts = {path: docker_block.edit("", blocks.get(family)) for family, path in docker_block.AFTER.items()}
-    after = _lines(rules, use_ipv6) + docker_block.describe_blocks(texts, use_ipv6)
+    translations = wish.nat.blocks if wish.nat else {}
+    texts.update({path: nat_block.edit("", translations.get(family)) for family, path in nat_block.BEFORE.items()})
+    after = _lines(rules, use_ipv6) + _blocks(texts, use_ipv6)
     changes = {name: value for name, value in settings._asdict().items() if value != getattr(_PACKAGE, name)}
     return Plan(
         files={},
@@ -283,6 +294,7 @@ def _file_changes(state: State, wish: Wish, settings: Settings, rules: dict[int,
         if wish.enabled or rules[family] != state.rules[family]:
             texts[RULES[family]] = rules_file(rules[family], settings, family)
     texts.update(docker_block.file_changes(state, wish.docker, settings.ipv6 and state.has_ipv6))
+    texts.update(nat_block.file_changes(state, wish.nat, settings.ipv6 and state.has_ipv6))
     found = {**state.texts, **{RULES[family]: state.rules_text(family) for family in (4, 6)}}
     return {path: text for path, text in texts.items() if text != found[path]}
 
@@ -324,6 +336,7 @@ def compare_kernel(
         for file in state.framework[family][:2] if filters else ():
             for table, other in (kernel.others or {}).items():
                 fix = fix.then(repair_table(table, file.table(table), other, file.certain))
+        fix = fix.then(nat_block.repair_nat(state.framework[family][3] if filters else None, kernel))
         repairs[family] = fix
     return repairs
 
@@ -335,6 +348,7 @@ def _releases(state: State) -> dict[int, Repair]:
         plan = KernelPlan({}, {}, {}, {}, {}, [], [])
         docker_block.add_chains(plan, [], kernel, family)
         fix = docker_block.with_last_word(repair(plan, kernel), "", kernel)
+        fix = fix.then(nat_block.repair_nat(None, kernel))
         if fix.sections:
             releases[family] = fix
     return releases

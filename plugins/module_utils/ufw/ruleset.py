@@ -12,6 +12,13 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.apps import pro
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.docker_block import DockerWish
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import DEFAULTS, Host
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import Kernel
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.nat_block import (
+    NatWish,
+    check_hook,
+    hook_boot,
+    with_table,
+)
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.nat_input import check_nat, parse_nat
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.parse import (
     Profiles,
     WantedRules,
@@ -143,19 +150,22 @@ def check_input(params: Params) -> list[Mistake]:
         from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.docker_input import check_docker
 
         mistakes += check_docker(params["docker"])
-    return mistakes
+    return mistakes + (check_nat(params["nat"]) if params.get("nat") is not None else [])
 
 
 def _plan(host: Host, params: Params, wish: Wish) -> Comparison:
     state = read_state(host, True, wish.ipv6)
     use_ipv6 = wanted_settings(state.settings, wish).ipv6 and state.has_ipv6
-    rules, published = parse_input(host, params, use_ipv6, state.kernel, profiles_of(host))
+    rules, published, nat = parse_input(host, params, use_ipv6, state.kernel, profiles_of(host))
     warnings = [*state.notes, *(rules.warnings if rules else [])]
     if published:
         from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.docker_input import check_host
 
         warnings += [*published.warnings, *check_host(host, state, published, use_ipv6)]
-    wish = wish._replace(rules=rules, docker=published)
+    wish = wish._replace(rules=rules, docker=published, nat=nat)
+    warnings += nat.warnings if nat else ()
+    check_hook(state, nat)
+    state = with_table(host, state, nat)
     warnings += check_line_ends(state, wish.enabled)
     state, plan = _settle(host, state, wish)
     if plan.doubts:
@@ -163,7 +173,7 @@ def _plan(host: Host, params: Params, wish: Wish) -> Comparison:
             f"{', '.join(plan.doubts)}: left alone. before.rules or after.rules have lines that cannot be compared with the "
             "kernel here, because no network namespace can be made to have it say what they mean (unshare --net)"
         )
-    return Comparison(state, plan, rules, warnings)
+    return Comparison(state, with_boot(plan, hook_boot(state, nat)), rules, warnings)
 
 
 def _settle(host: Host, state: State, wish: Wish) -> tuple[State, Plan]:
@@ -182,9 +192,9 @@ def _settle(host: Host, state: State, wish: Wish) -> tuple[State, Plan]:
 
 def parse_input(
     host: Host, params: Params, use_ipv6: bool, kernel: Mapping[int, Kernel], profiles: Profiles
-) -> tuple[WantedRules | None, DockerWish | None]:
-    """The parts of the input that are more than words; Refused holds the mistakes of both."""
-    rules, published = None, None
+) -> tuple[WantedRules | None, DockerWish | None, NatWish | None]:
+    """The parts of the input that are more than words; Refused holds the mistakes of all of them."""
+    rules, published, nat = None, None, None
     mistakes: list[Mistake] = []
     try:
         if params["rules"] is not None:
@@ -203,6 +213,11 @@ def parse_input(
             published = None if idle else wanted
     except Refused as error:
         mistakes += error.mistakes
+    try:
+        if params.get("nat") is not None:
+            nat = parse_nat(params["nat"], use_ipv6)
+    except Refused as error:
+        mistakes += error.mistakes
     if mistakes:
         raise Refused(mistakes)
-    return rules, published
+    return rules, published, nat

@@ -21,8 +21,8 @@ from typing import Any, Optional
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.apps import read_profiles
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import PROFILES, Host, Result
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import SAVE
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import State, read_state, spell_out
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import SAVE, read_table
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import State, read_state, spell_out, translates
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import CHANGE, PROGRAM, now
 
 #: The options of ufw_ruleset_info. ``depth`` is how much is read: what the rules are; how the kernel differs from them and
@@ -96,6 +96,8 @@ def take_snapshot(host: Host, depth: str) -> str:
         if state.active and depth != "rules":
             for family in state.kernel:
                 recorder.run(counters_command(family))
+                if translates(state.texts):
+                    read_table(recorder, family, "nat")
         if state.active and depth == "files":
             spell_out(recorder, state, True)
         pending = waiting(host)

@@ -8,6 +8,7 @@ from typing import NamedTuple, TypeVar
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import (
+    BEFORE_INIT,
     CONF,
     DEFAULTS,
     FRAMEWORK,
@@ -17,6 +18,8 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import (
     read_settings,
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.framework import (
+    NAT_BEGIN,
+    NAT_END,
     FileRules,
     read_file,
     spelled,
@@ -37,6 +40,17 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import (
 POLICIES = {"incoming": "DEFAULT_INPUT_POLICY", "outgoing": "DEFAULT_OUTPUT_POLICY", "routed": "DEFAULT_FORWARD_POLICY"}
 POLICY_WORDS = {"accept": "allow", "drop": "deny", "reject": "reject"}
 LEVELS = ("off", "low", "medium", "high", "full")
+#: The package's before.init without comments (ufw 0.36.1 and 0.36.2).
+_PACKAGES_INIT = [
+    "set -e",
+    'case "$1" in',
+    *(line for word in ("start", "stop", "status", "flush-all") for line in (f"{word})", ";;")),
+    "*)",
+    "echo \"'$1' not supported\"",
+    'echo "Usage: before.init {start|stop|flush-all|status}"',
+    ";;",
+    "esac",
+]
 _USER_CHAIN = {4: "ufw-user-input", 6: "ufw6-user-input"}
 
 
@@ -45,7 +59,9 @@ class State(NamedTuple):
     ``kernel`` holds the families that are filtered here; ``enabled`` is what ufw.conf says, ``loaded`` what is so.
     ``level_set`` is whether ufw.conf has a valid log level at all; ``has_ipv6`` whether the kernel knows IPv6.
     ``notes`` is what is to be said about the files though it is no difference; ``carriage_returns`` are files that have
-    such characters, with which neither the shell nor iptables-restore reads them as meant."""
+    such characters, with which neither the shell nor iptables-restore reads them as meant. ``hooks_executable`` is
+    whether ufw runs commands of others before or after it loads the rules; ``init_executable`` whether before.init is
+    run, ``init_is_packages`` whether it has no commands beside ours and the package's, which do nothing."""
 
     texts: dict[str, str]
     rules: dict[int, list[Rule]]
@@ -59,6 +75,8 @@ class State(NamedTuple):
     hooks_executable: bool
     notes: tuple[str, ...] = ()
     carriage_returns: tuple[str, ...] = ()
+    init_executable: bool = False
+    init_is_packages: bool = False
 
     @property
     def loaded(self) -> bool:
@@ -95,7 +113,9 @@ def read_state(host: Host, need_kernel: bool = True, ipv6: bool | None = None) -
         kernel = start_reading(host, families, () if filters else (6,))
         texts = {DEFAULTS: defaults_text, CONF: conf_text}
         texts.update((name, host.read(name)) for family in (4, 6) for name in (RULES[family], *FRAMEWORK[family]))
-        hooks = _has_hooks(host)
+        if host.exists(BEFORE_INIT):
+            texts[BEFORE_INIT] = host.read(BEFORE_INIT)
+        hooks, init_executable = _hooks(host, texts)
         kernels = kernel()
     rules: dict[int, list[Rule]] = {}
     malformed: list[str] = []
@@ -105,6 +125,7 @@ def read_state(host: Host, need_kernel: bool = True, ipv6: bool | None = None) -
         rules[family], bad = read_rules(path, texts[path])
         malformed += bad
         framework[family] = read_framework(family, texts)
+    init_is_packages = _is_packages(texts.get(BEFORE_INIT, ""))
     odd = [name for name, text in texts.items() if "\r" in text and name not in RULES.values()]
     notes = [
         f"IPv{family} is not filtered here, and its rules cannot be read"
@@ -130,6 +151,8 @@ def read_state(host: Host, need_kernel: bool = True, ipv6: bool | None = None) -
         hooks,
         tuple(notes),
         tuple(odd),
+        init_executable,
+        init_is_packages,
     )
 
 
@@ -140,7 +163,7 @@ def what_changed(host: Host, state: State) -> str:
     for name, text in state.texts.items():
         if host.read(name) != text:
             return name
-    if _has_hooks(host) != state.hooks_executable:
+    if _hooks(host, state.texts) != (state.hooks_executable, state.init_executable):
         return " or ".join(INIT_HOOKS)
     for family, now in kernel().items():
         was = state.kernel[family]
@@ -151,8 +174,23 @@ def what_changed(host: Host, state: State) -> str:
     return ""
 
 
-def _has_hooks(host: Host) -> bool:
-    return any(map(host.executable, INIT_HOOKS))
+def _hooks(host: Host, texts: Mapping[str, str]) -> tuple[bool, bool]:
+    """Whether ufw runs commands of others before or after it loads the rules, and whether it runs before.init."""
+    found = [name for name in INIT_HOOKS if host.executable(name)]
+    others = any(name != BEFORE_INIT or not _is_packages(texts.get(BEFORE_INIT, "")) for name in found)
+    return others, BEFORE_INIT in found
+
+
+def _is_packages(text: str) -> bool:
+    """Whether before.init, without our part, is what the package brings: a script whose every branch is empty."""
+    rest = split_block(text, NAT_BEGIN, NAT_END)[0]
+    lines = [line.strip() for line in rest.splitlines()]
+    return [line for line in lines if line and not line.startswith("#")] == _PACKAGES_INIT
+
+
+def translates(texts: Mapping[str, str]) -> bool:
+    """Whether ufw's files have a block of ours about address translation."""
+    return any(NAT_BEGIN in texts[FRAMEWORK[family][0]].splitlines() for family in (4, 6))
 
 
 def _require_own_builtins(defaults: Mapping[str, str]) -> None:
@@ -164,13 +202,16 @@ def _require_own_builtins(defaults: Mapping[str, str]) -> None:
 
 
 def read_framework(family: int, texts: Mapping[str, str]) -> list[FileRules]:
-    """What before.rules and after.rules of a family load: theirs of each file, then our block of after.rules."""
+    """What before.rules and after.rules of a family load: theirs of each file, then our blocks: of after.rules for
+    Docker's published ports, of before.rules for what is translated."""
     before, after = FRAMEWORK[family]
     theirs, blocks = split_block(texts[after])
+    first, translations = split_block(texts[before], NAT_BEGIN, NAT_END)
     return [
-        read_file(before, texts[before]),
+        read_file(before, first),
         read_file(after, theirs),
         read_file(after, "".join(blocks))._replace(certain=True),
+        read_file(before, "".join(translations))._replace(certain=True),
     ]
 
 
@@ -185,8 +226,9 @@ def spell_out(host: Host, state: State, every: bool) -> State:
             continue
         framework[family] = [_spell(host, family, file, kernel, every) for file in state.framework[family]]
         tables = dict.fromkeys(name for file in framework[family][:2] for name in file.tables if file.table(name).rules)
-        if state.active and kernel.others is None:
-            others = {name: read_table(host, family, name) for name in tables if name != "filter"}
+        if state.active:
+            others = dict(kernel.others or {})
+            others.update({name: read_table(host, family, name) for name in tables if name not in ("filter", *others)})
             kernels[family] = kernel._replace(others=others)
     return state._replace(framework=framework, kernel=kernels)
 

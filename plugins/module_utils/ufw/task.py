@@ -30,6 +30,7 @@ ARGUMENTS = {
     "rules": {"type": "list", "elements": "raw"},
     "keep": {"type": "raw"},
     "docker": {"type": "raw"},
+    "nat": {"type": "raw"},
     "confirm": {"type": "dict", "options": {"timeout": {"type": "int", "default": 30}}, "apply_defaults": True},
     "accept_lockout": {"type": "bool", "default": False},
     "flush_established": {"type": "bool", "default": False},

@@ -12,20 +12,24 @@ from typing import Any
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.docker_input import BRIDGES
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.ufw import Rule
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Network, Site
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import INTERNET, Network, Site
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.nat import forwards
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.ports import WITHOUT_PORTS
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import EVERYTHING
 
 _BRIDGE_NAME = "com.docker.network.bridge.name"
 
 
-def host_docker(site: Site, tiers: Collection[str], rules: Iterable[Rule]) -> dict[str, Any]:
+def host_docker(site: Site, tiers: Collection[str], rules: Iterable[Rule], gateway: bool = False) -> dict[str, Any]:
     """{state, bridges, published} of a host: `present` where the site has an engine run, `auto` elsewhere. Whether
     one runs there all the same, only the host knows; by what it says it can close its published ports, and open none.
 
-    rules: the host's, whose order and carve-outs the entries keep.
+    rules: the host's, whose order and carve-outs the entries keep. gateway: whether it forwards what the site declares:
+    to Docker's chains that is a published port like any other.
     """
     bridges = site.bridges_of(tiers)
-    entries = [_entry(rule) for rule in rules if _concerns(rule, bridges)]
+    entries = _forwarded(site) if gateway else []
+    entries += [_entry(rule) for rule in rules if _concerns(rule, bridges)]
     state = "present" if runs_docker(site, tiers) else "auto"
     return {"state": state, "bridges": [*BRIDGES, *_names(bridges)], "published": entries}
 
@@ -50,6 +54,35 @@ def _concerns(rule: Rule, bridges: Iterable[Network]) -> bool:
         return rule.proto not in WITHOUT_PORTS  # there is no port to publish
     end = rule.destination
     return end is not None and any(network.subnet and network.subnet.meets(end) for network in bridges)
+
+
+def _forwarded(site: Site) -> list[dict[str, Any]]:
+    """The entries for what a router forwards: those that name their source, and after them those for the internet, each
+    behind denies that keep the site's own networks from passing as it."""
+    named: list[dict[str, Any]] = []
+    outer: list[dict[str, Any]] = []
+    for asked in forwards(site):
+        at, version = asked.at, asked.target.version
+        entry = {
+            "rule": "limit" if asked.flow.limit else "allow",
+            "proto": at.proto,
+            "to_ip": str(asked.address) if asked.address else "any",
+            "port": f"{at.first}" if at.first == at.last else f"{at.first}:{at.last}",
+            "comment": f"{asked.source.name} -> {asked.target}",
+        }
+        if asked.source.kind == INTERNET:
+            outer += [
+                {**entry, "rule": "deny", "from_ip": str(net), "comment": f"not the internet: {name}"}
+                for net, name in site.own.items()
+                if net.version == version
+            ]
+            outer.append({**entry, "from_ip": str(EVERYTHING[version == 6])})
+        else:
+            named += [{**entry, "from_ip": str(net)} for net in asked.source.nets if net.version == version]
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for entry in [*named, *outer]:
+        found.setdefault(tuple(entry[key] for key in ("proto", "from_ip", "to_ip", "port")), entry)
+    return list(found.values())
 
 
 def _entry(rule: Rule) -> dict[str, Any]:

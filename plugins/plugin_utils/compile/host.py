@@ -13,6 +13,7 @@ from typing import Any, Optional, TypedDict
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake, Refused
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.docker_user import host_docker
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.maas import maas_vlans
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.nat import host_nat
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.networks import (
     engine_settings,
     host_networks,
@@ -31,6 +32,7 @@ class SharedPlan(TypedDict):
     rules: list[dict[str, Any]]
     default: dict[str, str]
     docker: dict[str, Any]
+    nat: dict[str, Any]
     vlans: list[dict[str, Any]]
     engine: dict[str, Any]
     stack_lint: dict[str, Any]
@@ -55,7 +57,8 @@ def shared_plan(site: Site, tiers: Collection[str], gateway: bool) -> SharedPlan
         "gateway": gateway,
         "rules": [rule.to_dict() for rule in rules],
         "default": dict(DEFAULTS) if concerned else {},
-        "docker": host_docker(site, tiers, rules) if concerned else {},
+        "docker": host_docker(site, tiers, rules, gateway) if concerned else {},
+        "nat": host_nat(site, gateway),
         "vlans": maas_vlans(site) if concerned else [],
         "engine": engine_settings(site) if concerned else {},
         "stack_lint": lint_arguments(site) if concerned else {},

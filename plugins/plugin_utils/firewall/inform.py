@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Optional, TypeVar
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.vocabulary import BUILTIN
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import docker_block
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import docker_block, nat_block
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import canonical
@@ -100,7 +100,8 @@ def _of_the_deepest(answer: Callable[[Replay], Answer], packed: Any) -> Answer:
 
 
 def _inform(host: Replay, findings: bool) -> dict[str, Any]:
-    state = settled(host, read_state(host))
+    state = read_state(host)
+    state = settled(host, nat_block.with_table(host, state, None) if state.active else state)
     counted = {family: read_counters(host, family) for family in state.kernel} if state.active else {}
     drift = state.malformed + file_drift(state)
     if state.active:
@@ -117,6 +118,7 @@ def _inform(host: Replay, findings: bool) -> dict[str, Any]:
         "drift": drift,
         "pending": host.pending,
         "docker": docker_block.export_docker(state),
+        "nat": nat_block.export_nat(state),
         "foreign": foreign_rules(state) if state.active else [],
         "notes": list(state.notes),
         **(_review(state) if findings else {"dead": None, "conflicting": None, "unlisted": []}),

@@ -7,11 +7,13 @@ import textwrap
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Optional
 
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.nat import host_nat
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.networks import engine_settings
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.ufw import DEFAULTS, Rule, host_rules
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.plan.matrix import Entry, Matrix, forbidden, matrix, places
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.inventory import inventory_advice
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import GATEWAY, Flow, Network, Site, Stack, Tier
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.nat import described
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net, point_text
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import count, table, wrap
 
@@ -41,13 +43,13 @@ def plan_text(
     """
     parts = [_summary(site), _addresses(site), _networks(site), _stacks(site)]
     advice = [] if hosts_by_tier is None else inventory_advice(site, hosts_by_tier)
-    parts += [_matrix(site), _invariants(site), _warnings([*site.warnings, *map(str, advice)])]
+    parts += [_matrix(site), _translations(site), _invariants(site), _warnings([*site.warnings, *map(str, advice)])]
     parts += _rules(site, hosts_by_tier or {}, rules or site_rules(site))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def plan_json(site: Site, rules: Optional[SiteRules] = None) -> dict[str, Any]:
-    """The same as data: {tiers, pools, networks, stacks, flows, never, matrix, warnings, default, engine, rules}."""
+    """The same as data: {tiers, pools, networks, stacks, flows, never, matrix, nat, warnings, default, engine, rules}."""
     return {
         "tiers": {tier.name: _tier_json(tier) for tier in site.tiers.values()},
         "pools": {name: [str(net) for net in nets] for name, nets in site.pools.items()},
@@ -71,6 +73,7 @@ def plan_json(site: Site, rules: Optional[SiteRules] = None) -> dict[str, Any]:
             }
             for (start, end), cell in matrix(site).items()
         ],
+        "nat": host_nat(site, True),
         "warnings": list(site.warnings),
         "default": dict(DEFAULTS),
         "engine": engine_settings(site),
@@ -85,6 +88,7 @@ def _tier_json(tier: Tier) -> dict[str, Any]:
         "subnets": [str(net) for net in tier.subnets],
         "gateways": [str(net) for net in tier.gateways],
         "internet": tier.internet,
+        "masquerade": [f"ipv{version}" for version in tier.masquerade],
         "dhcp": [point_text(span.first), point_text(span.last)] if span else None,
         "rack": tier.dhcp.rack if tier.dhcp else None,
         "bandwidth": {"minimum": tier.bandwidth.minimum, "recommended": tier.bandwidth.recommended}
@@ -124,6 +128,12 @@ def _flow_json(flow: Flow) -> dict[str, Any]:
         "why": flow.why,
         "until": flow.until.isoformat() if flow.until else None,
         "limit": flow.limit,
+        "forward": {
+            "address": str(flow.forward.address) if flow.forward.address else None,
+            "port": flow.forward.port,
+        }
+        if flow.forward
+        else None,
     }
 
 
@@ -297,6 +307,12 @@ def _matrix_list(names: Sequence[str], cells: Matrix) -> str:
 
 def _wrapped(text: str, first: str = "  ", rest: str = "      ") -> list[str]:
     return wrap(text, WIDTH, first, rest)
+
+
+def _translations(site: Site) -> str:
+    """What the routers translate, NAT to everyone who looks for it."""
+    rows = described(site)
+    return f"NAT\n{_table(['', ''], rows)}" if rows else ""
 
 
 def _invariants(site: Site) -> str:

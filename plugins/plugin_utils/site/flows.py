@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import date
 from typing import Optional
 
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site import nat
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import (
     ADDRESS,
     GATEWAY,
@@ -107,7 +108,7 @@ def _read_list(
 def _read_flow(
     reader: Reader, path: str, value: object, names: Names, verb: str, today: Optional[date]
 ) -> Optional[Flow]:
-    fields = ("from", "to", verb, "why") + (("until", "limit") if verb == "allow" else ())
+    fields = ("from", "to", verb, "why") + (("until", "limit", "forward") if verb == "allow" else ())
     known = reader.fields(path, value, fields, _EXAMPLE.replace("allow", verb))
     if not isinstance(value, dict):
         return None
@@ -127,11 +128,14 @@ def _read_flow(
         why=reader.text(f"{path}.why", known.get("why")),
         until=_read_until(reader, f"{path}.until", known.get("until"), today),
         limit=_read_limit(reader, f"{path}.limit", known.get("limit"), ports),
+        forward=nat.read_forward(reader, f"{path}.forward", known.get("forward")),
     )
     pairs = dict.fromkeys(_pairs(reader, path, sources, destinations, names))
     if verb == "allow":
         _check_inside(reader, path, pairs, names.site)
-    return replace(flow, pairs=tuple(pairs))
+    flow = replace(flow, pairs=tuple(pairs))
+    nat.check_forward(reader, flow, names.site)
+    return flow
 
 
 def _read_until(reader: Reader, path: str, value: object, today: Optional[date]) -> Optional[date]:

@@ -37,7 +37,7 @@ class Tier:
     """A group of hosts in a VLAN of its own.
 
     internet: True lets the tier reach everything outside of the site, False is an invariant (never anything), None
-    leaves it to the flows.
+    leaves it to the flows. masquerade: the IP versions for which its hosts go there with the router's address.
     """
 
     name: str
@@ -48,6 +48,7 @@ class Tier:
     dhcp: Optional[Dhcp] = None
     bandwidth: Optional[Bandwidth] = None
     description: str = ""
+    masquerade: tuple[int, ...] = ()
 
     def holds(self, nets: Collection[Net]) -> bool:
         """Whether all of some blocks, at least one, lie inside of the tier's subnets."""
@@ -70,12 +71,21 @@ class Pair(NamedTuple):
     destination: Endpoint
 
 
+class Forward(NamedTuple):
+    """At which address of the routers (None: any that they have), and at which port (None: the host's own) a flow is asked
+    for."""
+
+    address: Optional[Net] = None
+    port: Optional[int] = None
+
+
 @dataclass(frozen=True)
 class Flow:
     """What one entry of bulkhead_flows allows, or one of bulkhead_never forbids.
 
     path: where it is declared. sources, destinations and services are the names as declared, pairs and ports what they
     come to. limit: whether a source that opens connections too fast is refused for a while (ufw's `limit`).
+    forward: where the routers are asked for what they forward to the destination, None where nothing is forwarded.
     """
 
     path: str
@@ -87,6 +97,7 @@ class Flow:
     why: str = ""
     until: Optional[date] = None
     limit: bool = False
+    forward: Optional[Forward] = None
 
     @cached_property
     def all_ports(self) -> tuple[Ports, ...]:

@@ -9,7 +9,7 @@ from datetime import date
 from typing import Any, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site import advice, checks, docker, flows, stacks
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site import advice, checks, docker, flows, nat, stacks
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.extents import Extents
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.inventory import RESERVED_GROUPS, same_group
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import (
@@ -46,7 +46,7 @@ VARIABLES = (
 PREFIX = "bulkhead_"
 
 _TIER = "{vlan: 10, subnet: 10.0.1.0/24, gateway: 10.0.1.1}"
-_TIER_FIELDS = ("vlan", "subnet", "gateway", "internet", "dhcp", "bandwidth", "description")
+_TIER_FIELDS = ("vlan", "subnet", "gateway", "internet", "masquerade", "dhcp", "bandwidth", "description")
 _MANAGERS = "{swarm1: 10.116.0.11}"
 
 
@@ -88,6 +88,7 @@ def parse_site(variables: Mapping[str, Any], today: date, live: Collection[Live]
         flows=flows.read_flows(reader, raw["bulkhead_flows"], names, today),
         never=flows.read_never(reader, raw["bulkhead_never"], names),
     )
+    nat.check_forwards(reader, site)
     extents = Extents(site)
     if apart:
         # Where networks overlap, every flow seems to do what an invariant forbids.
@@ -161,7 +162,7 @@ def _read_tier(reader: Reader, path: str, name: str, value: object) -> Tier:
         gateways = reader.addresses(f"{path}.gateway", known["gateway"])
     for gateway in gateways if subnets else ():
         _check_inside(reader, f"{path}.gateway", gateway, subnets)
-    return Tier(
+    tier = Tier(
         name=name,
         vlan=reader.integer(f"{path}.vlan", known.get("vlan"), "a VLAN id", 1, 4094, required=True),
         subnets=subnets,
@@ -170,7 +171,10 @@ def _read_tier(reader: Reader, path: str, name: str, value: object) -> Tier:
         dhcp=_read_dhcp(reader, f"{path}.dhcp", known.get("dhcp"), subnets, gateways),
         bandwidth=_read_bandwidth(reader, f"{path}.bandwidth", known.get("bandwidth")),
         description=reader.text(f"{path}.description", known.get("description")),
+        masquerade=nat.read_masquerade(reader, f"{path}.masquerade", known.get("masquerade")),
     )
+    nat.check_masquerade(reader, path, tier)
+    return tier
 
 
 def _check_inside(reader: Reader, path: str, address: Net, subnets: Collection[Net]) -> None:

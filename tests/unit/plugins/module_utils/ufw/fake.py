@@ -211,6 +211,9 @@ class FakeHost(Host):
             return Result(0, self.addresses if "address" in argv else "", "")
         if argv[0] == "timeout":
             return self.scratch(6 if "ip6tables" in line else 4, stdin)
+        if argv[0] == "chmod":
+            self.file(argv[2]).chmod(int(argv[1], 8))
+            return Result(0, "", "")
         if argv[0] in ("systemd-run", "systemctl", "systemd-analyze"):
             return Result(0, "", "")
         if argv[0] == "nft":

@@ -168,3 +168,24 @@ def test_who_is_let_in_from_everywhere_needs_no_entry_for_the_internet_as_well()
         "0.0.0.0/0"
     ]
     assert parse_docker({"published": both}, True)
+
+
+def test_what_a_router_forwards_is_a_published_port_of_an_engine_there():
+    flows = [
+        {"from": ["internet", "alpha"], "to": "db", "allow": "ssh", "forward": {"port": 2222}},
+        {"from": "internet", "to": "db", "allow": "dns", "forward": True, "limit": True},
+    ]
+    site = parse_site(declare(flows), TODAY)
+    found = host_docker(site, (), host_rules(site, (), True), True)["published"]
+    assert [(entry["rule"], entry["from_ip"], entry["port"]) for entry in found[:2]] == [
+        ("allow", "10.0.1.0/28", "2222"),
+        ("allow", "10.0.11.0/28", "2222"),
+    ]
+    chain = Chain(render(parse_docker({"published": found}, True).blocks[4]))
+    for source, passed in (("10.0.1.4", "allow"), ("10.0.3.6", ""), ("203.0.113.5", "allow")):
+        assert (
+            chain.passes(True, ipaddress.ip_address(source), ipaddress.ip_address("203.0.113.1"), "tcp", 2222) == passed
+        )
+    assert chain.passes(True, ipaddress.ip_address("8.8.8.8"), ipaddress.ip_address("10.0.2.1"), "udp", 53) == "limit"
+    assert chain.passes(True, ipaddress.ip_address("8.8.8.8"), ipaddress.ip_address("10.0.2.1"), "tcp", 22) == ""
+    assert not [entry for entry in host_docker(site, ["beta"], (), False)["published"] if entry["port"] == "2222"]

@@ -167,3 +167,27 @@ def test_a_limit_stands_in_the_matrix_the_rules_and_the_data():
         "http": False,
     }
     assert [rule["rule"] for rule in data["rules"]["web"] if rule["rule"] != "deny"] == ["allow", "limit"]
+
+
+def test_what_the_routers_translate_stands_in_the_plan_and_the_data():
+    assert "\nNAT\n" not in plan_text(many_tiers(2))
+    site = parse_site(
+        {
+            "bulkhead_tiers": {
+                "web": {"vlan": 1, "subnet": "10.0.1.0/24", "gateway": "10.0.1.1", "internet": True, "masquerade": True}
+            },
+            "bulkhead_addresses": {"web1": "10.0.1.9"},
+            "bulkhead_services": {"https": "8443/tcp"},
+            "bulkhead_flows": [{"from": "internet", "to": "web1", "allow": "https", "forward": {"port": 443}}],
+        },
+        TODAY,
+    )
+    text = plan_text(site).partition("\nNAT\n")[2].split("\n\n")[0]
+    assert [line.split("  ")[1].strip() for line in text.splitlines() if line.strip()] == [
+        "masquerade web",
+        "forward 443/tcp",
+    ]
+    data = plan_json(site)
+    assert data["nat"]["forward"][-1]["target_port"] == "8443"
+    assert data["tiers"]["web"]["masquerade"] == ["ipv4"]
+    assert data["flows"][0]["forward"] == {"address": None, "port": 443} and data["flows"][1]["forward"] is None

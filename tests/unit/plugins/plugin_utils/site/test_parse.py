@@ -309,7 +309,7 @@ BAD = [
     (
         [F, 0, "via"],
         "tailnet",
-        "bulkhead_flows[0].via: got an unknown key; expected one of from, to, allow, why, until, limit; remove",
+        "bulkhead_flows[0].via: got an unknown key; expected one of from, to, allow, why, until, limit, forward; remove",
     ),
     # Flows.
     ([F], {}, "bulkhead_flows: got an empty mapping; expected a list; write it like - {from: management,"),
