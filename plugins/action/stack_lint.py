@@ -14,6 +14,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.client impor
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.arguments import LINT_ARGUMENTS
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.lint import heard, lint_files, result
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.paths import report_path
 
 MODULE = "bulkhead.tiers.stack_lint"
 
@@ -29,6 +30,8 @@ class ActionModule(ActionBase):
             argument_spec={**CONNECTION_ARGUMENTS, **LINT_ARGUMENTS}, required_together=CONNECTION_TOGETHER
         )
         try:
+            if options["sarif"]:  # better refused now than after all files
+                options["sarif"] = report_path(options["sarif"], options["sarif_directory"])
             items = lint_files(options)
             if options["running"]:
                 items += heard(self._running(task_vars), (task_vars or {}).get("inventory_hostname", ""))
@@ -39,7 +42,7 @@ class ActionModule(ActionBase):
 
     def _running(self, task_vars: Optional[dict[str, Any]]) -> dict[str, Any]:
         """The module's result on the host; only there are the defaults of its connection options known."""
-        here = ("stacks", "directory", "allowed_directories", "environment", "sarif", "fail_on")
+        here = ("stacks", "directory", "allowed_directories", "environment", "sarif", "sarif_directory", "fail_on")
         arguments = {name: value for name, value in self._task.args.items() if name not in here}
         answer: dict[str, Any] = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
         return answer

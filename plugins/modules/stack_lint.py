@@ -118,6 +118,12 @@ options:
       - A file on the controller that the findings are written to as SARIF 2.1.0.
       - With O(running=true) on several hosts give each its own, such as V(reports/{{ inventory_hostname }}.sarif).
     type: path
+  sarif_directory:
+    description:
+      - The folder on the controller that O(sarif) must lie below, links followed. A relative path starts at the current
+        directory.
+    type: path
+    default: reports
   fail_on:
     description: The least severity that makes the task fail. V(never) reports only.
     type: str

@@ -54,7 +54,7 @@ ROLE_VARIABLES = frozenset(
     __monitoring_ports __networks_engine __networks_live __prove_begun __stacks_all __stacks_beside
     __stacks_beside_files __stacks_compose __stacks_declared __stacks_deploy __stacks_deployed
     __stacks_differ __stacks_directory __stacks_down __stacks_environment __stacks_files __stacks_gone
-    __stacks_lint __stacks_name __stacks_new __stacks_rm __stacks_sarif __stacks_tasks __stacks_there
+    __stacks_lint __stacks_name __stacks_new __stacks_rm __stacks_sarif __stacks_sarif_directory __stacks_tasks __stacks_there
     __swarm_address __swarm_engine __swarm_first __swarm_managers __swarm_started __tier_plan cleanup_remove
     docker_engine_address_pools docker_engine_allow_loss docker_engine_settings docker_networks_networks
     docker_networks_purge docker_networks_recreate docker_networks_temporary_subnet firewall_accept_lockout
@@ -66,7 +66,7 @@ ROLE_VARIABLES = frozenset(
     prove_timeout prove_ttl provisioning_maas_api_key provisioning_maas_delegate provisioning_maas_fabric
     provisioning_maas_url provisioning_maas_validate_certs provisioning_sysctls stacks_compose_package
     stacks_deploy stacks_directory stacks_environment stacks_fail_on stacks_lint stacks_path stacks_purge
-    stacks_registry_auth stacks_remove stacks_resolve_image stacks_sarif stacks_with_site
+    stacks_registry_auth stacks_remove stacks_resolve_image stacks_sarif stacks_sarif_directory stacks_with_site
     swarm_default_addr_pool swarm_managers swarm_subnet_size tier_role
     """.split()
 )

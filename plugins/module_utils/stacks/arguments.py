@@ -35,6 +35,7 @@ LINT_ARGUMENTS: dict[str, Any] = {
     "require": {"type": "dict", "default": {}},
     "environment": {"type": "dict", "default": {}},
     "sarif": {"type": "path"},
+    "sarif_directory": {"type": "path", "default": "reports"},
     "fail_on": {"type": "str", "choices": [*SEVERITIES, NEVER], "default": "error"},
 }
 

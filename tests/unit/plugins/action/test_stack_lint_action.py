@@ -57,3 +57,18 @@ def test_what_runs_is_read_on_the_host(play):
 
 def test_wrong_arguments_fail_before_anything_is_read(play):
     assert "networks.a: got 1" in play(networks={"a": 1})["msg"]
+
+
+@pytest.mark.parametrize("name", ["{tmp}/secret", "reports/../secret", "{tmp}/reports/link", "reports"])
+def test_a_report_is_written_below_its_directory_and_nowhere_else(play, tmp_path, name):
+    secret = tmp_path / "secret"
+    secret.write_text("the controller's")
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports" / "link").symlink_to(secret)
+    stacks = [{"name": "shop", "files": ["shop.yml"]}]
+    where = {"directory": str(tmp_path), "sarif_directory": str(tmp_path / "reports")}
+    result = play(stacks=stacks, sarif=name.format(tmp=tmp_path), **where)
+    assert result["failed"] and result["msg"].startswith("report: got ") and "findings" not in result
+    assert secret.read_text() == "the controller's"
+    assert play(stacks=stacks, sarif=str(tmp_path / "reports" / "new" / "x.sarif"), **where)["failed"]
+    assert json.loads((tmp_path / "reports" / "new" / "x.sarif").read_text())["runs"]

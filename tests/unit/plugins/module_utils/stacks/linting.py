@@ -24,6 +24,7 @@ DEFAULTS = {
     "require": {},
     "environment": {},
     "sarif": None,
+    "sarif_directory": "reports",
     "fail_on": "error",
 }
 
