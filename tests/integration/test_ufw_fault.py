@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A few of the lock-outs and kills of tests/fault, on one host of its own. `make fault` has all of them."""
+"""A few of the lock-outs and kills of tests/fault, on hosts of its own. `make fault` has all of them."""
 
 from __future__ import annotations
 
@@ -22,10 +22,22 @@ def fixture_means():
     assert shutil.which("docker"), "needs a Docker Engine: `make engine`"
 
 
+@pytest.fixture(name="fleet", scope="module")
+def fixture_fleet():
+    with fault_hosts.fleet(("trixie", "bookworm")) as found:
+        yield {host.release: host for host in found}
+
+
 @pytest.fixture(name="host", scope="module")
-def fixture_host():
-    with fault_hosts.fleet(("trixie",)) as found:
-        yield found[0]
+def fixture_host(fleet):
+    return fleet["trixie"]
+
+
+@pytest.fixture(name="users", params=["trixie", "bookworm"], scope="module")
+def fixture_users(fleet, request):
+    """A host with what a user without rights on it runs."""
+    ufw_user.prepare(fleet[request.param])
+    return fleet[request.param]
 
 
 # One that cuts new connections, one that cuts the answers of the present one too, and one that switches ufw on.
@@ -65,11 +77,19 @@ def test_after_a_kill_the_old_or_the_new_ruleset_is_there_as_a_whole(bench, role
     assert row.tried >= 1
 
 
-# The lock that others can open when the module comes; and the rollback without room for its outcome.
-@pytest.mark.parametrize("name", ["a shared lock of the open file", "/run filled up"])
-def test_a_user_without_rights_does_not_stop_the_rollback(bench, name):
-    ufw_user.prepare(bench.host)
-    assert ufw_user.try_attack(bench.host, next(each for each in ufw_user.ATTACKS if each.name == name)) == []
+# The lock that others can open when the module comes; a lock file that root would wait for without end; and the rollback
+# without room for its outcome. `make fault` has all of them.
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a shared lock of the open file",
+        "a FIFO as lock file",
+        "/run filled up",
+    ],
+)
+def test_a_user_without_rights_does_not_stop_the_rollback(users, name):
+    attack = next(each for each in ufw_user.ATTACKS if each.name == name)
+    assert ufw_user.try_attack(users, attack) == []
 
 
 # Each undisturbed and killed once, with a boot at the end. `make fault` has all of them at many steps.

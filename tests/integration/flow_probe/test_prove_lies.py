@@ -162,8 +162,10 @@ def test_a_taken_host_that_declares_its_own_flows_and_leaves_the_play_changes_no
         "said['results'] = [one for one in said['results'] if one['verdict'] != 'ALLOWED'][:5]",
         "said['results'] = [{**one, 'verdict': 'DROPPED'} for one in said['results']]",
         "said['results'] = said['results'] * 2",
+        # All that is true, up to the one that is not to be seen: zipped by position, what comes after it was never missed.
+        "said['results'] = said['results'][: [one['verdict'] for one in said['results']].index('ALLOWED', 2)]",
     ],
-    ids=["no results", "some results", "all dropped", "results twice"],
+    ids=["no results", "some results", "all dropped", "results twice", "results up to the hole"],
 )
 def test_a_taken_prober_that_hides_what_it_reached_is_found_out(fleet, edit):
     fleet.let(HOLE)
@@ -202,6 +204,84 @@ def test_a_taken_prober_that_sends_nothing_proves_nothing(fleet):
         for probe in proof.report["probes"]
         if (probe["source_host"], probe["dest_host"], probe["proto"], probe["port"]) == ("a", "b", "tcp", 5432)
     }
+
+
+def test_a_prober_that_sends_all_but_the_packet_to_the_hole_proves_nothing(fleet):
+    """It says nothing but the truth, and what it may reach is answered: that used to show that the way is good."""
+    fleet.let(HOLE)
+    run(f"ip netns exec fp-a iptables -A OUTPUT -d {B} -p tcp --dport 5432 -j DROP")
+    try:
+        proof = fleet.prove()
+    finally:
+        run("ip netns exec fp-a iptables -F OUTPUT")
+    assert proof.status != 0, proof.output
+    assert [
+        (failure["status"], failure["ports"]) for failure in proof.report["failures"] if "5432" in str(failure["ports"])
+    ] == [("inconclusive", ["5432/tcp (postgres)"])]
+
+
+def test_a_prober_whose_packet_to_the_hole_has_its_last_hop_behind_the_router_hides_nothing(fleet):
+    """Its last hop is used up at the router, which seems to have stopped it; b lets it in all the same."""
+    fleet.let(HOLE)
+    fleet.take(
+        "a",
+        """
+        def lie(module, said):
+            for one in said.get("results", ()):
+                if one["verdict"] == "ALLOWED" and one["ms"] and lie.hole(one):
+                    one.update(verdict="DROPPED")
+                    one.pop("mac", None)
+            return said
+        lie.hole = lambda one, seen=[]: seen.append(one) or len(seen) == 2
+        """,
+    )
+    run(f"ip netns exec fp-a iptables -t mangle -A POSTROUTING -d {B} -p tcp --dport 5432 -j TTL --ttl-set 2")
+    try:
+        proof = fleet.prove()
+    finally:
+        run("ip netns exec fp-a iptables -t mangle -F")
+    assert proof.status != 0, proof.output
+    assert ("open", ["5432/tcp (postgres)"]) in [(one["status"], one["ports"]) for one in proof.report["failures"]]
+
+
+ANSWERS_FOR_B = f"""
+import json, socket
+server = socket.create_server(("{C}", 22))
+print("ready", flush=True)
+while True:
+    stream, peer = server.accept()
+    with stream:
+        stream.settimeout(2)
+        try:
+            token, job = stream.recv(1024)[4:].decode().split()
+            said = {{"id": job, "name": "b", "peer": peer[0], "at": "{B}", "port": 22, "mac": "0" * 32}}
+            stream.sendall(b"bha " + token.encode() + b" " + json.dumps(said).encode() + bytes([10]))
+            stream.recv(1)
+        except (OSError, ValueError):
+            pass
+"""
+
+
+def test_another_host_that_answers_in_the_place_of_a_declared_one_is_no_proof_that_it_works(fleet, service):
+    """r and c are taken: what is for b's ssh goes to c, which speaks in b's name and says nothing of it."""
+    service("c", ANSWERS_FOR_B)
+    fleet.take(
+        "c",
+        f"""
+        def lie(module, said):
+            said["passed"] = [one for one in said.get("passed", ()) if one["source"] != {A!r} or one["proto"] != "tcp"]
+            said["services"] = []
+            return said
+        """,
+    )
+    run(f"ip netns exec fp-r iptables -t nat -A PREROUTING -p tcp -s {A} -d {B} --dport 22 -j DNAT --to {C}")
+    run("ip netns exec fp-r iptables -A FORWARD -p tcp -m conntrack --ctstate DNAT -j ACCEPT")
+    try:
+        proof = fleet.prove()
+    finally:
+        run("ip netns exec fp-r iptables -t nat -F")
+    assert proof.status != 0, proof.output
+    assert ("misdirected", ["22/tcp (ssh)"]) in [(one["status"], one["ports"]) for one in proof.report["failures"]]
 
 
 def test_a_taken_host_writes_no_file_of_the_controller_and_makes_no_host(fleet, tmp_path):
