@@ -55,13 +55,15 @@ def drop_in(text: str, folder: str = "ufw.service.d", name: str = "local.conf") 
 class Kind(NamedTuple):
     """``damage`` is a script for the host. ``boot`` is what the next boot is with it: good, open or other; both
     good and open where the releases' systemd differ. ``said`` is what
-    the module does: fixed, refused, warned or nothing; ``word`` is a part of what it says."""
+    the module does: fixed, refused, warned or nothing; ``word`` is a part of what it says; ``after`` is what the boot is
+    after it put things right: always what it made of the kernel."""
 
     name: str
     damage: str
     boot: str
     said: str
     word: str = ""
+    after: str = "good"
 
 
 KINDS = (
@@ -139,7 +141,7 @@ KINDS = (
     ),
     Kind("a policy that is none", "sed -i 's/^DEFAULT_INPUT_POLICY=.*/DEFAULT_INPUT_POLICY=\"DENY\"/' /etc/default/ufw", "open", "refused", "DEFAULT_INPUT_POLICY is deny"),
     Kind("IPV6=Yes", "sed -i s/^IPV6=.*/IPV6=Yes/ /etc/default/ufw", "other", "fixed", "IPV6 is Yes"),
-    Kind("IPV6=no beside IPv6 rules", "sed -i s/^IPV6=.*/IPV6=no/ /etc/default/ufw", "other", "fixed", "ipv6"),
+    Kind("IPV6=no beside IPv6 rules", "sed -i s/^IPV6=.*/IPV6=no/ /etc/default/ufw", "other", "fixed", "ufw6", "other"),
     # -- ufw's files
     Kind("before.rules with a match that is none", "sed -i 's/^COMMIT/-A ufw-before-input -m nonsense -j ACCEPT\\nCOMMIT/' /etc/ufw/before.rules", "other", "refused", "before.rules"),
     Kind("before.rules with a chain that is none", "sed -i 's/^COMMIT/-A ufw-nowhere -p tcp -j ACCEPT\\nCOMMIT/' /etc/ufw/before.rules", "other", "refused", "before.rules"),
@@ -147,6 +149,14 @@ KINDS = (
     Kind("before6.rules with a line of IPv4", "sed -i 's/^COMMIT/-A ufw6-before-input -s 192.0.2.1 -j ACCEPT\\nCOMMIT/' /etc/ufw/before6.rules", "other", "refused", "before6.rules"),
     Kind("no before.rules", "rm /etc/ufw/before.rules", "other", "refused", "before.rules"),
     Kind("an empty before.rules", ": > /etc/ufw/before.rules", "other", "refused", "before.rules"),
+    Kind(
+        "before.rules with a jump to another program's chain",
+        "iptables -N f2b-late; sed -i 's/^COMMIT/-A ufw-before-input -p tcp -j f2b-late\\nCOMMIT/' /etc/ufw/before.rules; "
+        "iptables -A ufw-before-input -p tcp -j f2b-late",
+        "other",
+        "refused",
+        "before.rules jumps to the chain f2b-late",
+    ),
     Kind("no after6.rules", "rm /etc/ufw/after6.rules", "other", "refused", "after6.rules"),
     Kind("after.rules of one stray word", "echo hello > /etc/ufw/after.rules", "other", "refused", "after.rules"),
     Kind("before.rules with CRLF", "sed -i 's/$/\\r/' /etc/ufw/before.rules", "other", "refused", "carriage return"),
@@ -235,6 +245,7 @@ class Boots(Bench):
     def __init__(self, host: Host) -> None:
         super().__init__(host)
         host.shell(_SAVE)
+        self.old = self.kernel()
 
     def reset(self) -> None:
         """As it was, without a boot."""
@@ -250,12 +261,13 @@ class Boots(Bench):
         if self.host.is_open(4) or self.host.is_open(6):
             return "open"
         reachable = self.host.reachable(4) and self.host.reachable(6)
-        return "good" if reachable and self._kernel() == self.known["old"].kernel else "other"
+        return "good" if reachable and self.kernel() == self.old else "other"
 
-    def _kernel(self) -> str:
-        # A rule that a host's own unit adds is no difference.
-        lines = self.look().kernel.splitlines()
-        return "\n".join(line for line in lines if "192.0.2.77" not in line)
+    def kernel(self) -> str:
+        # A rule that a host's own unit adds is no difference, nor is an empty chain that nothing leads to.
+        lines = [line for line in self.look().kernel.splitlines() if "192.0.2.77" not in line]
+        used = {word for line in lines if line.startswith("-A") for word in line.split()}
+        return "\n".join(line for line in lines if not line.startswith(":ufw") or line.split()[0][1:] in used)
 
 
 def try_kind(bench: Boots, kind: Kind) -> Row:
@@ -273,13 +285,13 @@ def try_kind(bench: Boots, kind: Kind) -> Row:
         problems.append(f"check mode says {_said(check)}, the run {said, text}")
     if kind.word not in text:
         problems.append(f"it does not say {kind.word!r}: {text}")
+    made = bench.kernel()
     after = bench.boot()
     if alone not in kind.boot.split() or said != kind.said:
         problems.append(f"expected a boot that is {kind.boot}, and the module {kind.said}: {text}")
-    if said in ("fixed", "nothing") and after != "good":
-        problems.append(
-            f"the module said {said}, and the boot is {after}: {bench.look().kernel[:300] if after != 'good' else ''}"
-        )
+    if said in ("fixed", "nothing") and (after != kind.after or made != bench.kernel()):
+        changed = sorted({*made.splitlines()} ^ {*bench.kernel().splitlines()})
+        problems.append(f"the module said {said}, and the boot is {after}; other than before it: {changed[:6]}")
     if said == "refused" and alone == "good" not in kind.boot.split():
         problems.append(f"refused without need: {text}")
     return Row(bench.host.release, kind.name, alone, said, after, problems)
@@ -323,7 +335,7 @@ def main() -> int:
         expected = len(chosen) * len(hosts)
     wrong = [row for row in rows if row.problems]
     opened = sum(row.after == "open" and row.said in ("fixed", "nothing") for row in rows)
-    shut = sum(row.after == "other" and row.said in ("fixed", "nothing") for row in rows)
+    shut = sum(row.after == "other" and row.said in ("fixed", "nothing") and bool(row.problems) for row in rows)
     print(
         f"\n{len(rows)} kinds of damage: {opened} hosts open and {shut} shut out after what the module said, {len(wrong)} wrong"
     )

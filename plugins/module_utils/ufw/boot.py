@@ -23,9 +23,10 @@ def check_boot(host: Host, state: State, plan: Plan) -> list[str]:
     for family, kernel in state.kernel.items():
         if family == 6 and not (plan.goal.ipv6 and state.has_ipv6):
             continue
-        # While ufw is on, the kernel shows that it took its files, and has been compared with them; the rules that are
-        # new are in the payload, which is tested as well.
-        names = [name for name in FRAMEWORK[family] if not state.active or name in plan.files]
+        # While ufw is on, the kernel shows that it took its files, unless it differs from them; the rules that are new are
+        # in the payload, which is tested as well.
+        tested = not state.active or plan.files_differ
+        names = [name for name in FRAMEWORK[family] if tested or name in plan.files]
         if RULES[family] in plan.files and not state.active:
             names.append(RULES[family])
         checks += [(name, start_loading(host, family, name, texts[name], kernel.chains)) for name in names]

@@ -50,13 +50,14 @@ class TableRules(NamedTuple):
 
 class FileRules(NamedTuple):
     """What a rules file loads, by table. ``unread`` are the lines that are not understood here; ``certain`` is whether the
-    rules are in the kernel's own words."""
+    rules are in the kernel's own words; ``open_table`` is one that the file begins and does not commit."""
 
     path: str
     text: str
     tables: dict[str, TableRules]
     unread: tuple[str, ...] = ()
     certain: bool = False
+    open_table: str = ""
 
     def table(self, name: str) -> TableRules:
         """What the file does to a table."""
@@ -88,6 +89,7 @@ def read_file(path: str, text: str) -> FileRules:
             for name, table in reader.tables.items()
         },
         tuple(reader.unread),
+        open_table=reader.open_table,
     )
 
 
@@ -104,15 +106,18 @@ class _Reader:
     def __init__(self) -> None:
         self.tables: dict[str, _Table] = {}
         self.table: Optional[_Table] = None
+        self.open_table = ""
         self.unread: list[str] = []
 
     def line(self, line: str) -> None:
         if not line or line.startswith("#"):
             return
         if line.startswith("*"):
-            self.table = self.tables.setdefault(line[1:].strip(), _Table())
+            self.open_table = line[1:].strip()
+            self.table = self.tables.setdefault(self.open_table, _Table())
         elif line == "COMMIT":
             self.table = None
+            self.open_table = ""
         elif self.table is None:
             self.unread.append(line)
         elif line.startswith(":"):

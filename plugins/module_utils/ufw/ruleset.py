@@ -37,7 +37,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.settings import
     parse_keep,
     parse_timeout,
 )
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.startup import check_line_ends, look_at_boot
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.startup import check_files, look_at_boot
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import State, read_state, spell_out
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import CHANGE, JOURNAL
 
@@ -166,7 +166,7 @@ def _plan(host: Host, params: Params, wish: Wish) -> Comparison:
     warnings += nat.warnings if nat else ()
     check_hook(state, nat)
     state = with_table(host, state, nat)
-    warnings += check_line_ends(state, wish.enabled)
+    warnings += check_files(state, wish.enabled)
     state, plan = _settle(host, state, wish)
     if plan.doubts:
         warnings.append(

@@ -9,13 +9,16 @@ no process is needed for a run that changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.vocabulary import Unclosed, words
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import units
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import CONF, DEFAULTS, Host, shell_settings
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.firewalls import program, require_no_other, ruins
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.framework import BUILT_IN, FileRules, standard_chains
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import RESTORE, SAVE
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import State
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import read_text
@@ -40,6 +43,7 @@ _ELSEWHERE = (
     "CapabilityBoundingSet",
 )
 _OF_FILES = (".service", ".socket", ".target", ".timer", ".path")
+_NEW = re.compile(r"(?:-N|--new-chain)\s+(\S+)$")
 _PREFIXES = "-@:+!|"
 
 
@@ -78,18 +82,62 @@ def look_at_boot(host: Host, ipv6: bool) -> Boot:
     return Boot(tuple(f"boot: {line}" for line in drift), tuple(commands), files, tuple(warnings))
 
 
-def check_line_ends(state: State, enabled: bool) -> list[str]:
-    """RulesetError where ufw's files have line ends with which it does not start; a warning while it stays off."""
+def check_files(state: State, enabled: bool) -> list[str]:
+    """RulesetError where ufw does not start with its files as they are, though the kernel does not show it; a warning
+    while it stays off."""
+    found = _line_ends(state)
+    for family, files in state.framework.items():
+        if family == 4 or state.filters_ipv6:
+            kernel = state.kernel.get(family)
+            found += _why_not_loaded(files[:2], family, kernel.chains if kernel else ())
+    if found and enabled:
+        raise RulesetError(
+            f"{'; '.join(found)}; ufw would lose this at its next start, and so at the next boot: repair it"
+        )
+    return found
+
+
+def _line_ends(state: State) -> list[str]:
     if not state.carriage_returns:
         return []
     names = " and ".join(state.carriage_returns)
-    text = (
+    return [
         f"{names}: got lines that end with a carriage return (CRLF); expected plain line ends, for iptables-restore and the "
         f"shell read them otherwise, and ufw does not start with them: run sed -i 's/\\r$//' {' '.join(state.carriage_returns)}"
-    )
-    if enabled:
-        raise RulesetError(text)
-    return [text]
+    ]
+
+
+def _why_not_loaded(files: Iterable[FileRules], family: int, present: Iterable[str]) -> Iterator[str]:
+    """What the kernel as it is does not show of before.rules and after.rules, in this order: a file that is empty, a table
+    that is not committed (which iptables-restore does not complain about, and does not load), rules of a chain that no
+    file makes, and jumps to one that is only there (``present``) because another program has made it since the boot."""
+    known = {*standard_chains(family), *BUILT_IN}
+    others = {*present} - known
+    for file in files:
+        if not file.text.strip():
+            yield f"{file.path} is empty, which ufw takes for an error"
+        if file.open_table:
+            yield f"{file.path}: the table {file.open_table} has no COMMIT at its end, so that none of it is loaded"
+        rules = file.table("filter")
+        known.update(rules.declared)
+        known.update(found[1] for line in file.unread if (found := _NEW.match(line)))
+        lost = next((chain for chain, _rule in rules.rules if chain not in known), "")
+        if lost:
+            yield f"{file.path} has a rule of the chain {lost}, which is not there when ufw starts (declare it: `:{lost} - [0:0]`)"
+        lost = next((name for _chain, rule in rules.rules for name in _jumps(rule) if name in others - known), "")
+        if lost:
+            yield (
+                f"{file.path} jumps to the chain {lost} of another program, which is not there when ufw starts (declare it: "
+                f"`:{lost} - [0:0]`)"
+            )
+
+
+def _jumps(rule: str) -> list[str]:
+    try:
+        parts = words(rule)
+    except Unclosed:
+        return []
+    return [name for option, name in zip(parts, parts[1:]) if option in ("-j", "-g", "--jump", "--goto")]
 
 
 # -- ufw's own settings ------------------------------------------------------------------------------------------------

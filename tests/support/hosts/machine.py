@@ -79,7 +79,7 @@ class Machine:
         done = "timeout 60 systemctl is-system-running --wait 2>/dev/null | grep -qx -e running -e degraded && echo up"
         wait(
             lambda: self.shell(done, check=False).strip() == "up",
-            120,
+            240,
             # Each systemd takes about seven of them; seen with 20 hosts and the kernel's default of 128.
             what=self.name + " does not boot; with many hosts fs.inotify.max_user_instances may be too low",
         )

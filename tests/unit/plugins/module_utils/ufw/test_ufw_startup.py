@@ -279,6 +279,75 @@ def test_a_line_at_which_the_shell_of_ufws_start_ends_is_refused(host, name, lin
             converge(host, params(), check_mode)
 
 
+# -- ufw's files as its start loads them -------------------------------------------------------------------------------
+
+BEFORE = "/etc/ufw/before.rules"
+
+
+def edit(host, name, old, new):
+    path = host.file(name)
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+
+
+def add(host, line, declared=""):
+    """A line of before.rules that is in the kernel too, and so no difference; and what declares a chain before it."""
+    edit(host, BEFORE, "\nCOMMIT", f"\n{declared}{line}\nCOMMIT")
+    chain, rule = line.split(" ", 2)[1:]
+    host.tables[4].chains.setdefault(chain, []).append(rule)
+
+
+def chain_of_another(host):
+    host.tables[4].chains["f2b-late"] = []
+
+
+@pytest.mark.parametrize(
+    ("damage", "named"),
+    [
+        (lambda host: edit(host, BEFORE, "\nCOMMIT", ""), f"{BEFORE}: the table filter has no COMMIT"),
+        (
+            lambda host: host.file("/etc/ufw/after6.rules").write_text("# rules\n*filter\n"),
+            "after6.rules: the table filter has no",
+        ),
+        (lambda host: host.file(BEFORE).write_text("\n"), f"{BEFORE} is empty"),
+        (lambda host: host.file("/etc/ufw/after6.rules").write_text(""), "/etc/ufw/after6.rules is empty"),
+        (lambda host: add(host, "-A ufw-nowhere -p tcp -j ACCEPT"), "a rule of the chain ufw-nowhere"),
+        (
+            lambda host: [chain_of_another(host), add(host, "-A ufw-before-input -p tcp -j f2b-late")],
+            "jumps to the chain f2b-late of another program",
+        ),
+        (
+            lambda host: [chain_of_another(host), add(host, "-A ufw-before-forward -g f2b-late")],
+            "jumps to the chain f2b-late of another program",
+        ),
+    ],
+)
+def test_a_file_that_the_next_start_does_not_load_is_refused_though_the_kernel_does_not_show_it(host, damage, named):
+    damage(host)
+    before = host.snapshot()
+    for check_mode in (True, False):
+        with pytest.raises(RulesetError, match="next start, and so at the next boot: repair it") as error:
+            converge(host, params(), check_mode)
+        assert named in str(error.value)
+    assert host.snapshot() == before
+    said = converge(host, params(state="disabled"), True)
+    assert any(named in text for text in said["warnings"])
+
+
+@pytest.mark.parametrize(
+    ("line", "declared"),
+    [
+        ("-A ufw-before-input -p tcp -j f2b-late", ":f2b-late - [0:0]\n"),
+        ('-A ufw-before-input -p tcp -m comment --comment "was -j f2b-late" -j ACCEPT', ""),
+        ("-A ufw-before-input -p tcp -j ufw-user-input", ""),
+    ],
+)
+def test_one_that_it_loads_is_not(host, line, declared):
+    chain_of_another(host)
+    add(host, line, declared)
+    converge(host, params(), True)
+
+
 # -- other firewalls ---------------------------------------------------------------------------------------------------
 
 
