@@ -29,6 +29,15 @@ def playbook(name):
     return run.returncode, run.stdout
 
 
+def tail(run):
+    """The end of what a playbook printed, as an assertion's message."""
+    return f"exit status {run[0]}\n{run[1][-6000:]}"
+
+
+def require_success(run):
+    assert run[0] == 0, tail(run)
+
+
 def lab(name):
     return testinfra.get_host("docker://bulkhead-lab-" + name)
 
@@ -41,7 +50,7 @@ def fixture_tampered():
     (rule,) = (line for line in numbered.splitlines() if "8443" in line and "10.0.3.0/24" in line)
     lab("mgmt1").check_output("ufw --force delete " + re.match(r"\[ *(\d+)\]", rule)[1])
     yield
-    assert playbook("site")[0] == 0
+    require_success(playbook("site"))
 
 
 @pytest.fixture(name="proof", scope="module")
@@ -50,22 +59,22 @@ def fixture_proof(tampered):
 
 
 def test_the_proof_fails(proof):
-    assert proof[0] != 0
+    assert proof[0] != 0, tail(proof)
 
 
 def test_a_port_that_somebody_opened_is_named_with_its_host_and_rule(proof):
     failures = [line for line in proof[1].splitlines() if "9999" in line]
-    assert any("mon1" in line and "outside" not in line for line in failures), failures
+    assert any("mon1" in line and "outside" not in line for line in failures), tail(proof)
 
 
 def test_a_flow_that_somebody_closed_is_named_with_its_host_and_rule(proof):
     failures = [line for line in proof[1].splitlines() if "8443" in line and "mgmt1" in line]
-    assert failures, proof[1][-4000:]
+    assert failures, tail(proof)
 
 
 def test_the_next_run_of_the_site_mends_it_and_touches_only_what_was_broken(proof):
-    status, output = playbook("site")
-    assert status == 0
-    changed = {m[1] for m in re.finditer(r"^(\w+) +: ok=\d+ +changed=([1-9])", output, re.MULTILINE)}
-    assert changed == {"mon1", "mgmt1"}
-    assert playbook("prove")[0] == 0
+    run = playbook("site")
+    require_success(run)
+    changed = {m[1] for m in re.finditer(r"^(\w+) +: ok=\d+ +changed=([1-9])", run[1], re.MULTILINE)}
+    assert changed == {"mon1", "mgmt1"}, tail(run)
+    require_success(playbook("prove"))
