@@ -26,6 +26,8 @@ MOST_TEXT, MOST_RULES = 32_000_000, 100_000
 #: The most lines of a hand-written file, and of those that put a rule somewhere else than at the end: each of them is
 #: looked up among all others.
 MOST_LINES, MOST_MOVES = 20_000, 1_000
+#: Characters of a line of iptables-save: a rule with 15 ports, an ipset, a log's prefix and a comment (of 256) has some 700.
+LONGEST_LINE = 8_192
 #: The texts of a change that waits, and their longest.
 _PENDING = {"token": 64, "keep": 200, "back": 200}
 
@@ -129,6 +131,8 @@ def _result(value: Any) -> tuple[int | None, str, str]:
         raise ValueError("no result of a command")
     if out.count("\n") > MOST_RULES:
         raise ValueError(f"a command printed more than {MOST_RULES} lines")
+    if max(map(len, out.split("\n"))) > LONGEST_LINE:
+        raise ValueError(f"a command printed a line of more than {LONGEST_LINE} characters")
     return status, out, err
 
 

@@ -29,6 +29,10 @@ ENGINES_OWN = ("bridge", "docker_gwbridge", "host", "ingress", "none")
 SWARM = "the Swarm"
 
 
+#: Overlaps of one host that are looked at. No engine gives one subnet to two networks; a host that lies says so of thousands.
+MOST_OVERLAPS = 50_000
+
+
 class Conflict(NamedTuple):
     """Addresses that two claim. host: where it was seen; one, other: the two, as text; how: the verb between them."""
 
@@ -202,7 +206,14 @@ def _takers(answer: Answer) -> Iterator[tuple[Net, Claimant]]:
 def _overlapping(site: Site, host: str, claims: Collection[tuple[Net, Claimant]]) -> Iterator[Conflict]:
     """Each that has addresses of what the site gave to others, and each network with the closest one around it."""
     nested: dict[tuple[Net, str], Conflict] = {}
-    for outer, inner in overlaps(claims):
+    for number, (outer, inner) in enumerate(overlaps(claims)):
+        if number == MOST_OVERLAPS:
+            yield Conflict(
+                host,
+                "what it says of its networks",
+                f"itself more than {MOST_OVERLAPS:,} times: the rest is not listed",
+            )
+            break
         # What is live comes first: it is what is not as declared.
         (net, one), (other_net, other) = (outer, inner) if isinstance(inner[1], Owner) else (inner, outer)
         conflict = Conflict(host, f"{one} ({net})", f"{other} ({other_net})")

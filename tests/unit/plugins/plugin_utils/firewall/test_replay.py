@@ -69,6 +69,7 @@ def test_texts_of_any_bytes_come_back_as_they_were(tmp_path):
         ("commands", {"iptables-save -t filter": [0, None, ""]}),
         ("commands", {"iptables-save -t filter": [0, ""]}),
         ("commands", {"iptables-save -t filter": [0, "\n" * 100_001, ""]}),
+        ("commands", {"iptables-save -t filter": [0, "-A INPUT " + "-m comment --comment x " * 900_000, ""]}),
         ("profiles", [["WWW", [["80", 6]], ""]]),
         ("profiles", [["WWW"]]),
         ("profiles", 7),

@@ -8,6 +8,7 @@ import json
 
 import pytest
 
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.networks import survey as survey_module
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.networks.answer import Heard, Silence, Silent, hear
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.networks.report import (
     WIDTH,
@@ -17,6 +18,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.networks.report imp
 )
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.networks.survey import survey
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import overlaps
 
 SITE = {
     "bulkhead_tiers": {
@@ -265,3 +267,22 @@ def test_five_thousand_networks_of_fifty_hosts_are_reported():
         for host in range(10, 60)
     }
     assert len(fleet(hosts).rows) == 50 * 101 + 1
+
+
+def test_a_host_that_says_that_thousands_of_networks_have_one_subnet_is_no_work(monkeypatch):
+    """Each overlaps each other one: 50 million pairs, of which a bounded number is looked at."""
+    looked_at = []
+
+    def counted(claims):
+        for pair in overlaps(claims):
+            looked_at.append(pair)
+            yield pair
+
+    monkeypatch.setattr(survey_module, "overlaps", counted)
+    lies = [bridge("vnet", "192.168.90.0/24", id=f"id-{number}") for number in range(9_000)]
+    found = fleet({"taken": info(*lies)})
+    assert len(looked_at) <= survey_module.MOST_OVERLAPS + 1 and not found.holds
+    assert "taken: what it says of its networks overlaps itself more than 50,000 times" in "\n".join(
+        map(str, found.conflicts)
+    )
+    assert fleet({"good": info(WEB)}).holds
