@@ -68,6 +68,8 @@ PAUSE, LONGEST_PAUSE = 1, 8
 LIMIT = 31
 #: Seconds of a confirmation at most, as the module takes them.
 LONGEST_TIMEOUT = 3600
+#: The longest time without a try that is waited for: a limit of one connection an hour is not sat out.
+LONGEST_LIMIT = 300
 #: Seconds before the rollback is due that a last try begins, and after it that the next ones do.
 LAST, NEXT = 3, 3
 
@@ -181,7 +183,8 @@ class ActionModule(ActionBase):
     def _confirm(self, result: dict[str, Any], pending: dict[str, Any], due: float) -> None:
         """Try until the host has kept the change, or says that it has not, or it is too late for either. The rollback is
         ``due`` then."""
-        end = due + GRACE + max(0, pending.get("pause", 0) - LIMIT)
+        limit = min(pending.get("pause", 0), LONGEST_LIMIT)
+        end = due + GRACE + max(0, limit - LIMIT)
         command = f"{self._program(pending)} keep {pending['token']}"
         failures: list[str] = []
         while True:
@@ -202,7 +205,7 @@ class ActionModule(ActionBase):
                     "The host does not answer over a new connection, and not after its rollback was due either: "
                     f"{failures[-1]}"
                 )
-            time.sleep(self._pause(len(failures), pending.get("pause", 0), due))
+            time.sleep(self._pause(len(failures), limit, due))
 
     @staticmethod
     def _pause(failures: int, limit: int, due: float) -> float:

@@ -190,7 +190,7 @@ def canonical(specification: str) -> tuple[str, ...]:
     for word in words:
         if word == "!":
             negated = "! "
-        elif word.startswith("-") and len(word) > 1 and not word[1].isdigit() and word != "->":
+        elif word.startswith("-") and len(word) > 1 and not word[1].isdigit():
             options.append((negated + _LONG.get(word, word), ""))
             negated = ""
         elif options:

@@ -88,12 +88,17 @@ def _parent(host: Host, process: int) -> int:
 
 
 def _session(host: Host, client: str, client_port: str, server: str, server_port: str) -> Optional[Session]:
-    client, _percent, zone = client.replace("::ffff:", "", 1).partition("%")
-    server = server.replace("::ffff:", "", 1).partition("%")[0]
+    client, _percent, zone = _unmapped(client).partition("%")
+    server = _unmapped(server).partition("%")[0]
     if not (client_port.isdigit() and server_port.isdigit()):
         return None
     interface = zone or _interface(host, client, server)
     return Session(6 if ":" in client else 4, client, int(client_port), server, int(server_port), interface)
+
+
+def _unmapped(address: str) -> str:
+    """The IPv4 address of one that is mapped into IPv6, as a server prints it that listens on both by one socket."""
+    return address.rpartition(":")[2] if "." in address.partition("%")[0] else address
 
 
 def _interface(host: Host, client: str, server: str) -> str:

@@ -309,6 +309,18 @@ def test_a_limit_that_lasts_makes_a_change_fail_and_no_host_unreachable(run, mon
     assert tries[-1] - tries[-2] >= 20
 
 
+def test_a_limit_of_one_connection_a_day_is_not_sat_out(run, monkeypatch):
+    clock = ufw_ruleset.time
+
+    def through(self, command):
+        raise AnsibleConnectionFailure("no")
+
+    monkeypatch.setattr(ufw_ruleset.ActionModule, "_over_a_new_connection", through)
+    with pytest.raises(AnsibleConnectionFailure, match="not after its rollback was due"):
+        run({"changed": True, "pending": {**PENDING, "pause": 86401, "timeout": 30}}, DOWN)
+    assert clock.now < 30 + ufw_ruleset.GRACE + 2 * ufw_ruleset.LONGEST_LIMIT
+
+
 def test_tries_get_rarer_and_one_comes_right_after_the_rollback(run, monkeypatch):
     clock, tries = ufw_ruleset.time, []
 

@@ -10,17 +10,25 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.packet impo
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.program import ALLOWED, DENIED, Question
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.unfold import unfold
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.apply import parts_of
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.drift import EMPTY, applied, repair, repair_table
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.drift import (
+    EMPTY,
+    Repair,
+    applied,
+    repair,
+    repair_table,
+)
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.framework import read_file
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import parse_save, parse_tables
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.parse import parse_rules
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.render import (
+    Keep,
+    KernelPlan,
     Settings,
     kernel_plan,
     kernel_plan_without_ipv6,
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import read_rules
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.tables import payload_to, read_table
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.tables import Edit, Section, payload_to, read_table
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import (
     RECORDED,
     FakeTable,
@@ -283,6 +291,153 @@ def test_without_ipv6_everything_is_dropped_but_the_loopback_and_old_chains_are_
     assert table.chains["OUTPUT"][0] == "-o lo -j ACCEPT"
     assert not any(rules for name, rules in table.chains.items() if name.startswith("ufw6"))
     assert repair(kernel_plan_without_ipv6(table.chains), parse_save(table.save())).drift == []
+
+
+def kernel_of(*lines):
+    """The recorded kernel after commands, as it is read."""
+    return parse_save(broken(*lines).save())
+
+
+def test_what_differs_says_whether_it_is_a_file_written_by_hand():
+    assert repair(plan(), kernel_of("-A ufw-user-input -j ACCEPT")).files is False
+    assert repair(plan(), kernel_of("-A ufw-before-input -j ACCEPT")).files is True
+    assert repair(plan(OWN), kernel_of()).files is True
+    assert repair(plan("-A INPUT -s 10.9.0.0/16 -j DROP\n"), kernel_of()).files is True
+    assert repair(plan(), kernel_of()) == Repair((), [])
+
+
+def test_rules_of_a_program_that_stays_are_no_difference_and_stand_first_where_a_chain_is_filled_anew():
+    keep = plan()._replace(keep=Keep(chains=("f2b-*",)))
+    theirs = [f"-A {chain} -p tcp -j f2b-sshd" for chain in ("ufw-user-input", "ufw-before-input")]
+    assert repair(keep, kernel_of(":f2b-sshd - [0:0]", *theirs)).sections == ()
+    table = broken(":f2b-sshd - [0:0]", *theirs, "-A ufw-user-input -j ACCEPT", "-A ufw-before-input -j ACCEPT")
+    fix = repair(keep, parse_save(table.save()))
+    assert sorted(fix.drift) == ["ufw-before-input has -j ACCEPT", "ufw-user-input has -j ACCEPT"]
+    table.restore(fix.payload)
+    for chain in ("ufw-user-input", "ufw-before-input"):
+        assert table.chains[chain].count("-p tcp -j f2b-sshd") == 1 and table.chains[chain][0] == "-p tcp -j f2b-sshd"
+    assert repair(keep, parse_save(table.save())).sections == ()
+    assert len(repair(plan(), parse_save(table.save())).drift) == 2
+
+
+def test_a_chain_of_a_file_whose_rules_stand_in_another_order_differs_for_certain():
+    odd = "-I ufw-before-input -m set --set-name-of-mine bad src -j DROP"
+    loaded = "-m set --set-name-of-mine bad src -j DROP"
+    fix = repair(plan(odd + "\n"), kernel_of("-A ufw-before-input " + loaded))
+    assert fix.drift == ["ufw-before-input has its rules in another order"] and fix.doubts == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "loaded", "certain"),
+    [
+        ("-s 10.0.0.1,10.0.0.2 -d 10.0.1.1,10.0.1.2,10.0.1.3 -j DROP", 6, False),
+        ("-s 10.0.0.1,10.0.0.2 -d 10.0.1.1,10.0.1.2,10.0.1.3 -j DROP", 5, True),
+        ("-s 10.0.0.1 -m multiport --dports 1,2 -m set --match-set a src -j DROP", 1, False),
+        ("-s 10.0.0.1 -m multiport --dports 1,2 -m set --match-set a src -j DROP", 2, True),
+    ],
+)
+def test_more_or_fewer_rules_than_a_line_can_be_are_a_difference(line, loaded, certain):
+    kernel = kernel_of(*(f"-A ufw-before-input -m mark --mark {number} -j DROP" for number in range(loaded)))
+    fix = repair(plan(f"-A ufw-before-input {line}\n"), kernel)
+    assert (bool(fix.drift), bool(fix.doubts)) == (certain, not certain)
+
+
+def test_executable_init_hooks_leave_a_chain_of_the_operators_own_compared():
+    table = broken()
+    table.restore(repair(plan(OWN), parse_save(table.save())).payload)
+    table.step("-D myblock -s 10.9.0.0/16 -j DROP")
+    table.step("-A myblock -j ACCEPT")
+    drift = repair(plan(OWN), parse_save(table.save()), check_framework=False).drift
+    assert drift == ["myblock has -j ACCEPT", "myblock lacks -s 10.9.0.0/16 -j DROP"]
+
+
+def test_a_rule_of_a_file_in_a_built_in_chain_is_counted_and_left_out_where_it_cannot_be_compared():
+    twice = "-A INPUT -s 10.9.0.0/16 -j DROP\n-A INPUT -s 10.9.0.0/16 -j DROP\n"
+    fix = repair(plan(twice), kernel_of("-A INPUT -s 10.9.0.0/16 -j DROP"))
+    assert fix.drift == ["INPUT lacks -s 10.9.0.0/16 -j DROP"]
+    assert repair(plan(twice), kernel_of(*twice.splitlines())).drift == []
+    odd = "-A INPUT -m set --match-set bad src -j DROP\n"
+    assert repair(plan(odd), kernel_of()) == Repair((), [])
+    assert repair(plan(odd)._replace(certain=True), kernel_of()).drift == [
+        "INPUT lacks -m set --match-set bad src -j DROP"
+    ]
+    assert repair(plan("-R x 1 -j DROP\n-A INPUT -j DROP\n"), kernel_of()).drift == []
+
+
+def test_rules_that_are_put_in_front_keep_their_order():
+    table = broken()
+    wanted = plan("-I FORWARD -s 10.1.0.0/16 -j DROP\n-I FORWARD -s 10.2.0.0/16 -j DROP\n")
+    table.restore(repair(wanted, parse_save(table.save())).payload)
+    assert table.chains["FORWARD"][:2] == ["-s 10.2.0.0/16 -j DROP", "-s 10.1.0.0/16 -j DROP"]
+
+
+def test_chains_that_are_to_go_and_edits_that_have_a_reason_are_differences():
+    wanted = plan()._replace(
+        gone=["old"],
+        edits=[("FORWARD lacks its jump", ("-I", "FORWARD", "-j DROP")), ("", ("-D", "FORWARD", "-j old"))],
+    )
+    table = broken(":old - [0:0]", "-A old -j DROP", "-A FORWARD -j old")
+    fix = repair(wanted, parse_save(table.save()))
+    assert fix.drift == ["FORWARD lacks its jump", "chain old is left over"] and not fix.files
+    table.restore(fix.payload)
+    assert "old" not in table.chains and table.chains["FORWARD"][0] == "-j DROP"
+    assert "-j old" not in table.chains["FORWARD"]
+
+
+def test_a_missing_rule_of_a_built_in_chain_is_put_first():
+    bare = KernelPlan({"INPUT": "DROP"}, {}, {}, {}, {"INPUT": ["-i lo -j ACCEPT"]}, [], [])
+    fix = repair(bare, EMPTY)
+    assert fix.drift == ["policy of INPUT is ACCEPT, expected DROP", "INPUT lacks -i lo -j ACCEPT"]
+    after = applied(EMPTY, fix.sections)
+    assert (after.policies["INPUT"], after.chains["INPUT"]) == ("DROP", ["-i lo -j ACCEPT"])
+    assert repair(bare, after).sections == ()
+
+
+def test_two_repairs_are_one_after_the_other():
+    nat = Section("nat", {}, [Edit("-A", "OUTPUT", "-j ACCEPT")], {}, [])
+    both = Repair((nat,), ["a"], ("x",)).then(Repair((nat,), ["b"], ("y",), True))
+    assert both == ((nat, nat), ["a", "b"], ("x", "y"), True)
+    assert Repair((), [], (), True).then(Repair((), [])).files is True
+    assert both.payload == 2 * "*nat\n-A OUTPUT -j ACCEPT\nCOMMIT\n" and Repair((), []).payload == ""
+
+
+def test_what_transactions_make_of_each_table():
+    edits = [
+        Edit("-A", "INPUT", "-j A"),
+        Edit("-I", "INPUT", "-j B"),
+        Edit("-I", "INPUT", "-j C", 2),
+        Edit("-A", "INPUT", "-j D"),
+    ]
+    filters = Section("filter", {"INPUT": "DROP"}, edits, {"x": ["-j y"], "z": []}, ["z"])
+    after = applied(EMPTY._replace(chains={**EMPTY.chains, "x": ["-j old"]}), [filters])
+    assert after.policies == {**EMPTY.policies, "INPUT": "DROP"}
+    assert after.chains == {**EMPTY.chains, "INPUT": ["-j B", "-j C", "-j A", "-j D"], "x": ["-j y"]}
+    gone = applied(after, [Section("filter", {}, [Edit("-D", "INPUT", "-j C")], {}, ["x"])])
+    assert gone.chains == {**EMPTY.chains, "INPUT": ["-j B", "-j A", "-j D"]}
+    assert after.chains["INPUT"][1] == "-j C", "the one before is as it was"
+    for table, place in (("security", lambda found: found.security), ("raw", lambda found: found.others["raw"])):
+        made = applied(
+            after._replace(others={"nat": EMPTY}), [Section(table, {}, [Edit("-A", "OUTPUT", "-j E")], {}, [])]
+        )
+        assert place(made).chains["OUTPUT"] == ["-j E"] and made.chains == after.chains and made.others["nat"] == EMPTY
+        more = applied(made, [Section(table, {"OUTPUT": "DROP"}, [Edit("-I", "OUTPUT", "-j F")], {}, [])])
+        assert place(more).chains["OUTPUT"] == ["-j F", "-j E"] and place(more).policies["OUTPUT"] == "DROP"
+
+
+def test_another_table_that_has_all_of_a_file_among_more_is_no_difference():
+    rules = read_file(
+        "", NAT + "*raw\n-I PREROUTING -s 10.1.0.0/16 -j DROP\n-I PREROUTING -s 10.2.0.0/16 -j DROP\nCOMMIT\n"
+    )
+    chains = {"POSTROUTING": ["-j A", "-s 10.0.0.0/8 -o eth0 -j MASQUERADE"], "mine": ["-j B", "-j RETURN", "-j C"]}
+    assert repair_table("nat", rules.table("nat"), EMPTY._replace(chains=chains), True) == Repair((), [])
+    fix = repair_table("nat", rules.table("nat"), EMPTY._replace(chains={**chains, "mine": []}), True)
+    assert fix.drift == ["table nat: mine lacks -j RETURN"] and fix.files
+    raw = repair_table("raw", rules.table("raw"), EMPTY._replace(chains={"PREROUTING": ["-j A"]}), True)
+    assert raw.drift == [f"table raw: PREROUTING lacks -s 10.{number}.0.0/16 -j DROP" for number in (2, 1)]
+    made = applied(EMPTY._replace(others={"raw": EMPTY._replace(chains={"PREROUTING": ["-j A"]})}), raw.sections)
+    assert made.others["raw"].chains["PREROUTING"] == ["-s 10.2.0.0/16 -j DROP", "-s 10.1.0.0/16 -j DROP", "-j A"]
+    doubt = repair_table("raw", rules.table("raw"), EMPTY, False)
+    assert doubt == ((), [], ("table raw",), True)
 
 
 # -- rules and policies ------------------------------------------------------------------------------------------------

@@ -8,11 +8,14 @@ import pytest
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import effect, ruleset
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.converge import converge
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.drift import Edit, Section, applied
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.drift import Edit, Repair, Section, applied
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.effect import effect_of, find_flows, switched_off
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import Guard
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import parse_save
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import Kernel, parse_save
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.plan import make_plan
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import Result
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import FakeHost, FakeTable
 
 SSH = {"rule": "allow", "proto": "tcp", "to_port": "22"}
@@ -190,7 +193,242 @@ def test_a_comment_that_looks_like_a_jump_hides_no_change(host):
     assert effect.effect_of({4: after}, {4: deeper}).lists["opened"]
 
 
+# -- tables by hand ----------------------------------------------------------------------------------------------------
+
+
+def kernel(*rules, **policies):
+    """A filter table of these rules (with their chain in front); everything is denied but where ``policies`` allow it."""
+    chains = {"INPUT": [], "FORWARD": [], "OUTPUT": []}
+    for line in rules:
+        chain, _space, rule = line.partition(" ")
+        chains.setdefault(chain, []).append(rule)
+    return Kernel({name: policies.get(name, "DROP") for name in ("INPUT", "FORWARD", "OUTPUT")}, chains)
+
+
+def change_of(before, after, family=4):
+    """The lists, without those that are empty."""
+    return {kind: entries for kind, entries in effect_of({family: before}, {family: after}).lists.items() if entries}
+
+
+def opened_by(rule, family=4):
+    """The only entry that a rule opens."""
+    found = change_of(kernel(), kernel(rule), family)
+    assert list(found) == ["opened"]
+    (entry,) = found["opened"]
+    return entry
+
+
+def test_each_field_reads_as_people_write_it():
+    entry = opened_by("INPUT -s 10.0.0.0/8 -d 10.0.0.5/32 -i eth0 -p udp -m udp --dport 53 -j ACCEPT")
+    assert {key: value for key, value in entry.items() if key not in ("text", "witness")} == {
+        "family": 4,
+        "direction": "in",
+        "source": ["10.0.0.0/8"],
+        "destination": ["10.0.0.5"],
+        "protocol": ["udp"],
+        "ports": ["53"],
+        "interface": ["eth0"],
+    }
+    six = opened_by("OUTPUT -d 2001:db8::/32 -o wg+ -p tcp -m tcp --dport 1:1024 -j ACCEPT", 6)
+    assert (six["family"], six["direction"], six["destination"], six["ports"], six["interface"]) == (
+        6,
+        "out",
+        ["2001:db8::/32"],
+        ["1:1024"],
+        ["wg+"],
+    )
+    assert opened_by("FORWARD -i eth1 -o eth2 -j ACCEPT")["interface"] == ["eth1"]
+    assert opened_by("FORWARD -i eth1 -o eth2 -j ACCEPT")["direction"] == "routed"
+
+
+@pytest.mark.parametrize(
+    ("match", "field", "text"),
+    [
+        ("! -s 10.0.0.0/8", "source", ["any but 10.0.0.0/8"]),
+        ("-p tcp -m tcp ! --dport 22", "ports", ["any but 22"]),
+        ("-p tcp -m tcp ! --dport 0", "ports", ["1:65535"]),
+        ("-p tcp -m tcp ! --dport 65535", "ports", ["0:65534"]),
+        ("-p tcp -m multiport ! --dports 22,80:90", "ports", ["any but 22, 80:90"]),
+        ("! -i eth0", "interface", ["any but eth0"]),
+        ("! -p tcp", "protocol", ["any but tcp"]),
+        ("-p 99", "protocol", ["99"]),
+        ("-m iprange --src-range 10.0.0.1-10.0.0.3", "source", ["10.0.0.1-10.0.0.3"]),
+        ("-m iprange --src-range 10.0.0.4-10.0.0.7", "source", ["10.0.0.4/30"]),
+        ("-p icmp -m icmp --icmp-type 8", "ports", ["any"]),
+        ("-p tcp -m multiport --dports 1,3,5,7,9,11,13,15,17,19,21,23,25,27,29", "ports", [*map(str, range(1, 30, 2))]),
+        ("", "source", ["any"]),
+    ],
+)
+def test_a_set_with_holes_is_told_by_its_holes_and_a_range_by_its_ends(match, field, text):
+    assert opened_by(f"INPUT {match} -j ACCEPT".replace("  ", " "))[field] == text
+
+
+@pytest.mark.parametrize(
+    ("second", "last"), [([31], "31"), ([31, 33], "and 1 more"), (range(31, 60, 2), "and 14 more")]
+)
+def test_a_field_of_many_parts_is_cut_short_with_how_many_more(second, last):
+    drops = [
+        f"INPUT -p tcp -m multiport --dports {','.join(map(str, ports))} -j DROP" for ports in (range(1, 30, 2), second)
+    ]
+    (entry,) = change_of(kernel(), kernel(*drops, "INPUT -p tcp -j ACCEPT"))["opened"]
+    (text,) = entry["ports"]
+    assert text.startswith("any but 1, 3, 5, ") and ", 29, 31" in text and text.endswith(", " + last)
+
+
+def test_what_an_answer_depends_on_is_in_its_text():
+    assert " (at a limited rate)" in opened_by("INPUT -m limit --limit 3/min -j ACCEPT")["text"]
+    odd = opened_by("INPUT -m u32 --u32 0=1 -m geoip --source-country XX -j ACCEPT")["text"]
+    assert " (depends on what is not modelled: " in odd and "; " in odd and odd.endswith(")")
+    assert not opened_by("INPUT -j ACCEPT")["text"].endswith(")")
+
+
+def test_a_hook_that_nothing_touches_is_not_asked_about_and_one_that_a_chain_reaches_is():
+    deep = ["INPUT -g one", "one -j two", "two -p tcp -m tcp --dport 22 -j ACCEPT", "odd -j ACCEPT"]
+    assert change_of(kernel(*deep), kernel(*deep[:3], "odd -j DROP")) == {}
+    after = kernel(*deep[:2], "two -p tcp -m tcp --dport 23 -j ACCEPT", "odd -j ACCEPT")
+    assert set(change_of(kernel(*deep), after)) == {"opened", "closed"}
+    assert [each["direction"] for each in change_of(kernel(), kernel(OUTPUT="ACCEPT"))["opened"]] == ["out"]
+
+
+def test_translated_packets_are_told_apart_where_rules_do():
+    rule = "FORWARD -m conntrack --ctstate DNAT --ctorigdstport 8080 -j ACCEPT"
+    assert list(change_of(kernel(), kernel(rule))) == ["opened"]
+    assert list(change_of(kernel(), kernel("FORWARD -p tcp -m conntrack --ctorigdstport 8080 -j ACCEPT"))) == ["opened"]
+    assert len(change_of(kernel(), kernel("FORWARD -j ACCEPT"))["opened"]) == 1
+    assert len(change_of(kernel(rule), kernel(rule, FORWARD="ACCEPT"))["opened"]) > 1
+
+
+def test_what_the_security_table_stops_is_not_open():
+    last = Kernel(
+        dict.fromkeys(("INPUT", "FORWARD", "OUTPUT"), "ACCEPT"),
+        {
+            "INPUT": [],
+            "OUTPUT": [],
+            "FORWARD": ["-m conntrack --ctstate ESTABLISHED -j RETURN", "-j list"],
+            "list": ["-p tcp -m tcp --dport 80 -j RETURN", "-s 2001:db8::/32 -j ACCEPT", "-g end"],
+            "end": ["-j DROP"],
+        },
+    )
+    nothing = last._replace(chains={**last.chains, "FORWARD": []})
+    before = kernel("FORWARD -p tcp -m tcp --dport 80 -j ACCEPT", "list -j LOG")._replace(security=last)
+    web = change_of(kernel("list -j LOG"), before, 6)["opened"]
+    assert [each["ports"] for each in web] == [["80"]] and list(web[0]["source"]) == ["any"]
+    everything = before._replace(policies={**before.policies, "FORWARD": "ACCEPT"})
+    found = change_of(before, everything, 6)
+    assert {tuple(each["source"]) for each in found["opened"]} == {("2001:db8::/32",)} and list(found) == ["opened"]
+    assert change_of(everything, everything._replace(security=nothing), 6)["opened"]
+    assert change_of(before._replace(security=None), before._replace(security=nothing), 6) == {}
+
+
+def test_switched_off_is_open_but_for_the_rules_of_others():
+    own = "INPUT -j ufw-before-input", "INPUT -s 10.0.0.0/8 -j DROP", "ufw-before-input -j ACCEPT"
+    off = switched_off(kernel(*own), 4)
+    assert set(off.policies.values()) == {"ACCEPT"}
+    assert off.chains["INPUT"] == ["-s 10.0.0.0/8 -j DROP"] and off.chains["ufw-before-input"] == ["-j ACCEPT"]
+    six = kernel("INPUT -j ufw6-before-input", "INPUT -j ufw-before-input")
+    assert switched_off(six, 6).chains["INPUT"] == ["-j ufw-before-input"]
+    assert effect.candidates({4: kernel(*own)}, {}, "disable") == {4: off}
+    section = Section("filter", {"INPUT": "ACCEPT"}, [], {}, [])
+    after = effect.candidates({4: kernel(), 6: kernel()}, {6: Repair((section,), [])}, "enable")
+    assert after == {4: kernel(), 6: kernel(INPUT="ACCEPT")}
+
+
+def test_each_kind_is_counted_and_what_is_stopped_is_known_by_family_and_hook(monkeypatch):
+    monkeypatch.setattr(effect, "LISTED", 1)
+    rules = [f"INPUT -p tcp -m tcp --dport {port} -j ACCEPT" for port in (10, 20)]
+    six = "OUTPUT -p udp -j ACCEPT"
+    found = effect_of({4: kernel(rules[0]), 6: kernel(six)}, {4: kernel(rules[1]), 6: kernel()})
+    assert [(each["family"], each["ports"]) for each in found.lists["closed"]] == [(4, ["10"])]
+    assert found.unlisted == ["closed: 1 more"]
+    assert [(family, hook) for family, hook, _packets in found.stopped] == [(4, "INPUT"), (6, "OUTPUT")]
+
+
+def test_what_cannot_be_read_or_takes_too_long_is_said_by_its_hook(monkeypatch):
+    odd = kernel('INPUT -m comment --comment "no end -j ACCEPT', "OUTPUT -j ACCEPT")
+    found = effect_of({4: kernel()}, {4: odd})
+    assert [text.partition(": ")[0] for text in found.unlisted] == ["IPv4 INPUT", "IPv4 OUTPUT"]
+    monkeypatch.setattr(effect, "SECONDS", 0.0)
+    found = effect_of({6: kernel()}, {6: kernel("FORWARD -m conntrack --ctstate DNAT -j ACCEPT")})
+    assert [text.partition(": ")[0] for text in found.unlisted] == [
+        "IPv6 FORWARD"
+    ] * 2 and found.lists == effect.NO_EFFECT.lists
+
+
 # -- flows -------------------------------------------------------------------------------------------------------------
+
+
+def flows_cut(flows, before, after, family=4):
+    """The commands that cut what a change stops, of these lines of `conntrack -L`."""
+
+    class Flows(Host):
+        def run(self, argv, stdin=""):
+            if argv == ["ip", "-o", f"-{family}", "address"]:
+                addresses = {
+                    4: "inet 10.0.0.4/24 x\n3: eth1 inet 10.0.0.5 y",
+                    6: "inet6 fe80::1/64 x\n3: eth1 inet6 2001:db8::5/64 y",
+                }
+                return Result(0, f"2: eth0    {addresses[family]} scope global", "")
+            assert argv == ["conntrack", "-L", "-f", f"ipv{family}"]
+            return Result(0, flows, "")
+
+    return [" ".join(command) for command in find_flows(Flows(), effect_of({family: before}, {family: after}))]
+
+
+ROUTED = "tcp 6 9 ESTABLISHED src=10.1.0.7 dst=10.0.0.5 sport=5000 dport=8080 src=172.17.0.2 dst=10.1.0.7 sport=80 dport=5000\n"
+OUTGOING = "udp 17 9 src=10.0.0.5 dst=10.9.0.1 sport=5353 dport=53 src=10.9.0.1 dst=10.0.0.5 sport=53 dport=5353\n"
+PING = "icmp 1 29 src=10.0.1.7 dst=10.0.0.5 type=8 code=0 id=1 src=10.0.0.5 dst=10.0.1.7 type=0 code=0 id=1\n"
+SIX = (
+    "tcp 6 9 src=2001:db8::7 dst=2001:db8::5 sport=5000 dport=22 src=2001:db8::5 dst=2001:db8::7 sport=22 dport=5000\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("flow", "rule", "command"),
+    [
+        (
+            ROUTED,
+            "FORWARD -d 172.17.0.2/32 -p tcp -m tcp --dport 80",
+            "-p tcp -s 10.1.0.7 -d 10.0.0.5 --sport 5000 --dport 8080",
+        ),
+        (
+            ROUTED,
+            "FORWARD -p tcp -m conntrack --ctstate DNAT --ctorigdst 10.0.0.5/32 --ctorigdstport 8080",
+            "-p tcp -s 10.1.0.7 -d 10.0.0.5 --sport 5000 --dport 8080",
+        ),
+        (ROUTED, "FORWARD -p tcp -m conntrack --ctstate DNAT --ctorigdstport 80", ""),
+        (ROUTED, "FORWARD -d 10.0.0.5/32", ""),
+        (ROUTED, "FORWARD -p udp", ""),
+        (ROUTED, "INPUT -p tcp", ""),
+        (
+            OUTGOING,
+            "OUTPUT -p udp -m udp --sport 5353 --dport 53",
+            "-p udp -s 10.0.0.5 -d 10.9.0.1 --sport 5353 --dport 53",
+        ),
+        (OUTGOING, "OUTPUT -p udp -m udp --sport 53", ""),
+        (OUTGOING, "FORWARD -p udp", ""),
+        (PING, "INPUT -p icmp", "-p icmp -s 10.0.1.7 -d 10.0.0.5"),
+        (PING, "INPUT -p tcp", ""),
+        ("tcp x ESTABLISHED " + ROUTED[7:], "FORWARD -p tcp", ""),
+        ("tcp", "FORWARD -p tcp", ""),
+        (ROUTED.partition(" src=172")[0], "FORWARD -p tcp", ""),
+    ],
+)
+def test_a_flow_is_cut_by_both_its_ends_as_they_are_translated(flow, rule, command):
+    cut = flows_cut(flow, kernel(rule + " -j ACCEPT"), kernel())
+    assert cut == ([f"conntrack -D -f ipv4 {command}"] if command else [])
+
+
+def test_a_flow_of_ipv6_is_cut_as_one():
+    cut = flows_cut(SIX + OUTGOING[:3], kernel("INPUT -p tcp -j ACCEPT"), kernel(), 6)
+    assert cut == ["conntrack -D -f ipv6 -p tcp -s 2001:db8::7 -d 2001:db8::5 --sport 5000 --dport 22"]
+
+
+def test_a_table_of_flows_that_cannot_be_read_is_an_error(host):
+    stops = effect_of({4: kernel("INPUT -j ACCEPT")}, {4: kernel()})
+    host.run = lambda argv, stdin="": Result(1, "", "no such file\n")
+    with pytest.raises(RulesetError, match=r"^`conntrack -L` failed \(status 1\): no such file$"):
+        find_flows(host, stops)
+    assert find_flows(host, effect.NO_EFFECT) == []
 
 
 @pytest.mark.parametrize(

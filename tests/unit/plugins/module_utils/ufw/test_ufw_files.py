@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import files
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import files, guard, kernel
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import (
     Host,
@@ -177,6 +177,10 @@ def test_the_files_are_those_that_ufw_reads():
     assert files.FRAMEWORK[4] == ("/etc/ufw/before.rules", "/etc/ufw/after.rules")
     assert files.FRAMEWORK[6] == ("/etc/ufw/before6.rules", "/etc/ufw/after6.rules")
     assert (files.DEFAULTS, files.CONF) == ("/etc/default/ufw", "/etc/ufw/ufw.conf")
+    # The part of a change that outlives the module knows the same ones.
+    assert (guard.RULES, guard.CONF, guard.INIT) == (files.RULES, files.CONF, files.INIT)
+    assert (guard.SAVE, guard.RESTORE) == (kernel.SAVE, kernel.RESTORE)
+    assert files.INIT_HOOKS == ("/etc/ufw/before.init", "/etc/ufw/after.init")
     assert (files.PROFILES, files.INIT) == ("/etc/ufw/applications.d", "/lib/ufw/ufw-init")
 
 

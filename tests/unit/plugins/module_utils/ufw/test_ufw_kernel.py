@@ -157,6 +157,7 @@ def test_a_protocol_is_the_same_by_number_and_by_name(number, name):
         "-m comment --comment 'a\nb'",
         "! -s 10.0.0.0/8 ! -d 2001:db8::1",
         "-s 10.0.0.1/32",
+        "-s 2001:db8::1/128",
         "-s 10.0.0.0/8 -d 10.1.2.3 -i eth0 -j DROP",
         "-m limit --limit 3/min --limit-burst 10 -j x",
         '-j LOG --log-prefix "[UFW] "',

@@ -1,13 +1,24 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import change
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.converge import converge
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import Guard
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.lockout import Session, find_session, pause_of
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import Kernel
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.lockout import (
+    Finding,
+    Session,
+    candidate_text,
+    find_session,
+    pause_of,
+    prove,
+    save_text,
+)
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import Result
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import FakeHost, FakeTable
 
@@ -57,6 +68,56 @@ def test_a_mapped_address_is_its_ipv4_address_and_a_zone_is_the_interface(host):
     assert find_session(host, 30)[:5] == (4, "10.0.1.7", 50123, "10.0.0.5", 22)
     process(host, 31, 1, ["SSH_CONNECTION=fe80::7%eth1 50123 fe80::5%eth1 22"])
     assert find_session(host, 31) == Session(6, "fe80::7", 50123, "fe80::5", 22, "eth1")
+
+
+def test_an_address_that_only_looks_mapped_is_itself(host):
+    process(host, 30, 1, ["A=b=c=d", "SSH_CONNECTION=2001:db8::ffff:7 50123 2001:db8::ffff:0:5 22", "lines"])
+    assert find_session(host, 30)[:5] == (6, "2001:db8::ffff:7", 50123, "2001:db8::ffff:0:5", 22)
+
+
+def test_the_interface_is_that_of_the_way_back_where_the_host_knows_it(host):
+    process(host, 30, 1, ["SSH_CONNECTION=10.0.1.7 50123 10.0.0.5 22"])
+    asked = []
+
+    def answer(status, text):
+        def run(argv, stdin=""):
+            asked.append(" ".join(argv))
+            return Result(status, text, "")
+
+        host.run = run
+        return find_session(host, 30).interface
+
+    assert answer(0, "10.0.1.7 from 10.0.0.5 dev wg0 src 10.0.0.5") == "wg0"
+    assert answer(2, "RTNETLINK answers: dev no") == ""
+    assert answer(0, "10.0.1.7 from 10.0.0.5 dev") == answer(0, "unreachable") == ""
+    assert set(asked) == {"ip -o route get 10.0.1.7 from 10.0.0.5"}
+
+    def missing(argv, stdin=""):
+        raise RulesetError("the command ip is missing")
+
+    host.run = missing
+    assert find_session(host, 30).interface == ""
+
+
+def test_the_search_ends_with_the_first_process_and_where_there_is_a_circle(host):
+    process(host, 3, 2, [])
+    process(host, 2, 1, [])
+    process(host, 1, 0, ["SSH_CONNECTION=10.0.1.7 50123 10.0.0.5 22"])
+    assert find_session(host, 3).client == "10.0.1.7"
+    process(host, 40, 41, [])
+    process(host, 41, 40, [])
+    assert find_session(host, 40) is None
+    process(host, 50, "x", [])
+    assert find_session(host, 50) is None
+    process(host, 60, 1, ["SSH_CONNECTION=10.0.1.7 50123 10.0.0.5 port"])
+    process(host, 61, 1, ["SSH_CONNECTION=10.0.1.7 port 10.0.0.5 22"])
+    assert find_session(host, 60) is find_session(host, 61) is None
+
+
+def test_this_process_is_the_first_that_is_asked(host, monkeypatch):
+    process(host, os.getpid(), 1, ["SSH_CONNECTION=10.0.1.7 50123 10.0.0.5 2222"])
+    assert find_session(host).text() == "10.0.1.7 -> 10.0.0.5 port 2222"
+    assert find_session(host)._replace(interface="eth0").text() == "10.0.1.7 -> 10.0.0.5 port 2222 on eth0"
 
 
 @pytest.mark.parametrize("value", ["", "SSH_CONNECTION=", "SSH_CONNECTION=a b c", "SSH_CONNECTION=a b c d"])
@@ -302,6 +363,125 @@ def test_the_answers_are_packets_of_a_connection_and_no_new_ones(host, over):
     assert converge(host, params(rules=[SSH, out], default={"outgoing": "deny"}), False)["changed"] is True
 
 
+# -- the question itself -----------------------------------------------------------------------------------------------
+
+OPEN = Kernel({"INPUT": "ACCEPT", "OUTPUT": "ACCEPT"}, {"INPUT": [], "OUTPUT": []})
+
+
+def ask(*rules, session=CAME_BY, names=()):
+    """The finding on a filter table of these rules: of INPUT, or with their chain in front."""
+    lines = [rule if rule.startswith(("-A", ":")) else "-A INPUT " + rule for rule in rules]
+    text = "*filter\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n" + "".join(
+        line + "\n" for line in sorted(lines, reverse=True)
+    )
+    return prove(session, text + "COMMIT\n", [], list(names))
+
+
+def test_both_ends_with_their_ports_and_the_interface_are_asked_about():
+    way = "-s 10.0.1.7/32 -d 10.0.0.5/32 -i eth0 -p tcp -m tcp --sport 50123 --dport 22"
+    assert "a new connection would be stopped by `-A INPUT -s" in ask(way + " -j DROP").refused
+    back = "-A OUTPUT -s 10.0.0.5/32 -d 10.0.1.7/32 -o eth0 -p tcp -m tcp --sport 22 --dport 50123"
+    assert "the answers would be stopped by `-A OUTPUT" in ask(back + " -j DROP").refused
+    for other in (
+        "-s 10.0.1.8/32",
+        "-d 10.0.0.6/32",
+        "-i eth1",
+        "-p udp",
+        "-p tcp -m tcp --sport 22",
+        "-p tcp -m tcp --dport 23",
+    ):
+        assert ask(other + " -j DROP") == Finding("", "")
+    for other in ("-s 10.0.1.7/32", "-d 10.0.0.5/32", "-o eth1", "-p udp", "-p tcp -m tcp --sport 50123"):
+        assert ask(f"-A OUTPUT {other} -j DROP") == Finding("", "")
+    assert ask("-m conntrack --ctstate NEW -j ACCEPT", "-j DROP").refused.startswith(
+        "the connection's packets would be"
+    )
+
+
+def test_the_first_doubt_is_told_and_a_refusal_goes_before_it():
+    odd = "-m geoip --source-country XX -j DROP"
+    found = ask(odd, "-m conntrack --ctstate NEW -m u32 --u32 0=1 -j DROP")
+    assert found.doubt.startswith("whether a new connection may pass depends on what is not modelled: ")
+    assert "u32" in found.doubt and "; " in found.doubt and "geoip" in found.doubt and found.pause == 0
+    assert ask("-A OUTPUT " + odd).doubt.startswith("whether the answers may pass depends")
+    assert ask("-m conntrack --ctstate ESTABLISHED " + odd).doubt.startswith(
+        "whether the connection's packets may pass"
+    )
+    assert ask(odd, "-A OUTPUT -j DROP").refused and not ask(odd, "-A OUTPUT -j DROP").doubt
+
+
+def test_of_several_interfaces_the_answer_is_the_best_one_with_the_doubts_of_those_before():
+    anywhere = CAME_BY._replace(interface="")
+    names = ("eth0", "eth1", "eth2")
+    assert ask("-i eth0 -j DROP", "-i eth1 -j DROP", session=anywhere, names=names) == Finding("", "")
+    shut = ask("-i eth+ -j DROP", session=anywhere, names=names)
+    assert shut == Finding("a new connection would be stopped by `-A INPUT -i eth+ -j DROP`", "")
+    doubt = ask("-i eth1 -m geoip --source-country XX -j DROP", "-i eth0 -j DROP", session=anywhere, names=names)
+    assert "geoip" in doubt.doubt and not doubt.refused
+    # The interface that is known is the only one.
+    assert ask("-i eth0 -j DROP", names=names).refused
+
+
+def test_the_longest_pause_of_all_limits_counts():
+    limits = [
+        "-p tcp -m conntrack --ctstate NEW -m recent --update --seconds 60 --hitcount 4 --name a -j DROP",
+        "-p tcp -m hashlimit --hashlimit-above 3/hour --hashlimit-name b -j DROP",
+    ]
+    assert ask(limits[0]) == Finding("", "", 61)
+    assert ask(*limits).pause == 1201
+    assert ask("-m limit --limit 2/day -j ACCEPT", "-s 10.0.2.0/24 -j DROP").pause == 0
+
+
+def test_a_default_policy_and_a_chain_of_ufw_are_called_by_their_names():
+    closed = "*filter\n:INPUT DROP [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n"
+    assert prove(CAME_BY, closed, [], []).refused == (
+        "a new connection would be stopped by the default policy of incoming packets (-P INPUT DROP)"
+    )
+    for chain in ("ufw-skip-to-policy-input", "ufw-reject-input"):
+        text = f":{chain} - [0:0]", f"-A {chain} -j DROP", f"-j {chain}"
+        assert f"the default policy of incoming packets (-A {chain} -j DROP)" in ask(*text).refused
+    mine = ":ufw-user-input - [0:0]", "-A ufw-user-input -s 10.0.1.0/24 -j DROP", "-j ufw-user-input"
+    assert "by `-A ufw-user-input -s 10.0.1.0/24 -j DROP`" in ask(*mine).refused
+
+
+def test_what_is_proven_are_all_tables_that_can_stop_a_packet(host):
+    table(host, "nat", ":PREROUTING ACCEPT [0:0]\n")
+    table(host, "raw", RAW + "-A OUTPUT -j A\n")
+    table(host, "mangle", MANGLE + "-A OUTPUT -j B\n")
+    loaded = Kernel({"OUTPUT": "ACCEPT"}, {"OUTPUT": ["-j C"], "x": ["-j D"]})
+    text = candidate_text(host, 4, OPEN)
+    assert [line for line in text.split("\n") if line[:1] == "*"] == ["*filter", "*raw", "*mangle"]
+    assert "-A OUTPUT -j A\n" in text and "-A OUTPUT -j B\n" in text
+    text = candidate_text(host, 4, OPEN._replace(others={"mangle": loaded}, security=loaded))
+    assert [line for line in text.split("\n") if line[:1] == "*"] == ["*filter", "*raw", "*mangle", "*security"]
+    assert text.count("-A OUTPUT -j C\n-A x -j D\nCOMMIT\n") == 2 and ":x - [0:0]\n" in text and "-j B" not in text
+    host.fail = {"iptables-save": "no"}
+    assert candidate_text(host, 4, OPEN) == save_text(OPEN)
+
+
+def test_without_nft_none_of_its_tables_is_expected(host):
+    def missing(argv, stdin=""):
+        if argv[0] == "nft":
+            raise RulesetError("the command nft is missing")
+        return Result(0, "", "")
+
+    host.run = missing
+    assert candidate_text(host, 4, OPEN) == save_text(OPEN)
+    host.run = lambda argv, stdin="": Result(argv[0] == "nft", "table inet x\n", "")
+    assert candidate_text(host, 4, OPEN) == save_text(OPEN)
+
+
+@pytest.mark.parametrize("name", ["filter", "nat", "mangle", "raw", "security"])
+@pytest.mark.parametrize("family", [4, 6])
+def test_the_tables_of_nft_that_iptables_shows_are_no_doubt(host, name, family):
+    host.nft = f"table ip {name}\ntable ip6 {name}\ntable netdev {name}\ntable arp x\ntable inet\n"
+    notes = [line for line in candidate_text(host, family, OPEN).split("\n") if line.startswith("#")]
+    assert notes == [f"# Warning: the netdev table {name} of nft is present"]
+    host.nft = "table ip mine\ntable ip6 mine\n"
+    notes = [line for line in candidate_text(host, family, OPEN).split("\n") if line.startswith("#")]
+    assert notes == [f"# Warning: the {'ip' if family == 4 else 'ip6'} table mine of nft is present"]
+
+
 # -- limits ------------------------------------------------------------------------------------------------------------
 
 
@@ -313,6 +493,9 @@ def test_the_answers_are_packets_of_a_connection_and_no_new_ones(host, over):
         ("-A x -m limit --limit 7/hour -j ACCEPT", 516),
         ("-A x -m hashlimit --hashlimit-upto 1/sec --hashlimit-name a -j ACCEPT", 2),
         ("-A x -m hashlimit --hashlimit-above 10/minute --hashlimit-name a -j DROP", 7),
+        ("-A x -m hashlimit --hashlimit 1/day --hashlimit-mode srcip --hashlimit-name a -j ACCEPT", 86401),
+        ("-A x -m hashlimit --hashlimit-above 2/hour --hashlimit-name a -j DROP", 1801),
+        ("-A x -m limit --limit 0/min -j ACCEPT", 0),
         ("-A x -p tcp -j ACCEPT", 0),
     ],
 )
