@@ -23,11 +23,12 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import (
     TREE,
     UNKNOWN,
     WAITING,
+    Change,
     Guard,
     GuardError,
     Outcome,
 )
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import PROGRAM
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import PROGRAM, Result
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import FakeHost, inform
 
 SSH = {"rule": "allow", "proto": "tcp", "to_port": "22"}
@@ -487,5 +488,454 @@ def test_a_change_of_another_version_is_an_error_that_names_the_file(host):
         converge(host, params(), True)
 
 
-def test_the_program_says_how_it_is_used():
+def test_the_program_says_how_it_is_used(capsys):
     assert guard_program.main(["what"]) == 2
+    assert capsys.readouterr().err == "usage: guard.py status | keep [TOKEN] | back [TOKEN] | settle TOKEN [SECONDS]\n"
+
+
+@pytest.fixture(name="program")
+def fixture_program(host, monkeypatch, capsys):
+    """Run the program on the host: its status, and what it prints. ``slept`` is what it waited, ``insists`` its locks."""
+
+    def run(*words):
+        status = guard_program.main(list(words))
+        return status, json.loads(capsys.readouterr().out)
+
+    def locked(insist=False):
+        run.insists.append(insist)
+        return contextlib.nullcontext()
+
+    run.slept, run.insists = [], []
+    monkeypatch.setattr(guard_program, "Guard", lambda: guard_of(host))
+    monkeypatch.setattr(guard_program.time, "sleep", run.slept.append)
+    monkeypatch.setattr(guard_program, "locked", locked)
+    return run
+
+
+def test_the_program_keeps_a_change_and_says_so_however_often_it_is_asked(host, program):
+    token = wait(host)["pending"]["token"]
+    status, answer = program()
+    assert (status, answer["token"], answer["state"]) == (0, token, WAITING) and answer["why"].startswith("until ")
+    assert program("keep", "other")[0] == 1 and program("status", "other")[1]["state"] == UNKNOWN
+    assert program("keep", token) == (0, {"token": token, "state": KEPT, "why": ""})
+    assert program("keep", token)[0] == 0 and program("status")[1]["state"] == KEPT
+    assert program("back", token) == (1, {"token": token, "state": KEPT, "why": ""})
+    assert "10.77.0.0/16" in host.file("/etc/ufw/user.rules").read_text()
+    assert program.insists == [False, False, False, True] and program.slept == []
+
+
+def test_the_program_takes_a_change_back_by_hand_and_without_its_name(host, program):
+    before = host.snapshot()
+    token = wait(host)["pending"]["token"]
+    assert program("back", "other") == (
+        1,
+        {"token": "other", "state": UNKNOWN, "why": "no such change since the host was started"},
+    )
+    assert program("back") == (0, {"token": token, "state": BACK, "why": "by hand"})
+    assert host.snapshot() == before
+    assert program("keep", token)[0] == 1 and program.insists == [True, True, False]
+
+
+def test_the_timer_waits_its_time_and_then_until_the_rollback_succeeds(host, program):
+    before = host.snapshot()
+    token = wait(host)["pending"]["token"]
+    assert program("settle", "other", "20")[1]["state"] == UNKNOWN and program.slept == [20]
+    host.fail = {"iptables-restore": "Resource temporarily unavailable"}
+
+    def slept(seconds):
+        program.slept.append(seconds)
+        if len(program.slept) == 10:
+            host.fail = {}
+
+    guard_program.time.sleep = slept
+    program.slept.clear()
+    why = "no confirmation came over a new connection in time"
+    assert program("settle", token) == (0, {"token": token, "state": BACK, "why": why})
+    assert program.slept == [0, 1, 2, 4, 8, 16, 32, 60, 60, 60] and set(program.insists) == {True}
+    assert host.snapshot() == before
+
+
+def test_the_program_says_why_it_could_not(host, program):
+    token = wait(host)["pending"]["token"]
+    host.fail = {"iptables-restore": "no"}
+    status, answer = program("back", token)
+    assert (status, answer["state"]) == (
+        1,
+        WAITING,
+    ) and "the old ruleset cannot be loaded: IPv4: no (status 1)" in answer["error"]
+    host.file(CHANGE).write_text("{}")
+    status, answer = program("status", token)
+    assert (status, answer["token"], answer["state"]) == (1, token, UNKNOWN) and "not understood" in answer["error"]
+    assert program("keep")[1]["token"] == ""
+
+
+# -- what a change is --------------------------------------------------------------------------------------------------
+
+
+def test_a_change_is_the_same_after_it_was_written_down(host):
+    wait(host)
+    change = guard_of(host).change()
+    assert change.parts and change.files and change.marks and change.seen
+    assert Change.from_text(change.to_text()) == change
+    assert Change("a", 1.0).switch is Change("a", 1.0).seen is False and Change("a", 1.0).timer == ""
+    assert Outcome("a", KEPT).to_text() == '{"token": "a", "state": "kept", "why": ""}'
+    assert json.loads(Outcome("a", KEPT, error="x").to_text())["error"] == "x"
+
+
+def test_a_mark_tells_a_file_that_was_written_to(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("a")
+    first = guard_program.mark(str(path))
+    assert guard_program.mark(str(path)) == first
+    os.utime(path, ns=(1, 1))
+    second = guard_program.mark(str(path))
+    path.write_text("ab")
+    os.utime(path, ns=(1, 1))
+    other = tmp_path / "other"
+    other.write_text("a")
+    os.utime(other, ns=(1, 1))
+    assert (
+        len({tuple(each) for each in (first, second, guard_program.mark(str(path)), guard_program.mark(str(other)))})
+        == 4
+    )
+
+
+def test_the_kernel_is_loaded_without_a_flush_and_waits_for_others():
+    assert guard_program.restore_command(4) == ["iptables-restore", "-n", "-w", "10"]
+    assert guard_program.restore_command(6) == ["ip6tables-restore", "-n", "-w", "10"]
+
+
+def test_a_file_of_its_own_gets_its_folder_and_its_mode(host):
+    guard, old = guard_of(host), os.umask(0o077)
+    try:
+        guard.write("/etc/systemd/system/ufw.service.d/x", "text", 0o644)
+        guard.write("/etc/ufw/y", b"bytes", 0o700)
+        guard.write("/run/bulkhead/ufw/z", "text", 0o600)
+    finally:
+        os.umask(old)
+    modes = [
+        host.file(name).stat().st_mode & 0o777
+        for name in ("/etc/systemd/system/ufw.service.d", "/etc/systemd/system/ufw.service.d/x", "/etc/ufw/y")
+    ]
+    assert modes == [0o755, 0o644, 0o700] and host.file("/etc/ufw/y").read_bytes() == b"bytes"
+    assert [host.file(name).stat().st_mode & 0o777 for name in ("/run/bulkhead", "/run/bulkhead/ufw")] == [0o700, 0o700]
+
+
+# -- a change that is kept ---------------------------------------------------------------------------------------------
+
+
+def test_what_is_not_in_force_any_more_is_named_with_how_many_more(host):
+    wait(host)
+    for table in host.tables.values():
+        for name in table.chains:
+            if "-user-" in name or "-skip-to-" in name or "-reject-" in name:
+                table.chains[name] = []
+    guard = guard_of(host)
+    lost = {
+        f"IPv{part.family} {name}"
+        for part in guard.change().parts
+        for name in guard_program.not_in_force(part, guard._read(part.family, part.table))
+    }
+    with pytest.raises(GuardError, match=r"; the old ruleset is back: run the task again$") as error:
+        guard.keep(guard.change())
+    assert f" and {len(lost) - 3} more)" in str(error.value) and len(lost) > 3
+    assert sum(name in str(error.value) for name in lost) >= 3
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_few_chains_that_are_not_in_force_are_all_of_them(host, count):
+    wait(host)
+    guard = guard_of(host)
+    (part, *_more) = guard.change().parts
+    names = [name for name in part.whole if part.new.chains.get(name)][:count]
+    for name in names:
+        host.tables[4].chains[name] = []
+    with pytest.raises(GuardError) as error:
+        guard.keep(guard.change())
+    assert f"({', '.join('IPv4 ' + name for name in names)}); the old" in str(error.value)
+
+
+def test_a_change_that_was_not_looked_at_is_kept_as_it_is(host):
+    """As of a run that does not wait: nothing has happened in between."""
+    wait(host)
+    guard = guard_of(host)
+    change = guard.change()
+    change.seen = False
+    host.tables[4].step("-F ufw-user-input")
+    guard.keep(change)
+    assert host.tables[4].chains["ufw-user-input"] == [] and guard.outcome().state == KEPT
+
+
+def test_two_files_of_others_are_both_named(host):
+    wait(host)
+    for name in ("/etc/ufw/user.rules", "/etc/ufw/before.rules"):
+        host.file(name).write_text(host.file(name).read_text() + "# mine\n")
+    host.file("/etc/ufw/after.rules").unlink()
+    with pytest.raises(GuardError, match="somebody else wrote to ") as error:
+        guard_of(host).keep(guard_of(host).change())
+    for name in ("/etc/ufw/user.rules", "/etc/ufw/before.rules", "/etc/ufw/after.rules"):
+        assert name in str(error.value)
+    assert " and /etc" in str(error.value)
+
+
+@pytest.mark.parametrize("when", ["user.rules", "bulkhead-keep.sh"])
+def test_files_that_cannot_be_replaced_are_the_old_ones_and_so_is_the_kernel(host, monkeypatch, when):
+    before = host.snapshot()
+    wait(host)
+    guard, rename = guard_of(host), os.rename
+
+    def refuse(source, target):
+        if os.path.basename(target) == when:
+            raise OSError(30, "Read-only file system")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", refuse)
+    expected = r"^ufw's files cannot be replaced: .*Read-only file system.*; the old ruleset is back$"
+    with pytest.raises(GuardError, match=expected):
+        guard.keep(guard.change())
+    assert host.snapshot() == before and not staged(host) and guard.change() is None
+    assert guard.outcome().why.startswith("ufw's files cannot be replaced: ")
+
+
+def test_files_that_were_replaced_before_one_could_not_be_are_written_back(host, monkeypatch):
+    before = host.snapshot()
+    wait(host)
+    guard, rename, done = guard_of(host), os.rename, []
+
+    def refuse(source, target):
+        done.append(target)
+        if len(done) == 4:
+            raise OSError(28, "No space left on device")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", refuse)
+    with pytest.raises(GuardError, match="No space left"):
+        guard.keep(guard.change())
+    assert host.snapshot() == before and not host.file(JOURNAL).exists()
+
+
+def test_a_journal_of_another_change_decides_nothing(host):
+    wait(host)
+    guard = guard_of(host)
+    host.file(JOURNAL).write_text("#!/bin/sh\n# change other\n")
+    assert guard.settle("too late") == BACK
+    assert "10.77.0.0/16" not in host.tables[4].save() and not host.file(JOURNAL).exists()
+    host.file(JOURNAL).write_text("#!/bin/sh\n# change other\n")
+    assert guard.settle("again") == KEPT and not host.file(JOURNAL).exists()
+
+
+def test_the_journal_is_a_script_of_root_that_moves_every_file_and_removes_itself(host, monkeypatch):
+    wait(host)
+    guard = guard_of(host)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_at(patch, guard_program, "flush", 1)
+        guard.keep(guard.change())
+    lines = host.file(JOURNAL).read_text().split("\n")
+    assert host.file(JOURNAL).stat().st_mode & 0o777 == 0o700
+    assert lines[0] == "#!/bin/sh" and lines[2] == f"# change {guard.change().token}"
+    moves = [line for line in lines if line.startswith("[ ! -e ")]
+    assert len(moves) == len(guard.change().files) == 4 and all("] || mv -f " in line for line in moves)
+    assert lines[-3:] == [f"rm -f {JOURNAL} {BOOT}", f"rmdir {os.path.dirname(BOOT)} 2>/dev/null || true", ""]
+    assert not host.file(BOOT).exists(), "without systemd nothing runs it at the boot"
+
+
+def test_a_change_without_files_needs_no_journal(host):
+    wait(host)
+    guard = guard_of(host)
+    change = guard.change()
+    change.files, change.old = {}, {}
+    host.file("/etc/ufw/mine").write_text("")
+    guard.keep(change)
+    assert guard.outcome().state == KEPT and not host.file(JOURNAL).exists()
+
+
+def test_commands_of_a_change_are_run_when_it_is_kept_and_only_those_of_the_boot_are_missed(host):
+    wait(host)
+    guard, run = guard_of(host), host.run
+
+    def fail(argv, stdin=""):
+        if argv[0] == "missing":
+            raise RulesetError("the command missing is missing")
+        return Result(1, "out ", " err") if argv[0] == "systemctl" else run(argv, stdin)
+
+    change = guard.change()
+    change.after, change.boot = [["missing", "x"], ["conntrack", "-D"]], [["systemctl", "enable", "ufw.service"]]
+    guard.arm(change)
+    guard._run = fail
+    guard.keep(guard.change())
+    assert guard.outcome().why == "`systemctl enable ufw.service` failed: errout" and "conntrack -D" in host.ran
+
+
+def test_commands_of_a_change_are_not_run_when_it_goes_back(host):
+    wait(host)
+    guard = guard_of(host)
+    change = guard.change()
+    change.after, change.boot = [["conntrack", "-D"]], [["systemctl", "enable", "ufw.service"]]
+    guard.arm(change)
+    guard.settle("too late")
+    assert not [line for line in host.ran if line.startswith(("conntrack", "systemctl enable"))]
+
+
+def test_what_others_have_beside_the_drop_in_stays(host):
+    host.systemd()
+    folder = host.file(os.path.dirname(BOOT))
+    folder.mkdir(parents=True)
+    (folder / "theirs.conf").touch()
+    wait(host)
+    guard_of(host).keep(guard_of(host).change())
+    assert [path.name for path in folder.iterdir()] == ["theirs.conf"]
+    (folder / "theirs.conf").unlink()
+    wait(host, rules=[SSH])
+    guard_of(host).keep(guard_of(host).change())
+    assert not folder.exists()
+
+
+def test_the_drop_in_finishes_and_tidies_up_whatever_was_decided(host):
+    text = guard_program._boot_text(["/etc/default", "/etc/ufw"])
+    tidy = f"rm -f {BOOT} /etc/default/.*.bulkhead /etc/ufw/.*.bulkhead; rmdir {os.path.dirname(BOOT)} 2>/dev/null"
+    assert text == f"[Service]\nExecStartPre=-/bin/sh -c '[ ! -e {JOURNAL} ] || sh {JOURNAL}; {tidy}'\n"
+
+
+# -- a change that goes back -------------------------------------------------------------------------------------------
+
+
+def test_a_switch_that_goes_back_where_others_have_switched_on_ends_with_ufws_own_start(host):
+    host.inactive()
+    wait(host)
+    conf = host.file("/etc/ufw/ufw.conf")
+    conf.write_text(conf.read_text().replace("ENABLED=no", 'enabled="YES"'))
+    host.ran.clear()
+    assert guard_of(host).settle("too late") == BACK
+    tree = host.path(TREE)
+    assert [line for line in host.ran if line.startswith(INIT)] == [
+        f"{INIT} --datadir {tree} stop",
+        f"{INIT} stop",
+        f"{INIT} start",
+    ]
+    host.inactive()
+
+
+def test_a_start_of_ufw_that_fails_is_an_error_and_tried_again(host):
+    host.run([INIT, "--datadir", host.root, "start"])
+    wait(host)
+    host.tables[4].chains["INPUT"] = []
+    host.fail = {f"{INIT} start": "problem"}
+    with pytest.raises(GuardError, match=rf"^`{INIT} start` failed \(status 1\): problem$"):
+        guard_of(host).settle("too late")
+    host.fail = {}
+    assert guard_of(host).settle("too late") == BACK and guard_of(host).change() is None
+    assert "-j ufw-before-input" in host.tables[4].chains["INPUT"]
+
+
+@pytest.mark.parametrize("lost", ["jump", "chain"])
+def test_a_table_is_flushed_without_the_way_to_ufws_rules_or_the_rules(host, lost):
+    guard = guard_of(host)
+    assert not guard._is_flushed()
+    chains = host.tables[4].chains
+    if lost == "jump":
+        chains["INPUT"].remove("-j ufw-before-input")
+    else:
+        del chains["ufw-user-input"]
+    assert guard._is_flushed()
+
+
+def test_rules_of_others_that_cannot_be_loaded_are_an_error(host):
+    wait(host)
+    host.file("/etc/ufw/user6.rules").write_text(host.file("/etc/ufw/user6.rules").read_text() + "# mine\n")
+    host.ran.clear()
+    run, loads = host.run, []
+
+    def refuse(argv, stdin=""):
+        if argv[0].endswith("-restore") and "# mine" in stdin:
+            loads.append(argv[0])
+            return Result(2, "", "line 3 failed\n")
+        return run(argv, stdin)
+
+    host.run = refuse
+    with pytest.raises(GuardError, match=r"^/etc/ufw/user6.rules cannot be loaded: line 3 failed \(status 2\)$"):
+        guard_of(host).settle("too late")
+    assert loads == ["ip6tables-restore"]
+
+
+def test_without_ufws_configuration_it_counts_as_switched_off(host):
+    wait(host)
+    assert guard_of(host)._conf()
+    host.file("/etc/ufw/ufw.conf").unlink()
+    new = kernel(host)
+    assert guard_of(host).settle("too late") == BACK and kernel(host) == new
+
+
+def test_both_families_are_tried_and_each_failure_is_told(host):
+    wait(host)
+    host.fail = {"tables-restore": "busy"}
+    with pytest.raises(GuardError) as error:
+        guard_of(host).settle("too late")
+    assert str(error.value) == (
+        "the old ruleset cannot be loaded: IPv4: busy (status 1); IPv6: busy (status 1); `ufw reload` loads the files"
+    )
+    assert sum("tables-restore" in line for line in host.ran if "--test" not in line) >= 2 * guard_program._TRIES
+    host.fail = {"ip6tables-restore": "busy"}
+    with pytest.raises(GuardError, match="loaded: IPv6: busy"):
+        guard_of(host).settle("too late")
+    assert "10.77.0.0/16" not in host.tables[4].save()
+
+
+def test_a_rollback_that_others_come_in_between_of_is_tried_until_it_holds(host):
+    before = host.snapshot()
+    wait(host)
+    run, spoilt = host.run, []
+
+    def spoil(argv, stdin=""):
+        done = run(argv, stdin)
+        if argv[0] == "iptables-restore" and len(spoilt) < 3:
+            spoilt.append(argv)
+            host.tables[4].chains["ufw-user-input"] = []
+        return done
+
+    host.run = spoil
+    assert guard_of(host).settle("too late") == BACK
+    assert len(spoilt) == 3 and host.snapshot() == before
+
+
+def test_a_table_that_cannot_be_read_is_an_error_or_empty(host):
+    guard = guard_of(host)
+    host.fail = {"tables-save": "no"}
+    with pytest.raises(GuardError, match=r"^ip6tables-save failed: no \(status 1\)$"):
+        guard._read(6, "filter")
+    assert guard._read(4, "nat") == ({}, {})
+
+
+def test_a_lock_of_iptables_that_anyone_holds_does_not_stop_a_rollback(host):
+    asked = []
+
+    def run(argv, stdin=""):
+        asked.append(" ".join(argv))
+        return (
+            Result(4, "", "Another app is currently holding the xtables lock")
+            if argv[0] != "env"
+            else Result(0, "", "")
+        )
+
+    guard = Guard(host.root, run)
+    assert guard._restore(6, "payload").status == 0
+    own = f"env XTABLES_LOCKFILE={host.path('/run/bulkhead/ufw/xtables.lock')} ip6tables-restore -n -w 10"
+    assert asked == ["ip6tables-restore -n -w 10", own]
+    guard._run = lambda argv, stdin="": Result(1, "", "line 2 failed")
+    assert guard._restore(4, "payload") == (1, "", "line 2 failed")
+
+
+# -- what became of it -------------------------------------------------------------------------------------------------
+
+
+def test_an_outcome_is_known_by_its_change_or_as_the_last_one(host):
+    guard = guard_of(host)
+    assert guard.outcome() == Outcome("", UNKNOWN, "no such change since the host was started")
+    token = wait(host)["pending"]["token"]
+    assert guard.outcome().why in (f"until {number} s from now" for number in range(21))
+    guard.settle("too late")
+    assert guard.outcome() == guard.outcome(token) == Outcome(token, BACK, "too late")
+    assert guard.outcome("x") == Outcome("x", UNKNOWN, "no such change since the host was started")
+    wait(host, rules=[SSH])
+    assert guard.outcome(token).state == UNKNOWN
+    guard.keep(guard.change())
+    assert guard.outcome().state == KEPT and guard.settle("again") is None
