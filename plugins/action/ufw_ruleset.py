@@ -69,7 +69,7 @@ LIMIT = 31
 #: Seconds of a confirmation at most, as the module takes them.
 LONGEST_TIMEOUT = 3600
 #: The longest time without a try that is waited for: a limit of one connection an hour is not sat out.
-LONGEST_LIMIT = 300
+LONGEST_LIMIT = 600
 #: Seconds before the rollback is due that a last try begins, and after it that the next ones do.
 LAST, NEXT = 3, 3
 

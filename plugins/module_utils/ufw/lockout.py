@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _DEPTH = 64
 #: Besides the filter's, the tables in which a packet can end; nat is none.
 _DROPPING = ("raw", "mangle", "security")
+#: The most seconds that a pause is said to be: the confirmation does not sit out a limit of one connection a day.
+LONGEST_PAUSE = 600
 #: recent's window in seconds; `3/min` of limit and hashlimit, and the seconds of its units.
 _WINDOW = re.compile(r"--seconds (\d+)")
 _RATE = re.compile(r"--(?:limit|hashlimit-upto|hashlimit-above|hashlimit) (\d+)/([smhd])")
@@ -220,13 +222,15 @@ def _prove_on(session: Session, ruleset: Ruleset, rules: list[Rule]) -> Finding:
 
 
 def pause_of(rule: str) -> int:
-    """How many seconds without a try make a limit (a rule's, or a condition's text) forget: recent's window, or the time in which one more is let
-    through (limit, hashlimit); 0 where the rule has none."""
-    window = _WINDOW.search(rule)
+    """How many seconds without a try make a limit (a rule's, or a condition's text) forget: recent's window, or the time
+    in which one more is let through (limit, hashlimit), at most LONGEST_PAUSE; 0 where the rule has none."""
+    window, rate = _WINDOW.search(rule), _RATE.search(rule)
+    seconds = 0
     if window:
-        return int(window[1]) + 1
-    rate = _RATE.search(rule)
-    return math.ceil(_SECONDS[rate[2][:1]] / int(rate[1])) + 1 if rate and int(rate[1]) else 0
+        seconds = int(window[1]) + 1
+    elif rate and int(rate[1]):
+        seconds = math.ceil(_SECONDS[rate[2]] / int(rate[1])) + 1
+    return min(seconds, LONGEST_PAUSE)
 
 
 def _name(rule: KernelRule, rules: list[Rule], family: int) -> str:

@@ -309,7 +309,7 @@ def test_a_limit_that_lasts_makes_a_change_fail_and_no_host_unreachable(run, mon
     assert tries[-1] - tries[-2] >= 20
 
 
-def test_a_limit_of_one_connection_a_day_is_not_sat_out(run, monkeypatch):
+def test_a_limit_of_one_connection_an_hour_is_not_sat_out(run, monkeypatch):
     clock = ufw_ruleset.time
 
     def through(self, command):
@@ -317,7 +317,7 @@ def test_a_limit_of_one_connection_a_day_is_not_sat_out(run, monkeypatch):
 
     monkeypatch.setattr(ufw_ruleset.ActionModule, "_over_a_new_connection", through)
     with pytest.raises(AnsibleConnectionFailure, match="not after its rollback was due"):
-        run({"changed": True, "pending": {**PENDING, "pause": 86401, "timeout": 30}}, DOWN)
+        run({"changed": True, "pending": {**PENDING, "pause": 3600, "timeout": 30}}, DOWN)
     assert clock.now < 30 + ufw_ruleset.GRACE + 2 * ufw_ruleset.LONGEST_LIMIT
 
 

@@ -11,6 +11,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import R
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import Guard
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import Kernel
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.lockout import (
+    LONGEST_PAUSE,
     Finding,
     Session,
     candidate_text,
@@ -425,10 +426,10 @@ def test_of_several_interfaces_the_answer_is_the_best_one_with_the_doubts_of_tho
 def test_the_longest_pause_of_all_limits_counts():
     limits = [
         "-p tcp -m conntrack --ctstate NEW -m recent --update --seconds 60 --hitcount 4 --name a -j DROP",
-        "-p tcp -m hashlimit --hashlimit-above 3/hour --hashlimit-name b -j DROP",
+        "-p tcp -m hashlimit --hashlimit-above 15/hour --hashlimit-name b -j DROP",
     ]
     assert ask(limits[0]) == Finding("", "", 61)
-    assert ask(*limits).pause == 1201
+    assert ask(*limits).pause == 241
     assert ask("-m limit --limit 2/day -j ACCEPT", "-s 10.0.2.0/24 -j DROP").pause == 0
 
 
@@ -493,8 +494,9 @@ def test_the_tables_of_nft_that_iptables_shows_are_no_doubt(host, name, family):
         ("-A x -m limit --limit 7/hour -j ACCEPT", 516),
         ("-A x -m hashlimit --hashlimit-upto 1/sec --hashlimit-name a -j ACCEPT", 2),
         ("-A x -m hashlimit --hashlimit-above 10/minute --hashlimit-name a -j DROP", 7),
-        ("-A x -m hashlimit --hashlimit 1/day --hashlimit-mode srcip --hashlimit-name a -j ACCEPT", 86401),
-        ("-A x -m hashlimit --hashlimit-above 2/hour --hashlimit-name a -j DROP", 1801),
+        ("-A x -m hashlimit --hashlimit 1/day --hashlimit-mode srcip --hashlimit-name a -j ACCEPT", LONGEST_PAUSE),
+        ("-A x -m hashlimit --hashlimit-above 200/day --hashlimit-name a -j DROP", 433),
+        ("-A x -m recent --update --seconds 86400 --hitcount 6 --name a -j DROP", LONGEST_PAUSE),
         ("-A x -m limit --limit 0/min -j ACCEPT", 0),
         ("-A x -p tcp -j ACCEPT", 0),
     ],
