@@ -109,8 +109,6 @@ def repair(plan: KernelPlan, kernel: Kernel, check_framework: bool = True, table
     added = _present_edits(plan, kernel, drift)
     edits += added
     files = bool(doubts or added or (set(chains) & {*plan.framework, *plan.own}))
-    if not (policies or chains or edits):
-        return Repair((), [], doubts, bool(doubts))
     last = {builtin: plan.hooks[builtin][-1] for builtin in policies if builtin in plan.hooks}
     ends = {builtin: (jump_target(jump), plan.exact[jump_target(jump)]) for builtin, jump in last.items()}
     sections = transactions(table, policies, ends, edits, chains, plan.gone, kernel.chains)
@@ -119,7 +117,7 @@ def repair(plan: KernelPlan, kernel: Kernel, check_framework: bool = True, table
 
 def _without(rules: Optional[list[str]], kept: list[str]) -> Optional[list[str]]:
     """A chain's rules without those of others that stay."""
-    return rules if not rules or not kept else [rule for rule in rules if rule not in kept]
+    return rules and [rule for rule in rules if rule not in kept]
 
 
 def _compare_files(

@@ -11,6 +11,7 @@ import yaml
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.converge import converge
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.task import check_peer
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import FakeHost
 
 PAGE = Path(__file__).parents[5] / "docs/from_community_general_ufw.md"
@@ -57,3 +58,40 @@ def test_a_rule_that_is_pasted_as_it_is_is_taken_or_answered_with_the_line_that_
         return
     with pytest.raises(Refused, match="position: first"):
         converge(host, params(pasted), False)
+
+
+@pytest.mark.parametrize("args", sorted({row[1] for row in ROWS}))
+def test_a_task_that_is_pasted_whole_is_answered_with_the_line_that_does_it(tmp_path, args):
+    task = yaml.safe_load(args)
+    lines = [
+        mistake.remedy.partition("write ")[2] for mistake in check_peer(task) if mistake.path in ("default", "rules")
+    ]
+    if not lines:
+        assert set(task) <= {"state", "logging", "default"} and "rule" not in task
+        assert bool(check_peer(task)) == (task.get("state") in ("reloaded", "reset"))
+        return
+    (line,) = lines
+    said = yaml.safe_load("{" + line + "}")
+    host = FakeHost(tmp_path)
+    assert not check_peer(said)
+    converge(host, params("{" + line + "}"), False)
+    assert converge(host, params("{" + line + "}"), False)["changed"] is False
+
+
+def test_values_of_a_pasted_task_are_written_as_yaml_reads_them():
+    task = {
+        "rule": "allow",
+        "port": "22:23",
+        "from": "2001:db8::/32",
+        "comment": 'a: "b" #c',
+        "log": True,
+        "name": None,
+    }
+    (mistake,) = check_peer(task)
+    line = mistake.remedy.partition("write ")[2]
+    assert yaml.safe_load("{" + line + "}") == {
+        "rules": [{key: value for key, value in task.items() if value is not None}]
+    }
+    assert check_peer({"rules": [{"rule": "allow"}], "default": "deny", "state": "enabled"}) == []
+    (mistake,) = check_peer({"default": "reject", "direction": "out"})
+    assert mistake.remedy == "write default: {outgoing: reject}"
