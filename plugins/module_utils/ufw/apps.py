@@ -136,6 +136,8 @@ def _ports(text: str, proto: str) -> tuple[str, str]:
     """One item's ports as ufw stores them, and what is wrong with them."""
     if proto not in PORT_PROTOCOLS:
         return "", f"the protocol is {proto!r}, expected tcp or udp"
+    if text == "any":
+        return text, ""
     items = [_number(item) for item in text.split(",")]
     bad = ports_problem(items)
     if bad is not None:

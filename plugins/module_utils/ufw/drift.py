@@ -223,13 +223,9 @@ def differences(chain: str, wanted: list[str], actual: Optional[list[str]]) -> l
     """What differs in a chain, in words; empty when it is as wanted."""
     if actual is None:
         return [f"chain {chain} is missing"]
-    if wanted == actual:
-        return []
     if not actual:
         return [f"{chain} lacks {rule}" for rule in wanted]
-    want = [canonical(rule) for rule in wanted]
-    have = [canonical(rule) for rule in actual]
-    if want == have:
+    if wanted == actual or (want := [*map(canonical, wanted)]) == (have := [*map(canonical, actual)]):
         return []
     missing, extra = Counter(want) - Counter(have), Counter(have) - Counter(want)
     lines = [f"{chain} has {rule}" for rule in _named(extra, have, actual)]

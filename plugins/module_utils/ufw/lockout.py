@@ -74,7 +74,7 @@ def find_session(host: Host, process: Optional[int] = None) -> Optional[Session]
 def _environment(host: Host, process: int) -> dict[str, str]:
     try:
         with open(host.path(f"/proc/{process}/environ"), "rb") as stream:
-            items = stream.read().decode("utf-8", "replace").split("\0")
+            items = stream.read().decode(errors="replace").split("\0")
     except OSError:
         return {}
     return dict(item.split("=", 1) for item in items if "=" in item)

@@ -10,6 +10,8 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.apps import (
     make_profile,
     read_profiles,
 )
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.parse import parse_rules
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import format_tuple, parse_tuple
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import RECORDED
 
 
@@ -43,6 +45,15 @@ def test_a_later_profile_replaces_an_earlier_one_only_where_ufw_takes_it(tmp_pat
     assert read_profiles(str(tmp_path))["A"].ports == (("1", "tcp"),)
     (tmp_path / "3").write_text("[A]\ntitle=a\ndescription=a\nports=3/tcp\n")
     assert read_profiles(str(tmp_path))["A"].ports == (("3", "tcp"),)
+
+
+def test_a_profile_of_any_port_is_one_that_ufw_takes(tmp_path):
+    found = profile("any/tcp|53/udp|any")
+    assert (found.problem, found.ports) == ("", (("any", "tcp"), ("53", "udp"), ("any", "any")))
+    for rule in parse_rules([{"rule": "allow", "app": "Web"}], False, lambda: {"Web": found}).v4:
+        assert parse_tuple(format_tuple(rule)) == rule
+    for ports in ("any,22/tcp", "any:22/tcp", "any/esp"):
+        assert profile(ports).problem
 
 
 def test_a_folder_that_does_not_exist_has_no_profiles():

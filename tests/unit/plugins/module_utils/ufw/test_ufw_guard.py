@@ -790,6 +790,14 @@ def test_what_others_have_beside_the_drop_in_stays(host):
     assert not folder.exists()
 
 
+def test_what_the_boot_runs_lies_where_systemd_and_ufw_look():
+    assert os.path.dirname(BOOT) == "/etc/systemd/system/ufw.service.d" and BOOT.endswith(".conf")
+    assert os.path.dirname(JOURNAL) == "/etc/ufw" and (INIT, guard_program.CONF) == (
+        "/lib/ufw/ufw-init",
+        "/etc/ufw/ufw.conf",
+    )
+
+
 def test_the_drop_in_finishes_and_tidies_up_whatever_was_decided(host):
     text = guard_program._boot_text(["/etc/default", "/etc/ufw"])
     tidy = f"rm -f {BOOT} /etc/default/.*.bulkhead /etc/ufw/.*.bulkhead; rmdir {os.path.dirname(BOOT)} 2>/dev/null"

@@ -633,6 +633,17 @@ def test_a_mistake_in_the_list_is_one_on_every_host(host):
         converge(host, params(docker={"state": "auto", "published": [{"port": "70000", "proto": "tcp"}]}), False)
 
 
+def test_a_profile_of_any_port_is_stored_as_ufw_stores_it_and_comes_back_from_an_export(host):
+    host.file("/etc/ufw/applications.d/any").write_text("[Any]\ntitle=t\ndescription=d\nports=any/tcp|53/udp\n")
+    wish = params(rules=[SSH, {"rule": "allow", "app": "Any"}], purge=True)
+    assert converge(host, wish, False)["changed"] is True
+    assert (
+        "### tuple ### allow tcp any 0.0.0.0/0 any 0.0.0.0/0 Any - in\n" in host.file("/etc/ufw/user.rules").read_text()
+    )
+    assert converge(host, wish, False)["changed"] is False
+    assert converge(host, params(rules=inform(host)["rules"], purge=True), False)["changed"] is False
+
+
 # -- a host without ufw --------------------------------------------------------------------------------------------------
 
 
