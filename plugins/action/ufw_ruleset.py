@@ -23,6 +23,7 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils import said, ways
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.firewall.peer import check_peer
 
 MODULE, PLAN = "bulkhead.tiers.ufw_ruleset", "bulkhead.tiers.ufw_ruleset_plan"
 # Connections that reach the host from below its network: no ruleset can cut them.
@@ -85,6 +86,10 @@ class ActionModule(ActionBase):
         """The module's answer, with what became of the confirmation."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         arguments = dict(self._task.args)
+        pasted = [str(mistake) for mistake in check_peer(arguments)]
+        if pasted:
+            result.update(failed=True, msg="\n".join(pasted), errors=pasted)
+            return result
         hosts = self._behind(arguments.pop("ways", None) or [], task_vars or {})
         transport = self._connection.transport.rpartition(".")[2]
         inside = transport in INSIDE

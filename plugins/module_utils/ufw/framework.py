@@ -124,6 +124,7 @@ class _Reader:
             name = line[1:].split()[0] if line[1:].split() else ""
             if name not in BUILT_IN:
                 self.table.declared.append(name)
+                self.table.rules = [rule for rule in self.table.rules if rule[0] != name]
         elif not self._command(self.table, line):
             self.unread.append(line)
 
@@ -133,7 +134,7 @@ class _Reader:
         line = _COUNTERS.sub("", line, count=1) if line.startswith("[") else line
         parts = line.split(None, 2)
         how = _COMMANDS.get(parts[0])
-        if how is None or len(parts) < 2:
+        if how is None or len(parts) < 2 or not parts[1].isprintable() or set(parts[1]) & set("\"'\\"):
             return False
         chain, rule = parts[1], _plain(parts[2]) if len(parts) > 2 else ""
         if rule is None:

@@ -251,7 +251,7 @@ def _word(found: re.Match[str]) -> str:
     quoted, single, plain = found.groups()
     if quoted is not None:
         text = quoted.replace("\\'", "'").replace('\\"', '"').replace("\\\\", "\\")
-        return text.strip("'") if text.startswith(("'dapp_", "'sapp_")) else text
+        return text[1:-1] if text.startswith(("'dapp_", "'sapp_")) else text
     return single if single is not None else plain
 
 

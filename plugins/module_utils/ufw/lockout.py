@@ -179,15 +179,13 @@ def prove(session: Session, text: str, rules: list[Rule], names: list[str]) -> F
         ruleset = iptables.parse(text, session.family)
     except iptables.RulesetError as error:
         return Finding("", f"the kernel's rules are not understood: {error}")
-    refused: list[str] = []
-    doubts: list[str] = []
+    refused = ""
     for name in [session.interface] if session.interface else names:
         finding = _prove_on(session._replace(interface=name), ruleset, rules)
         if not finding.refused:
-            return finding if not finding.doubt or not doubts else finding._replace(doubt=doubts[0])
-        refused.append(finding.refused)
-        doubts += [finding.doubt] if finding.doubt else []
-    return Finding(refused[0], "")
+            return finding
+        refused = refused or finding.refused
+    return Finding(refused, "")
 
 
 def _prove_on(session: Session, ruleset: Ruleset, rules: list[Rule]) -> Finding:

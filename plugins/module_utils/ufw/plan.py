@@ -17,6 +17,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import (
     edit_settings,
     shell_settings,
 )
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.framework import FileRules, TableRules
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.parse import WantedRules
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.render import (
     KEEP_NONE,
@@ -324,16 +325,16 @@ def compare_kernel(
     """Each family's kernel against these rules and settings; a repair that is empty where nothing differs."""
     repairs = {}
     for family, kernel in state.kernel.items():
-        if family == 6 and not settings.ipv6:
-            plan = kernel_plan_without_ipv6(kernel.chains)
-        else:
-            plan = kernel_plan(rules[family], settings, family, state.framework[family])
-        plan = plan._replace(keep=keep)
         filters = family == 4 or settings.ipv6
-        docker_block.add_chains(plan, state.framework[family] if filters else [], kernel, family)
+        files = in_force(state.framework[family]) if filters else []
+        plan = (
+            kernel_plan(rules[family], settings, family, files) if filters else kernel_plan_without_ipv6(kernel.chains)
+        )
+        plan = plan._replace(keep=keep)
+        docker_block.add_chains(plan, files, kernel, family)
         fix = repair(plan, kernel, check_framework=not state.hooks_executable)
         fix = docker_block.with_last_word(fix, state.texts[docker_block.AFTER[family]] if filters else "", kernel, keep)
-        for file in state.framework[family][:2] if filters else ():
+        for file in files[:2]:
             for table, other in (kernel.others or {}).items():
                 fix = fix.then(repair_table(table, file.table(table), other, file.certain))
         fix = fix.then(nat_block.repair_nat(state.framework[family][3] if filters else None, kernel))
@@ -352,6 +353,21 @@ def _releases(state: State) -> dict[int, Repair]:
         if fix.sections:
             releases[family] = fix
     return releases
+
+
+def in_force(files: Sequence[FileRules]) -> list[FileRules]:
+    """The files, loaded one after the other: without the chains that a later one declares, which empties them."""
+    found = []
+    for place, file in enumerate(files):
+        tables = {}
+        for name, table in file.tables.items():
+            gone = {chain for later in files[place + 1 :] for chain in later.table(name).declared}
+            declared = tuple(chain for chain in table.declared if chain not in gone)
+            tables[name] = TableRules(
+                declared, tuple(rule for rule in table.rules if rule[0] not in gone), table.inserted
+            )
+        found.append(file._replace(tables=tables))
+    return found
 
 
 def kernel_drift(repairs: dict[int, Repair]) -> list[str]:

@@ -3,16 +3,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake, Refused
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.parse import RuleFields
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.ruleset import check_input
 
 _WAY = {
@@ -20,13 +18,6 @@ _WAY = {
     "client": {"type": "str", "required": True},
     "server": {"type": "str", "required": True},
     "port": {"type": "int", "required": True},
-}
-#: What community.general.ufw has at the top of a task.
-_OF_A_RULE = frozenset((*RuleFields.options, *RuleFields.aliases))
-_DIRECTIONS = {"in": "incoming", "out": "outgoing"}
-_STATES = {
-    "reloaded": "leave it away: every run compares the kernel with the files, and repairs what differs without a reload",
-    "reset": "write purge: true, rules: [], and the policies in default",
 }
 #: The options of doc_fragments/ufw.py.
 ARGUMENTS = {
@@ -49,48 +40,6 @@ ARGUMENTS = {
 }
 
 
-def check_peer(params: dict[str, Any]) -> list[Mistake]:
-    """What a task of community.general.ufw has beside its rule or in the place of one, and how the same is written here."""
-    mistakes: list[Mistake] = []
-    one = {key: value for key, value in params.items() if key in _OF_A_RULE and value is not None}
-    way = one.get("direction", "incoming")
-    policy = params.get("policy", None if "rule" in one else params.get("default"))
-    if policy is not None and "rule" not in one and (one or "policy" in params):
-        line = _flow({"default": {_DIRECTIONS.get(way, way): policy}})
-        mistakes.append(
-            Mistake("default", _flow(one) or _flow({"policy": policy}), "a policy of each direction", f"write {line}")
-        )
-    elif one:
-        rules = _flow({"rules": [one]})
-        mistakes.append(Mistake("rules", "a rule's options beside it", "a list of rules", f"write {rules}"))
-    for key in ("insert", "insert_relative_to"):
-        if key in params:
-            remedy = RuleFields.elsewhere[key]
-            mistakes.append(Mistake(key, repr(params[key]), "position: first in a rule", remedy))
-    if params.get("state") in _STATES:
-        mistakes.append(Mistake("state", params["state"], "enabled or disabled", _STATES[params["state"]]))
-    return mistakes
-
-
-def _flow(value: Any) -> str:
-    """A value as YAML of one line, without the outer brackets of a mapping."""
-    if isinstance(value, dict):
-        return ", ".join(
-            f"{key}: {{{_flow(each)}}}" if isinstance(each, dict) else f"{key}: {_flow(each)}"
-            for key, each in value.items()
-        )
-    if isinstance(value, list):
-        return (
-            "[" + ", ".join("{" + _flow(each) + "}" if isinstance(each, dict) else _flow(each) for each in value) + "]"
-        )
-    text = str(value)
-    return (
-        text
-        if isinstance(value, str) and text.replace(".", "").replace("_", "").isalpha()
-        else json.dumps(value, default=str)
-    )
-
-
 class RulesetModule(AnsibleModule):
     """``rules``, ``docker`` and ``default`` are raw to Ansible: it would make text of numbers and lists before they can be
     checked, and stop at the first mistake without saying in which rule it is."""
@@ -104,8 +53,7 @@ class RulesetModule(AnsibleModule):
     def fail_json(self, msg: str, **kwargs: Any) -> None:
         """Fail; where Ansible itself refuses an argument, with every mistake of the lists too."""
         if not self.validated and isinstance(getattr(self, "params", None), dict):
-            mistakes = [*check_peer(self.params), *check_input(self.params)]
-            msg = "\n".join([msg, *(str(mistake) for mistake in mistakes)])
+            msg = "\n".join([msg, *(str(mistake) for mistake in check_input(self.params))])
         super().fail_json(msg=msg, **kwargs)
 
 

@@ -98,6 +98,19 @@ def test_nothing_to_change_is_one_small_module_and_opens_no_connection(run):
     assert result["confirmation"] == "nothing to confirm"
 
 
+def test_a_task_of_the_peers_module_is_answered_with_the_line_that_does_it(run):
+    for task, line in (
+        ({"rule": "allow", "port": "22", "proto": "tcp"}, 'write rules: [{rule: allow, port: "22", proto: tcp}]'),
+        ({"rule": "allow", "port": 22, "insert": 1}, "position: first"),
+        ({"policy": "deny"}, "write default: {incoming: deny}"),
+        ({"default": "deny", "direction": "outgoing"}, "write default: {outgoing: deny}"),
+        ({"state": "reloaded"}, "without a reload"),
+        ({"state": "reset"}, "purge: true"),
+    ):
+        result, host = run({"changed": False}, **task)
+        assert result["failed"] and line in result["msg"] and result["errors"] and host.modules == []
+
+
 def test_check_mode_opens_no_connection(run):
     result, host = run({"changed": True}, check_mode=True)
     assert host.resets == 0 and result["confirmation"] == "check mode"

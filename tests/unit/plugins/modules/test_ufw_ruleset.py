@@ -56,14 +56,6 @@ def test_the_return_values_have_the_same_keys_in_every_mode(run):
     assert keys(rules=[{**SSH, "to_port": 23}], confirm={"timeout": 9}) == expected | {"pending"}
 
 
-def test_a_task_of_the_peers_module_is_answered_with_the_line_that_does_it(run):
-    pasted = run(rule="allow", port="22", proto="tcp", insert=1)["msg"]
-    assert 'write rules: [{rule: allow, port: "22", proto: tcp}]' in pasted and "position: first" in pasted
-    assert "write default: {incoming: deny}" in run(policy="deny")["msg"]
-    assert "write default: {outgoing: deny}" in run(ufw_ruleset_plan, default="deny", direction="outgoing")["msg"]
-    assert "without a reload" in run(state="reloaded")["msg"]
-
-
 @pytest.mark.parametrize("check_mode", [False, True])
 @pytest.mark.parametrize(
     "wish",

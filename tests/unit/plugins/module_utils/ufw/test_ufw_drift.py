@@ -20,6 +20,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.drift import (
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.framework import read_file
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import parse_save, parse_tables
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.parse import parse_rules
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.plan import in_force
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.render import (
     Keep,
     KernelPlan,
@@ -232,6 +233,28 @@ def test_a_rule_of_a_file_in_a_built_in_chain_is_put_there_once():
     table.restore(fix.payload)
     assert (table.chains["INPUT"][-1], table.chains["FORWARD"][0]) == ("-s 10.9.0.0/16 -j DROP", "-i tun0 -j DROP")
     assert repair(wanted, parse_save(table.save())).sections == ()
+
+
+def test_a_chain_that_is_declared_again_holds_what_comes_after_it():
+    """As iptables-restore loads it: a declaration empties the chain."""
+    text = "*filter\n:mine - [0:0]\n-A mine -j DROP\nCOMMIT\n*filter\n:mine - [7:9]\n-A mine -j ACCEPT\nCOMMIT\n"
+    assert read_file("", text).table("filter").rules == (("mine", "-j ACCEPT"),)
+    raw = "*raw\n:mine - [0:0]\n-A PREROUTING -j mine\n-A mine -j %s\nCOMMIT\n"
+    files = [
+        read_file("before.rules", text + raw % "DROP"),
+        read_file("after.rules", text.replace("ACCEPT", "RETURN") + raw % "LOG"),
+    ]
+    before, after = in_force(files)
+    assert before.table("filter").rules == () == before.table("filter").declared
+    assert before.table("raw").rules == (("PREROUTING", "-j mine"),) and after == files[1]
+    assert kernel_plan([], LOW, 4, [before, after]).own == {"mine": ["-j RETURN"]}
+
+
+@pytest.mark.parametrize("chain", ['"ufw-before-input"', "'ufw-before-input'", "ufw-before\\-input"])
+def test_a_chain_whose_name_is_quoted_is_none_that_has_no_rules(chain):
+    table = broken("-I ufw-before-input -p tcp --dport 9 -j DROP")
+    fix = repair(plan(f"-I {chain} -p tcp --dport 9 -j DROP\n"), parse_save(table.save()))
+    assert (fix.sections, fix.doubts) == ((), ("ufw-before-input",))
 
 
 NAT = "*nat\n:POSTROUTING ACCEPT [0:0]\n:mine - [0:0]\n-A POSTROUTING -s 10.0.0.0/8 -o eth0 -j MASQUERADE\n-A mine -j RETURN\nCOMMIT\n"

@@ -11,7 +11,7 @@ import yaml
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.converge import converge
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.task import check_peer
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.firewall.peer import check_peer
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import FakeHost
 
 PAGE = Path(__file__).parents[5] / "docs/from_community_general_ufw.md"

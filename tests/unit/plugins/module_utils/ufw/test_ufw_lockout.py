@@ -419,6 +419,12 @@ def test_of_several_interfaces_the_answer_is_the_best_one_with_the_doubts_of_tho
     assert shut == Finding("a new connection would be stopped by `-A INPUT -i eth+ -j DROP`", "")
     doubt = ask("-i eth1 -m geoip --source-country XX -j DROP", "-i eth0 -j DROP", session=anywhere, names=names)
     assert "geoip" in doubt.doubt and not doubt.refused
+    two = [
+        f"-i {name} -m {match} -j DROP"
+        for name, match in (("eth0", "geoip --source-country XX"), ("eth0", "mark --mark 1"))
+    ]
+    odd = ask(*two[:1], "-A OUTPUT -o eth0 -j DROP", "-i eth1 -m u32 --u32 0=1 -j DROP", session=anywhere, names=names)
+    assert "u32" in odd.doubt and "geoip" not in odd.doubt
     # The interface that is known is the only one.
     assert ask("-i eth0 -j DROP", names=names).refused
 

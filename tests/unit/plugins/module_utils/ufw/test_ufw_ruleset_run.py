@@ -644,6 +644,18 @@ def test_a_profile_of_any_port_is_stored_as_ufw_stores_it_and_comes_back_from_an
     assert converge(host, params(rules=inform(host)["rules"], purge=True), False)["changed"] is False
 
 
+def test_a_chain_of_both_hand_written_files_is_what_the_second_one_makes_of_it(host):
+    for name, verdict in (("before", "DROP"), ("after", "RETURN")):
+        path = host.file(f"/etc/ufw/{name}.rules")
+        mine = f":mine - [0:0]\n-A mine -s 10.9.0.0/16 -j {verdict}\nCOMMIT\n"
+        path.write_text(path.read_text().replace("COMMIT\n", mine, 1))
+    host.tables[4].chains["mine"] = ["-s 10.9.0.0/16 -j RETURN"]
+    assert converge(host, params(), False)["changed"] is False
+    host.tables[4].chains["mine"] = ["-s 10.9.0.0/16 -j DROP"]
+    assert converge(host, params(), False)["changed"] is True
+    assert host.tables[4].chains["mine"] == ["-s 10.9.0.0/16 -j RETURN"]
+
+
 # -- a host without ufw --------------------------------------------------------------------------------------------------
 
 
