@@ -247,4 +247,4 @@ def _name(rule: KernelRule, rules: list[Rule], family: int) -> str:
     return f"`{rule.text}`"
 
 
-_POLICY = {"input": "incoming", "output": "outgoing", "forward": "routed"}
+_POLICY = {"input": "incoming", "output": "outgoing"}

@@ -18,6 +18,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.lockout import 
     find_session,
     pause_of,
     prove,
+    read_beside,
     save_text,
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import Result
@@ -456,14 +457,14 @@ def test_what_is_proven_are_all_tables_that_can_stop_a_packet(host):
     table(host, "raw", RAW + "-A OUTPUT -j A\n")
     table(host, "mangle", MANGLE + "-A OUTPUT -j B\n")
     loaded = Kernel({"OUTPUT": "ACCEPT"}, {"OUTPUT": ["-j C"], "x": ["-j D"]})
-    text = candidate_text(host, 4, OPEN)
+    text = candidate_text(read_beside(host, 4), OPEN)
     assert [line for line in text.split("\n") if line[:1] == "*"] == ["*filter", "*raw", "*mangle"]
     assert "-A OUTPUT -j A\n" in text and "-A OUTPUT -j B\n" in text
-    text = candidate_text(host, 4, OPEN._replace(others={"mangle": loaded}, security=loaded))
+    text = candidate_text(read_beside(host, 4), OPEN._replace(others={"mangle": loaded}, security=loaded))
     assert [line for line in text.split("\n") if line[:1] == "*"] == ["*filter", "*raw", "*mangle", "*security"]
     assert text.count("-A OUTPUT -j C\n-A x -j D\nCOMMIT\n") == 2 and ":x - [0:0]\n" in text and "-j B" not in text
     host.fail = {"iptables-save": "no"}
-    assert candidate_text(host, 4, OPEN) == save_text(OPEN)
+    assert candidate_text(read_beside(host, 4), OPEN) == save_text(OPEN)
 
 
 def test_without_nft_none_of_its_tables_is_expected(host):
@@ -473,19 +474,19 @@ def test_without_nft_none_of_its_tables_is_expected(host):
         return Result(0, "", "")
 
     host.run = missing
-    assert candidate_text(host, 4, OPEN) == save_text(OPEN)
+    assert candidate_text(read_beside(host, 4), OPEN) == save_text(OPEN)
     host.run = lambda argv, stdin="": Result(argv[0] == "nft", "table inet x\n", "")
-    assert candidate_text(host, 4, OPEN) == save_text(OPEN)
+    assert candidate_text(read_beside(host, 4), OPEN) == save_text(OPEN)
 
 
 @pytest.mark.parametrize("name", ["filter", "nat", "mangle", "raw", "security"])
 @pytest.mark.parametrize("family", [4, 6])
 def test_the_tables_of_nft_that_iptables_shows_are_no_doubt(host, name, family):
     host.nft = f"table ip {name}\ntable ip6 {name}\ntable netdev {name}\ntable arp x\ntable inet\n"
-    notes = [line for line in candidate_text(host, family, OPEN).split("\n") if line.startswith("#")]
+    notes = [line for line in candidate_text(read_beside(host, family), OPEN).split("\n") if line.startswith("#")]
     assert notes == [f"# Warning: the netdev table {name} of nft is present"]
     host.nft = "table ip mine\ntable ip6 mine\n"
-    notes = [line for line in candidate_text(host, family, OPEN).split("\n") if line.startswith("#")]
+    notes = [line for line in candidate_text(read_beside(host, family), OPEN).split("\n") if line.startswith("#")]
     assert notes == [f"# Warning: the {'ip' if family == 4 else 'ip6'} table mine of nft is present"]
 
 
