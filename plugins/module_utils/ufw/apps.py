@@ -108,7 +108,7 @@ def name_problem(name: str) -> str:
         return "its name may have letters, digits, blanks and _ - . + alone, and begins with a letter or a digit"
     try:
         socket.getservbyname(name)
-    except (OSError, UnicodeError):
+    except (OSError, ValueError):  # a zero byte, or characters that no service has
         return ""
     return f"{name} is a service of /etc/services, which goes before a profile; write it as a port: to_port: {name}"
 
@@ -179,7 +179,7 @@ def find_profile(name: str, profiles: dict[str, Profile]) -> Profile:
 def _not_there(name: str) -> str:
     try:
         port = socket.getservbyname(name)
-    except (OSError, UnicodeError):
+    except (OSError, ValueError):  # a zero byte, or characters that no service has
         port = int(name) if name.isascii() and name.isdigit() and len(name) < 6 else 0
     where = "`ufw app list` shows them"
     return f"for the port write to_port: {port} instead of app; {where}" if port else where

@@ -56,6 +56,13 @@ def test_a_profile_of_any_port_is_one_that_ufw_takes(tmp_path):
         assert profile(ports).problem
 
 
+@pytest.mark.parametrize("name", ["Web\0", "\udc80", "W" * 300, "Wéb", "\u0662\u0662"])
+def test_a_name_of_any_characters_is_one_that_is_not_there(name):
+    with pytest.raises(UnknownProfile):
+        find_profile(name, profiles(Web="80/tcp"))
+    assert profile("80/tcp", name).problem
+
+
 def test_a_folder_that_does_not_exist_has_no_profiles():
     assert read_profiles("/nonexistent") == {}
 
