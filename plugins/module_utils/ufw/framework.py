@@ -160,11 +160,17 @@ class _Reader:
         return False
 
 
+#: A line of one family alone: the tools of the other one pass over it.
+_FAMILY = frozenset(("-4", "-6", "--ipv4", "--ipv6"))
+
+
 def _plain(rule: str) -> Optional[str]:
     """A specification with single blanks between its words; None where it cannot be split."""
     try:
         found = words(rule)
     except Unclosed:
+        return None
+    if not _FAMILY.isdisjoint(found):
         return None
     return rule if '"' in rule else " ".join(found)
 

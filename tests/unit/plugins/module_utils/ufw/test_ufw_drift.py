@@ -257,6 +257,14 @@ def test_a_chain_whose_name_is_quoted_is_none_that_has_no_rules(chain):
     assert (fix.sections, fix.doubts) == ((), ("ufw-before-input",))
 
 
+@pytest.mark.parametrize("option", ["-4", "-6", "--ipv4", "--ipv6"])
+def test_a_line_of_one_family_is_not_taken_for_one_of_both(option):
+    wanted = plan(f"-A ufw-before-input {option} -s 10.9.0.1 -j DROP\n")
+    for loaded in ([], ["-A ufw-before-input -s 10.9.0.1/32 -j DROP"]):
+        fix = repair(wanted, parse_save(broken(*loaded).save()))
+        assert (fix.sections, fix.doubts) == ((), ("ufw-before-input",)) or not (loaded or fix.drift)
+
+
 NAT = "*nat\n:POSTROUTING ACCEPT [0:0]\n:mine - [0:0]\n-A POSTROUTING -s 10.0.0.0/8 -o eth0 -j MASQUERADE\n-A mine -j RETURN\nCOMMIT\n"
 
 
