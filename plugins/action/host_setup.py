@@ -55,7 +55,7 @@ def _explained(host: str, answer: dict[str, Any]) -> dict[str, Any]:
         return {}
     return {
         "msg": f"{host}: got {answer.get('msg')}; expected a host where tasks run as root; see become with its password, and "
-        "ansible_python_interpreter. apt was not asked, and the firewall was not touched."
+        "ansible_python_interpreter. apt was not asked, and nothing was touched."
     }
 
 
@@ -64,5 +64,5 @@ def _without(host: str, missing: list[str], answer: dict[str, Any]) -> str:
     names = ", ".join(missing)
     return (
         f"{host}: got no {names} from apt ({answer.get('msg')}); expected Debian or Ubuntu with them installed or an apt "
-        "mirror within reach; put them into its image, or open a way to a mirror. The firewall was not touched."
+        "mirror within reach; put them into its image, or open a way to a mirror. Nothing was changed."
     )

@@ -83,3 +83,10 @@ def test_an_inventory_none_of_whose_hosts_is_in_a_tier_is_an_error_that_names_it
 def test_a_limit_that_matches_no_host_is_an_error(play, name):
     assert play(name, {"web": "web1"}, arguments=["--limit", "web2"])[0] != 0
     assert play(name, {"web": "web1"}, arguments=["--limit", "web:!web1"])[0] != 0
+
+
+def test_a_site_without_a_router_is_no_reason_for_a_warning(play):
+    status, said = play("gateway", {"web": "web1"}, arguments=["--list-hosts"])
+    assert status == 0 and "Could not match" not in said and "hosts (0)" in said
+    status, said = play("gateway", {"web": "web1", "gateway": "gw1"}, arguments=["--list-hosts"])
+    assert status == 0 and "hosts (1)" in said and "gw1" in said

@@ -335,6 +335,10 @@ def _failures(proof: Proof) -> list[Line]:
     return lines
 
 
+#: The remedy where a host has a rule more than the site.
+REMOVE = "declare a flow for it, or run site.yml, which removes it unless firewall_purge is false for the host"
+
+
 def stray_rules(proof: Proof) -> list[StrayRule]:
     """Differences between the live rules and the site's that no failed probe tells of.
 
@@ -345,9 +349,9 @@ def stray_rules(proof: Proof) -> list[StrayRule]:
     found = []
     for name, host in sorted(proof.hosts.items()):
         more, less = strays(host)
-        for rules, cause in ((more, "the site does not declare it"), (less, "it is missing")):
+        for rules, cause, remedy in ((more, "the site does not declare it", REMOVE), (less, "it is missing", APPLY)):
             found += [
-                StrayRule(name, rule, f"{cause}, though no probe from these hosts shows it", APPLY)
+                StrayRule(name, rule, f"{cause}, though no probe from these hosts shows it", remedy)
                 for rule in rules
                 if not any(name in text and f"`{rule}`" in text for text in told)
             ]

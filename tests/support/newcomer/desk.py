@@ -80,9 +80,12 @@ class Desk:
         variables = self.folder / "inventory" / "group_vars" / "all"
         variables.mkdir(parents=True)
         (self.folder / "ansible.cfg").write_text(settings())
-        (self.folder / "inventory" / "hosts.yml").write_text(yaml.safe_dump(inventory))
+        self.write(inventory)
         (variables / "site.yml").write_text(yaml.safe_dump(site))
         _copy_of_the_checkout(self.checkout)
+
+    def write(self, inventory: dict) -> None:
+        (self.folder / "inventory" / "hosts.yml").write_text(yaml.safe_dump(inventory))
 
     def install(self) -> list[Run]:
         """What the README says: into an empty Python from a Galaxy, or without one beside what is installed."""

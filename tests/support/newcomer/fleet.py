@@ -160,12 +160,13 @@ class Newcomer(Host):
             "ansible_ssh_common_args": known,
         }
         variables |= {"ansible_become_password": PASSWORD} if self.kind.password else {}
-        return variables | ({"firewall_purge": False} if self.kind.rules else {})
+        return variables
 
 
-def inventory_of(hosts: dict[str, Newcomer]) -> dict[str, Any]:
-    """hosts.yml."""
+def inventory_of(hosts: dict[str, Newcomer], keep: bool = True) -> dict[str, Any]:
+    """hosts.yml. ``keep``: the rules of a host that has some stay."""
     groups: dict[str, Any] = {"all": {"vars": {"ansible_user": "ops"}}}
     for name, host in hosts.items():
-        groups.setdefault(host.kind.tier, {"hosts": {}})["hosts"][name] = host.inventory()
+        kept = {"firewall_purge": False} if keep and host.kind.rules else {}
+        groups.setdefault(host.kind.tier, {"hosts": {}})["hosts"][name] = {**host.inventory(), **kept}
     return groups
