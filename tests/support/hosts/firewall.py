@@ -33,7 +33,9 @@ class Host(Machine):
 
     def ready(self) -> None:
         self.wait()
-        self.shell("mkdir -p -m 700 /root/.ssh; cat > /root/.ssh/authorized_keys", stdin=(self.folder / "key.pub").read_text())
+        self.shell(
+            "mkdir -p -m 700 /root/.ssh; cat > /root/.ssh/authorized_keys", stdin=(self.folder / "key.pub").read_text()
+        )
         # Newer servers shut out who connects often without logging in, as a watch for reachability does.
         self.shell(
             "f=/etc/ssh/sshd_config.d/fault.conf; echo MaxStartups 200 > $f; "
