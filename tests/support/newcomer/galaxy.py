@@ -32,6 +32,7 @@ class Galaxy:
         detail = f"{place}versions/{about['version']}/"
         return {
             f"/{artifact.name}": artifact.read_bytes(),
+            place: {"created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z"},
             f"{place}versions/": {
                 "meta": {"count": 1},
                 "links": {"next": None},
