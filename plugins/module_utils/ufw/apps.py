@@ -20,11 +20,11 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import POR
 
 #: Left by package managers and editors; ufw skips the same ones.
 _SKIPPED = (".dpkg-new", ".dpkg-old", ".dpkg-dist", ".rpmnew", ".rpmsave", "~")
-_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9 _\-.+]*\Z")
+_NAME = r"[a-zA-Z0-9][a-zA-Z0-9 _\-.+]*\Z"
 #: Limits of ufw: bytes of all files together, characters of a name or key, of a value.
 _MOST_BYTES, _MOST_NAME, _MOST_VALUE = 10 * 1024 * 1024, 64, 1024
 _MAX_PORT_SEPARATORS = 14
-_SERVICE = re.compile(r"\w[\w-]+\Z", re.ASCII)
+_SERVICE = r"(?a)\w[\w-]+\Z"
 
 
 class Profile(NamedTuple):
@@ -104,7 +104,7 @@ def name_problem(name: str) -> str:
         return "the name all is reserved"
     if _is_number(name):
         return "a number is a port, not the name of a profile"
-    if not _NAME.match(name):
+    if not re.match(_NAME, name):
         return "its name may have letters, digits, blanks and _ - . + alone, and begins with a letter or a digit"
     try:
         socket.getservbyname(name)
@@ -153,7 +153,7 @@ def _ports(text: str, proto: str) -> tuple[str, str]:
 
 def _number(item: str) -> str:
     """A service name as its number, as ufw stores it (for either protocol); anything else as it is."""
-    if not _SERVICE.match(item) or item.isdigit():
+    if not re.match(_SERVICE, item) or item.isdigit():
         return item
     try:
         return str(socket.getservbyname(item))

@@ -60,15 +60,15 @@ _ACTION_OF = {"RETURN": "allow", "DROP": "deny"}
 _LISTS = {"filter": "bulkhead-docker", LAST_TABLE: "bulkhead-last"}
 _START = r"-A bulkhead-docker (?:-s (?P<src>\S+) )?"
 _STOP = r"-j (?P<target>RETURN|DROP)\Z"
-_TRANSLATED = re.compile(
+_TRANSLATED = (
     _START + r"(?:-p (?P<proto>\S+) )?-m conntrack --ctstate DNAT "
     r"(?:--ctorigdst (?P<dst>\S+) )?(?:--ctorigdstport (?P<port>\S+) )?--ctdir ORIGINAL " + _STOP
 )
-_ROUTED = re.compile(
+_ROUTED = (
     _START + r"(?:-d (?P<dst>\S+) )?(?:-p (?P<proto>\S+) )?(?:--dport (?P<port>\S+) )?"
     r"-m conntrack ! --ctstate DNAT " + _STOP
 )
-_BRIDGE = re.compile(r"-A DOCKER-USER -i (?P<name>\S+) -j (?P<target>RETURN|bulkhead-docker)\Z")
+_BRIDGE = r"-A DOCKER-USER -i (?P<name>\S+) -j (?P<target>RETURN|bulkhead-docker)\Z"
 
 
 class Published(NamedTuple):
@@ -194,7 +194,7 @@ def read_block(text: str, family: int) -> Block | None:
             limited = line[: -len(_counted("filter"))]
         if line.endswith((_counted("filter"), _stopped("filter"))):
             continue
-        translated, routed, bridge = (form.match(line) for form in (_TRANSLATED, _ROUTED, _BRIDGE))
+        translated, routed, bridge = (re.match(form, line) for form in (_TRANSLATED, _ROUTED, _BRIDGE))
         if translated:
             published.append(_entry(translated, comment, family, False, limited))
         elif routed:

@@ -7,7 +7,6 @@ mistake, because what would be left after taking it away is another port than th
 
 from __future__ import annotations
 
-import difflib
 import socket
 import struct
 from collections.abc import Mapping, Sequence
@@ -85,6 +84,8 @@ class Fields:
         if key in self.elsewhere:
             remedy = self.elsewhere[key]
         else:
+            import difflib  # for a mistake, which most input has not
+
             near = difflib.get_close_matches(key, [*self.options, *self.aliases], 1)
             remedy = f"write {self.aliases.get(near[0], near[0])}" if near else "remove it"
         self.fail(key, f"{key!r}, which is not an option of {self.subject}", f"one of {known}", remedy)

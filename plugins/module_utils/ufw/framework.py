@@ -230,8 +230,8 @@ def spelled(host: Host, family: int, file: FileRules, kernel: Optional[Kernel]) 
     return file._replace(tables=tables, unread=(), certain=True)
 
 
-_SET = re.compile(r"-m set ((?:! )?--match-set \S+ \S+)")
-_PLACE = re.compile(r"-m comment --comment bulkhead_set_(\d+)_")
+_SET = r"-m set ((?:! )?--match-set \S+ \S+)"
+_PLACE = r"-m comment --comment bulkhead_set_(\d+)_"
 
 
 def _without_sets(text: str) -> tuple[str, list[str]]:
@@ -242,11 +242,11 @@ def _without_sets(text: str) -> tuple[str, list[str]]:
         sets.append(found[1])
         return f"-m comment --comment bulkhead_set_{len(sets) - 1}_"
 
-    return _SET.sub(place, text), sets
+    return re.sub(_SET, place, text), sets
 
 
 def _with_sets(rule: str, sets: list[str]) -> str:
-    return _PLACE.sub(lambda found: f"-m set {sets[int(found[1])]}", rule) if sets else rule
+    return re.sub(_PLACE, lambda found: f"-m set {sets[int(found[1])]}", rule) if sets else rule
 
 
 def standard_chains(family: int) -> list[str]:
@@ -292,12 +292,12 @@ def start_loading(host: Host, family: int, name: str, text: str, chains: Iterabl
     return problem
 
 
-_LINE = re.compile(r"line:? (\d+)")
+_LINE = r"line:? (\d+)"
 
 
 def _shifted(message: str, text: str, start: int, extra: str) -> str:
     """The message with the line's number in the file itself, and the line."""
-    found = _LINE.search(message)
+    found = re.search(_LINE, message)
     if not found:
         return message
     number, shift = int(found[1]), extra.count("\n")

@@ -210,26 +210,27 @@ def is_plain(rule: tuple[str, ...]) -> bool:
     for option in rule:
         name, _space, value = option.replace("! ", "", 1).partition(" ")
         form = _PLAIN.get(name)
-        if form is None or not form.match(value) or (name in ("-s", "-d") and not _is_network(value)):
+        if form is None or not re.match(form, value) or (name in ("-s", "-d") and not _is_network(value)):
             return False
     return True
 
 
-_ANY = re.compile(r".+\Z", re.DOTALL)
-_NUMBERS = re.compile(r"[1-9][0-9]*(?:[:,][1-9][0-9]*)*\Z")
-_NUMBER = re.compile(r"[0-9]+\Z")
-_NONE = re.compile(r"\Z")
+# Texts, here and in other files that every run loads: re compiles them where they are used, which is not in most runs.
+_ANY = r"(?s).+\Z"
+_NUMBERS = r"[1-9][0-9]*(?:[:,][1-9][0-9]*)*\Z"
+_NUMBER = r"[0-9]+\Z"
+_NONE = r"\Z"
 #: Options whose values are known -> how the kernel prints them.
 _PLAIN = {
     **dict.fromkeys(("-i", "-o", "-j", "-g", "--log-prefix", "--comment", "--reject-with", "--name"), _ANY),
     **dict.fromkeys(("--dport", "--sport", "--dports", "--sports"), _NUMBERS),
     **dict.fromkeys(("--seconds", "--hitcount", "--limit-burst", "--hl-eq", "--rt-type"), _NUMBER),
     **dict.fromkeys(("--set", "--update"), _NONE),
-    **dict.fromkeys(("--icmp-type", "--icmpv6-type"), re.compile(r"[0-9]+(?:/[0-9]+)?\Z")),
-    **dict.fromkeys(("-s", "-d"), re.compile(r"[0-9a-f.:]+(?:/[0-9]+)?\Z")),
-    **dict.fromkeys(("--dst-type", "--src-type", "--ctstate"), re.compile(r"[A-Z]+(?:,[A-Z]+)*\Z")),
-    "-p": re.compile(r"[a-z0-9-]+\Z"),
-    "--limit": re.compile(r"[0-9]+/(?:sec|min|hour|day)\Z"),
+    **dict.fromkeys(("--icmp-type", "--icmpv6-type"), r"[0-9]+(?:/[0-9]+)?\Z"),
+    **dict.fromkeys(("-s", "-d"), r"[0-9a-f.:]+(?:/[0-9]+)?\Z"),
+    **dict.fromkeys(("--dst-type", "--src-type", "--ctstate"), r"[A-Z]+(?:,[A-Z]+)*\Z"),
+    "-p": r"[a-z0-9-]+\Z",
+    "--limit": r"[0-9]+/(?:sec|min|hour|day)\Z",
 }
 
 

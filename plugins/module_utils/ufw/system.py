@@ -13,7 +13,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import secrets
 import stat
 import subprocess
 import tempfile
@@ -240,7 +239,7 @@ def _is_same(handle: int, path: str) -> bool:
 def _replace(path: str, held: contextlib.ExitStack) -> None:
     """A lock file that was never open to others, and its lock. The old file's lock, where we have it, stays held too:
     a ufw that waits for it now must not begin before we are done."""
-    temporary = f"{path}.{secrets.token_hex(4)}"
+    temporary = f"{path}.{os.urandom(4).hex()}"
     handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     held.callback(os.close, handle)
     fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
