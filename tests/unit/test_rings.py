@@ -59,8 +59,8 @@ LARGEST = 40
 #: (42 kB), the proof against lock-outs, what the next boot does (10 kB), and the rollback's own program, all of which a host must have without a way back
 #: to the controller. ufw_ruleset_plan is what a host is sent otherwise; ufw_ruleset_info reads, and what that means is worked
 #: out on the controller.
-#: swarm_network brings the migration, and the table of Docker's limits (3 kB), by which the controller judges a site as
-#: well. maas_vlan checks every field of what a server answers, and what a deletion would take along. stack_lint brings its
+#: swarm_network, too, is sent only where something changes, with the migration; swarm_network_plan otherwise. Both bring the
+#: table of Docker's limits (3 kB), by which the controller judges a site as well. maas_vlan checks every field of what a server answers, and what a deletion would take along. stack_lint brings its
 #: rules, which judge the engine where what they read, secrets among it, need not be sent.
 LARGER = {
     "stack_lint": 45,
@@ -70,6 +70,7 @@ LARGER = {
     "ufw_ruleset_plan": 101,
     "ufw_ruleset_info": 50.5,
     "swarm_network": 52,
+    "swarm_network_plan": 41.8,
 }
 
 

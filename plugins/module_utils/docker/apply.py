@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from ipaddress import ip_network
 from typing import Any, Optional
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker import waiting
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.client import Engine
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.errors import EngineError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import (
@@ -16,29 +17,16 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.plan import drift
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.reading import read_networks, read_pools
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.removal import Incomplete, Progress, polls
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.removal import Incomplete, Progress
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.request import Request
 
 #: What is to be made; without a request nothing is compared afterwards.
 Creations = Sequence[tuple[Optional[Request], Network]]
-#: The swarm's allocator answers within some ms (measured: 1-2 ms on 20.10 and 26.1); what takes this long is refused.
-ALLOCATION_SECONDS = 10.0
 #: What an engine takes bridges from where its daemon.json says nothing (moby, libnetwork/ipamutils).
 DEFAULT_POOLS = [
     *({"base": f"172.{second}.0.0/16", "size": 16} for second in range(17, 32)),
     {"base": "192.168.0.0/16", "size": 20},
 ]
-
-
-def settle(engine: Engine, networks: list[Network], names: Iterable[str]) -> list[Network]:
-    """The live networks, read again for as long as an overlay of these names has no subnet yet, at most for
-    ALLOCATION_SECONDS: another run may have made it a moment ago."""
-    wanted = set(names)
-    for _dummy in polls(ALLOCATION_SECONDS):
-        if not any(network.pending and network.name in wanted for network in networks):
-            break
-        networks = read_networks(engine)
-    return networks
 
 
 def create_all(engine: Engine, creations: Creations, progress: Progress) -> list[Network]:
@@ -70,7 +58,7 @@ def _await_allocation(engine: Engine, made: dict[str, Network], progress: Progre
     """Wait until the swarm has given every overlay its subnet; take back those that it refuses, and say why."""
     live: list[Network] = []
     pending: list[Network] = []
-    for _dummy in polls(ALLOCATION_SECONDS):
+    for _dummy in waiting.polls(waiting.ALLOCATION_SECONDS):
         live = read_networks(engine)
         pending = [network for network in live if network.id in made and network.pending]
         if not pending:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import time
 from typing import Any, Optional
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker import apply, removal
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker import apply, removal, waiting
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.client import Engine
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.errors import EngineError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.migrate import (
@@ -277,7 +277,7 @@ class Mover:
         """Wait until every task runs on exactly these networks. The time counts from the last one that came to run."""
         patience = self.wait_timeout + _own_pace(spec)
         deadline, most, state = time.monotonic() + patience, -1, ""
-        for _dummy in removal.polls(float("inf")):
+        for _dummy in waiting.polls(float("inf")):
             service = self.engine.service(service_id)
             state = (service.get("UpdateStatus") or {}).get("State", "")
             if state in ROLLED_BACK:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,9 +16,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import
     read_usage,
     tasks_on,
 )
-
-POLL_SECONDS = 0.05
-SLOWEST_POLL_SECONDS = 1.0
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.waiting import polls
 
 
 class Incomplete(Failure):
@@ -150,15 +147,3 @@ def _await_gone(engine: Engine, networks: list[Network], deadline: float, progre
         if not left:
             return
     raise Incomplete(f"The engine still lists the removed networks {', '.join(sorted(left.values()))}", progress)
-
-
-def polls(seconds: float) -> Iterator[None]:
-    """Yield at once, then after growing pauses, at least twice and until the seconds are over."""
-    deadline, pause = time.monotonic() + seconds, POLL_SECONDS
-    yield
-    while True:
-        time.sleep(pause)
-        yield
-        if time.monotonic() >= deadline:
-            return
-        pause = min(pause * 1.5, SLOWEST_POLL_SECONDS)

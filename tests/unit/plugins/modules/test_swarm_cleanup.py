@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker import removal
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker import waiting
 from ansible_collections.bulkhead.tiers.plugins.modules import swarm_cleanup, swarm_network, swarm_network_info
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.docker.running import run
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.docker.standin import VERSIONS, StandIn
@@ -40,7 +40,7 @@ def fixture_engine(tmp_path, request):
 
 @pytest.fixture(name="hurry", autouse=True)
 def fixture_hurry(monkeypatch):
-    monkeypatch.setattr(removal, "POLL_SECONDS", 0.005)
+    monkeypatch.setattr(waiting, "POLL_SECONDS", 0.005)
 
 
 def test_by_default_it_only_lists_what_is_left_and_what_holds_it(engine):

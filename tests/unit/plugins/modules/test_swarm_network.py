@@ -6,9 +6,9 @@ import socket
 
 import pytest
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker import apply, client, reading, removal
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker import converge as converging
-from ansible_collections.bulkhead.tiers.plugins.modules import swarm_network
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker import client, reading, waiting
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker import compare as converging
+from ansible_collections.bulkhead.tiers.plugins.modules import swarm_network, swarm_network_plan
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.docker.running import run
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.docker.standin import VERSIONS, StandIn
 
@@ -50,8 +50,8 @@ def fixture_newest(tmp_path):
 
 @pytest.fixture(name="hurry", autouse=True)
 def fixture_hurry(monkeypatch):
-    monkeypatch.setattr(apply, "ALLOCATION_SECONDS", 0.3)
-    monkeypatch.setattr(removal, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(waiting, "ALLOCATION_SECONDS", 0.3)
+    monkeypatch.setattr(waiting, "POLL_SECONDS", 0.01)
     monkeypatch.setattr(reading, "STARTING_SECONDS", 0.3)
     monkeypatch.setattr(reading, "POLL_SECONDS", 0.01)
 
@@ -217,6 +217,24 @@ def test_check_mode_says_what_a_run_does_and_touches_nothing(engine):
     assert (done["created"], done["removed"], done["recreated"]) == (["new"], ["local", "public"], ["private"])
     assert foreseen.keys() == done.keys()
     assert [network["id"] for network in foreseen["networks"]] == [None, None]
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_a_comparison_answers_what_the_whole_module_answers_and_touches_nothing(engine, check):
+    def compared(networks, **arguments):
+        engine.calls.clear()
+        answer = run(swarm_network_plan, engine.url, networks=networks, check=check, **arguments)
+        assert engine.writes == []
+        return answer
+
+    foreseen = converge(engine, ALL, check=True)
+    assert compared(ALL) == {**foreseen, "same": False, "changed": check}
+    converge(engine, ALL)
+    same = compared(ALL)
+    assert same == {**converge(engine, ALL, check=check), "same": True}
+    other = [changed(PRIVATE, subnet="172.30.7.0/24"), PUBLIC]
+    assert compared(other)["msg"] == converge(engine, other, check=check)["msg"] != ""
+    assert compared(other, recreate="if_unused", purge=True)["same"] is False
 
 
 def test_the_diff_is_text_that_a_person_reads(engine):

@@ -9,7 +9,7 @@ import json
 
 import pytest
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker import apply, converge, removal
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker import compare, waiting
 from ansible_collections.bulkhead.tiers.plugins.modules import swarm_network
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.docker.running import run
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.docker.standin import VERSIONS, StandIn
@@ -40,8 +40,8 @@ def fixture_newest(tmp_path):
 
 @pytest.fixture(name="hurry", autouse=True)
 def fixture_hurry(monkeypatch):
-    monkeypatch.setattr(apply, "ALLOCATION_SECONDS", 0.3)
-    monkeypatch.setattr(removal, "POLL_SECONDS", 0.005)
+    monkeypatch.setattr(waiting, "ALLOCATION_SECONDS", 0.3)
+    monkeypatch.setattr(waiting, "POLL_SECONDS", 0.005)
 
 
 def migrate(engine, *networks, **arguments):
@@ -494,7 +494,7 @@ def test_a_container_whose_start_failed_is_named_in_a_warning(newest, monkeypatc
     for check in (True, False):
         # ansible-core hands the same warning out once in a process.
         said = []
-        monkeypatch.setattr(converge, "warn", said.append)
+        monkeypatch.setattr(compare, "warn", said.append)
         migrate(newest, check=check)
         (warning,) = [text for text in said if "last start failed" in text]
         assert (
