@@ -48,7 +48,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.tables import P
 #: Seconds; the longest that an apply of thousands of rules takes: then nothing waits for it any more.
 CRASH_TIMEOUT = 30
 #: The modules that the program on the host is made of; the first one is run.
-_PROGRAM = ("ufw.guard", "ufw.system", "ufw.tables", "packets.vocabulary")
+_PROGRAM = ("ufw.guard", "ufw.system", "ufw.tables", "ufw.edits", "packets.vocabulary")
 _PACKAGE = __name__.rpartition(".ufw.")[0]
 
 Repairs = Mapping[int, Repair]

@@ -14,9 +14,8 @@ import socket
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.fields import ports_problem
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import PROFILES, Host
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import PORT_PROTOCOLS, sort_ports
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import PORT_PROTOCOLS, ports_problem, sort_ports
 
 #: Left by package managers and editors; ufw skips the same ones.
 _SKIPPED = (".dpkg-new", ".dpkg-old", ".dpkg-dist", ".rpmnew", ".rpmsave", "~")

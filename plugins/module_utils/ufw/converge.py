@@ -18,8 +18,9 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.change import (
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.effect import candidates
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.first import make_first_plan
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.pending import clear_the_way
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.plan import Wish, make_first_plan
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.plan import Wish
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.review import review
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.ruleset import (
     NO_CHANGE,

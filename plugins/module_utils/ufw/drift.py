@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from typing import NamedTuple, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.vocabulary import BUILTIN
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.edits import Edit, Section, transactions
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.framework import TableRules
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import (
     Kernel,
@@ -23,7 +24,6 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import (
     jump_target,
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.render import KernelPlan
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.tables import Edit, Section, transactions
 
 
 class Repair(NamedTuple):

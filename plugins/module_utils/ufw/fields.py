@@ -16,6 +16,8 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mis
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import (
     PORT_PROTOCOLS,
     V4_ONLY_PROTOCOLS,
+    is_plain_number,
+    ports_problem,
     sort_ports,
     valid_interface,
 )
@@ -216,27 +218,6 @@ def parse_families(fields: Fields, proto: str, src: int | None, dst: int | None,
 
 
 # -- ports -----------------------------------------------------------------------------------------------------------
-
-
-def is_plain_number(text: str) -> bool:
-    """Whether a text is a number that every tool reads alike: digits of ASCII, no zero in front."""
-    return text.isascii() and text.isdigit() and (text == "0" or text[0] != "0")
-
-
-def is_port(text: str) -> bool:
-    """Whether a text is a port that ufw and the kernel read alike."""
-    return is_plain_number(text) and 1 <= int(text) <= 65535
-
-
-def ports_problem(items: Sequence[str]) -> str | None:
-    """The first item of a list of ports that is neither a port nor a range; None where all are."""
-    for item in items:
-        ends = item.split(":")
-        if len(ends) > 2 or not all(is_port(end) for end in ends):
-            return item
-        if len(ends) == 2 and int(ends[0]) >= int(ends[1]):
-            return item
-    return None
 
 
 def service_port(name: str, proto: str) -> tuple[str, str]:

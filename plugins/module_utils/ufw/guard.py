@@ -1,7 +1,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The part of a change that outlives the module: keep it, take it back, or finish what a killed process left.
 
-This file is part of the module and, with system.py and tables.py, a program of its own. For a change it is copied to the
+This file is part of the module and, with system.py, tables.py and edits.py, a program of its own. For a change it is copied to the
 host as one archive, where a timer runs it when nothing has kept the change in time, and where an operator may run it:
 
     python3 /run/bulkhead/ufw/guard.py status | keep [TOKEN] | back [TOKEN] | settle TOKEN [SECONDS]

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.drift import Repair, differences
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.edits import Edit, Section
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import BEFORE_INIT, FRAMEWORK, Host
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.framework import (
@@ -28,7 +29,6 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import K
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import ANYWHERE, is_anywhere
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.startup import Boot
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import State, translates
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.tables import Edit, Section
 
 BEFORE = {family: FRAMEWORK[family][0] for family in (4, 6)}
 TABLE = "nat"

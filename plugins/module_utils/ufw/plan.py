@@ -41,10 +41,6 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import (
 _POLICY_VALUES = {ours: f'"{theirs.upper()}"' for theirs, ours in POLICY_WORDS.items()}
 
 
-#: What the package ufw sets when it is installed.
-_PACKAGE = Settings("deny", "allow", "deny", "low", True)
-
-
 class Wish(NamedTuple):
     """What the task asks for; None leaves a thing as it is."""
 
@@ -109,10 +105,10 @@ def make_plan(state: State, wish: Wish) -> Plan:
         drift = []  # nothing of it is meant to be in the kernel yet
     drift = state.malformed + file_drift(state) + docker_block.file_drift(state, wish.docker) + drift
     drift += nat_block.file_drift(state, wish.nat)
-    before = _lines(state.rules, state.filters_ipv6) + _blocks(state.texts, state.filters_ipv6)
+    before = rule_lines(state.rules, state.filters_ipv6) + block_lines(state.texts, state.filters_ipv6)
     before += docker_block.strangers(state, wish.docker, wish.keep)
     use_ipv6 = settings.ipv6 and state.has_ipv6
-    after = _lines(rules, use_ipv6) + _blocks(target.texts, use_ipv6)
+    after = rule_lines(rules, use_ipv6) + block_lines(target.texts, use_ipv6)
     return Plan(
         files=files,
         repairs=repairs,
@@ -122,8 +118,8 @@ def make_plan(state: State, wish: Wish) -> Plan:
         removed=_surplus(before, after),
         reordered=_is_reordered(state.rules, rules) or docker_block.is_reordered(state.texts, target.texts),
         drift=drift,
-        before=_text(state.enabled, state.settings, before, drift),
-        after=_text(wish.enabled, settings, after, []),
+        before=ruleset_text(state.enabled, state.settings, before, drift),
+        after=ruleset_text(wish.enabled, settings, after, []),
         goal=settings,
         rules=rules,
         doubts=[f"IPv{family} {name}" for family, fix in found.items() for name in fix.doubts],
@@ -131,7 +127,7 @@ def make_plan(state: State, wish: Wish) -> Plan:
     )
 
 
-def _blocks(texts: dict[str, str], use_ipv6: bool) -> list[str]:
+def block_lines(texts: dict[str, str], use_ipv6: bool) -> list[str]:
     """What our blocks of before.rules and after.rules say, one line for each rule."""
     return docker_block.describe_blocks(texts, use_ipv6) + nat_block.describe_blocks(texts, use_ipv6)
 
@@ -142,36 +138,6 @@ def with_boot(plan: Plan, boot: Boot) -> Plan:
     was = plan.boot
     both = Boot(was.drift + boot.drift, was.commands + boot.commands, was.files + boot.files)
     return plan._replace(boot=both, drift=plan.drift + list(boot.drift), before=plan.before + lines)
-
-
-def make_first_plan(wish: Wish, has_ipv6: bool) -> Plan:
-    """The plan for a host that ufw is yet to be installed on, with the settings that its package brings. It is only to be
-    shown: there are no files yet, and nothing of them is in it."""
-    settings = wanted_settings(_PACKAGE, wish)
-    use_ipv6 = settings.ipv6 and has_ipv6
-    rules = _merged({4: [], 6: []}, wish, use_ipv6)
-    blocks = wish.docker.blocks if wish.docker else {}
-    texts = {path: docker_block.edit("", blocks.get(family)) for family, path in docker_block.AFTER.items()}
-    translations = wish.nat.blocks if wish.nat else {}
-    texts.update({path: nat_block.edit("", translations.get(family)) for family, path in nat_block.BEFORE.items()})
-    after = _lines(rules, use_ipv6) + _blocks(texts, use_ipv6)
-    changes = {name: value for name, value in settings._asdict().items() if value != getattr(_PACKAGE, name)}
-    return Plan(
-        files={},
-        repairs={},
-        switch="enable" if wish.enabled else "",
-        settings={**changes, "state": "enabled"} if wish.enabled else changes,
-        added=after,
-        removed=[],
-        reordered=False,
-        drift=[],
-        before="",
-        after=_text(wish.enabled, settings, after, []),
-        goal=settings,
-        rules=rules,
-        doubts=[],
-        files_differ=False,
-    )
 
 
 # -- what is wanted --------------------------------------------------------------------------------------------------
@@ -191,10 +157,10 @@ def wanted_settings(current: Settings, wish: Wish) -> Settings:
 
 def wanted_rules(state: State, wish: Wish, use_ipv6: bool) -> dict[int, list[Rule]]:
     """The rules that the files are to hold. Without IPv6 the IPv6 file stays as it is, for the day it is on again."""
-    return _merged(state.rules, wish, use_ipv6)
+    return merge_rules(state.rules, wish, use_ipv6)
 
 
-def _merged(rules: dict[int, list[Rule]], wish: Wish, use_ipv6: bool) -> dict[int, list[Rule]]:
+def merge_rules(rules: dict[int, list[Rule]], wish: Wish, use_ipv6: bool) -> dict[int, list[Rule]]:
     if wish.rules is None:
         return rules
     listed = {4: wish.rules.v4, 6: wish.rules.v6}
@@ -386,7 +352,7 @@ def _setting_changes(state: State, wish: Wish, settings: Settings) -> dict[str, 
     return changes
 
 
-def _lines(rules: dict[int, list[Rule]], use_ipv6: bool) -> list[str]:
+def rule_lines(rules: dict[int, list[Rule]], use_ipv6: bool) -> list[str]:
     """All rules, one line each; a rule of both families is one line, others say their family where it is not plain."""
     if use_ipv6:
         pairs = merge_families(rules[4], rules[6], twins(rules[6]))
@@ -444,7 +410,7 @@ def file_drift(state: State) -> list[str]:
     ]
 
 
-def _text(enabled: bool, settings: Settings, rules: list[str], drift: list[str]) -> str:
+def ruleset_text(enabled: bool, settings: Settings, rules: list[str], drift: list[str]) -> str:
     """The ruleset as text for the diff: settings, rules, and what is wrong with the kernel or the files."""
     lines = [
         "state: " + ("enabled" if enabled else "disabled"),

@@ -13,6 +13,7 @@ import binascii
 import functools
 import re
 import socket
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
@@ -103,6 +104,27 @@ def port_key(port: str) -> tuple[int, int]:
     """The place of one port or range in a port list: by number, a single port before a range that starts with it."""
     first, _colon, last = port.partition(":")
     return int(first), int(last or 0)
+
+
+def is_plain_number(text: str) -> bool:
+    """Whether a text is a number that every tool reads alike: digits of ASCII, no zero in front."""
+    return text.isascii() and text.isdigit() and (text == "0" or text[0] != "0")
+
+
+def is_port(text: str) -> bool:
+    """Whether a text is a port that ufw and the kernel read alike."""
+    return is_plain_number(text) and 1 <= int(text) <= 65535
+
+
+def ports_problem(items: Sequence[str]) -> str | None:
+    """The first item of a list of ports that is neither a port nor a range; None where all are."""
+    for item in items:
+        ends = item.split(":")
+        if len(ends) > 2 or not all(is_port(end) for end in ends):
+            return item
+        if len(ends) == 2 and int(ends[0]) >= int(ends[1]):
+            return item
+    return None
 
 
 def sort_ports(ports: str) -> str:

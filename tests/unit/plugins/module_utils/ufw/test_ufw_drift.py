@@ -17,6 +17,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.drift import (
     repair,
     repair_table,
 )
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.edits import Edit, Section
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.framework import read_file
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import parse_save, parse_tables
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.parse import parse_rules
@@ -29,7 +30,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.render import (
     kernel_plan_without_ipv6,
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import read_rules
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.tables import Edit, Section, payload_to, read_table
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.tables import payload_to, read_table
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import (
     RECORDED,
     FakeTable,

@@ -5,10 +5,9 @@ import random
 
 import pytest
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.edits import Edit, Section
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.tables import (
-    Edit,
     Part,
-    Section,
     Table,
     inserted,
     not_in_force,
