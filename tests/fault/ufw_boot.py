@@ -41,7 +41,6 @@ ExecStart={start}
 WantedBy=multi-user.target
 END
 systemctl enable {name} 2>/dev/null"""
-_FLUSHES = "printf '#!/usr/sbin/nft -f\\nflush ruleset\\n' > /etc/nftables.conf"
 
 
 def other(name: str, start: str) -> str:
@@ -53,8 +52,8 @@ def drop_in(text: str, folder: str = "ufw.service.d", name: str = "local.conf") 
 
 
 class Kind(NamedTuple):
-    """``damage`` is a script for the host. ``boot`` is what the next boot is with it: good, open or other; both
-    good and open where the releases' systemd differ. ``said`` is what
+    """``damage`` is a script for the host. ``boot`` is what the next boot is with it: good, open or other; several
+    where releases differ. ``said`` is what
     the module does: fixed, refused, warned or nothing; ``word`` is a part of what it says; ``after`` is what the boot is
     after it put things right: always what it made of the kernel."""
 
@@ -168,14 +167,14 @@ KINDS = (
     # -- iptables, and other firewalls
     Kind(
         "iptables switched to legacy",
-        "for f in iptables ip6tables; do update-alternatives --quiet --set $f /usr/sbin/$f-legacy; done",
+        "for f in iptables ip6tables; do for c in INPUT FORWARD OUTPUT; do $f-legacy -P $c ACCEPT; done; "
+        "$f-legacy -F; $f-legacy -X; update-alternatives --quiet --set $f /usr/sbin/$f-legacy; done",
         "good",
         "fixed",
         "",
     ),
-    Kind("iptables-restore of another kind", "ln -sf xtables-legacy-multi /usr/sbin/iptables-restore", "open", "refused", "iptables-restore is xtables-legacy-multi"),
-    Kind("nftables.service enabled", f"{_FLUSHES}; systemctl enable nftables 2>/dev/null", "open", "refused", "systemctl disable nftables.service"),
-    Kind("firewalld enabled", other("firewalld", "/usr/sbin/nft flush ruleset"), "open", "refused", "systemctl disable firewalld.service"),
+    Kind("iptables-restore of another kind", "ln -sf xtables-legacy-multi /usr/sbin/iptables-restore", "open other", "refused", "iptables-restore is xtables-legacy-multi"),
+    Kind("firewalld enabled", other("firewalld", '/bin/sh -c "iptables -P INPUT ACCEPT; iptables -F"'), "open", "refused", "systemctl disable firewalld.service"),
     Kind(
         "netfilter-persistent enabled",
         other("netfilter-persistent", "/bin/sh -c \"iptables-restore </etc/iptables/rules.v4\"")
@@ -188,13 +187,6 @@ KINDS = (
         "a unit of the host's own that restores",
         other("fw", "/bin/sh -c \"/usr/sbin/iptables-restore /etc/fw.v4\"")
         + "; printf '*filter\\n:INPUT ACCEPT [0:0]\\nCOMMIT\\n' > /etc/fw.v4",
-        "open",
-        "refused",
-        "fw.service is enabled",
-    ),
-    Kind(
-        "a unit of the host's own that loads a file of nft",
-        other("fw", "/usr/sbin/nft -f /etc/fw.nft") + "; echo flush ruleset > /etc/fw.nft",
         "open",
         "refused",
         "fw.service is enabled",
@@ -266,8 +258,9 @@ class Boots(Bench):
     def kernel(self) -> str:
         # A rule that a host's own unit adds is no difference, nor is an empty chain that nothing leads to.
         lines = [line for line in self.look().kernel.splitlines() if "192.0.2.77" not in line]
-        used = {word for line in lines if line.startswith("-A") for word in line.split()}
-        return "\n".join(line for line in lines if not line.startswith(":ufw") or line.split()[0][1:] in used)
+        filled = {line.split()[1] for line in lines if line.startswith("-A")}
+        left = [line for line in lines if not line.split()[-1].startswith("ufw") or line.split()[-1] in filled]
+        return "\n".join(line for line in left if not line.startswith(":ufw") or line.split()[0][1:] in filled)
 
 
 def try_kind(bench: Boots, kind: Kind) -> Row:

@@ -26,8 +26,8 @@ from pathlib import Path
 from queue import Empty, Queue
 from typing import NamedTuple
 
-from hosts import RELEASES, Host, fleet, wait
-from ufw_kill import BACK, CONFIG, GUARD, KEEP, NEW, Bench, Look, Role
+from hosts import RELEASES, Host, fleet
+from ufw_kill import BACK, CONFIG, GUARD, KEEP, NEW, Bench, Look, Role, reachable
 
 #: What fail2ban, CrowdSec and Docker do; each line as iptables-save prints it.
 INSERTED = {
@@ -185,7 +185,7 @@ def try_step(bench: Bench, trouble: Trouble, role: Role, step: int, ending: str)
     if ending == "boot":
         bench.host.kill()
         state, more = judge(bench, trouble._replace(lines=False))
-        return state, wrong + more + _reachable(bench.host, state)
+        return state, wrong + more + reachable(bench.host, state)
     answer = json.loads(bench.host.shell(f"python3 -I {GUARD} status {pending['token']}", check=False) or "{}")
     told = answer.get("state", "")
     state, more = judge(bench, trouble, ran=ending == "next run")
@@ -200,7 +200,7 @@ def try_step(bench: Bench, trouble: Trouble, role: Role, step: int, ending: str)
     again, more = judge(bench, trouble._replace(lines=False))
     wrong += [f"after the boot: {text}" for text in more]
     wrong += [f"{state} before the boot and {again} after it"] if again != state else []
-    return state, wrong + _reachable(bench.host, state)
+    return state, wrong + reachable(bench.host, state)
 
 
 def _act(bench: Bench, role: Role, token: str, ending: str) -> None:
@@ -225,19 +225,6 @@ def _run_again(bench: Bench) -> list[str]:
     bench.host.shell(_OVERDUE)
     said = bench.host.driver({"confirm": {"timeout": 0}})
     return [f"the next run: {said.get('msg')}"] if said.get("failed") else []
-
-
-def _reachable(host: Host, state: str) -> list[str]:
-    """Whether SSH is let in after the boot, and nothing else."""
-    wrong = []
-    try:
-        wait(lambda: host.reachable(4) and host.reachable(6), 20)
-    except RuntimeError:
-        wrong.append("shut out after the boot")
-    for family in (4, 6):
-        if host.is_open(family) != (state == "off"):
-            wrong.append(f"IPv{family} is {'closed' if state == 'off' else 'open'} after the boot")
-    return wrong
 
 
 def run_rows(
@@ -280,7 +267,7 @@ def main() -> int:
     """All troubles, both roles, on every release."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("troubles", nargs="*", metavar="TROUBLE")
-    parser.add_argument("--every", type=int, default=1, help="only each n-th step")
+    parser.add_argument("--every", type=int, default=2, help="only each n-th step (%(default)s)")
     parser.add_argument("--release", action="append", choices=RELEASES)
     parser.add_argument("--log", type=Path, help="note down the rows that are done, and leave those out that are in it")
     parser.add_argument("--hosts", type=int, default=1, help="how many of each release (%(default)s)")
@@ -291,8 +278,8 @@ def main() -> int:
     if options.log and options.log.exists():
         known = [Row(**json.loads(line)) for line in options.log.read_text().splitlines()]
     wanted = [
-        # Each release begins with another ending, so that together they see more of them at each step.
-        (release, trouble, role, number + 2 * place)
+        # Each release begins with another step and another ending: together they see each step at --every 2.
+        (release, trouble, role, number + place)
         for number, trouble in enumerate(TROUBLES)
         for role in (KEEP, BACK)
         for place, release in enumerate(RELEASES)

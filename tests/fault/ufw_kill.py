@@ -14,7 +14,8 @@ for the lock if ufw holds it, ufw is killed, and the module must go on to the ne
 its rules it is killed a second time with the file cut off: ufw empties it first and fills it then.
 
 Afterwards the firewall must be on with the old ruleset or the new one: the same in the kernel (both families) and in
-the files, and `ufw status` must agree; nothing may wait any more; and the next run must reach the new one.
+the files, and `ufw status` must agree; nothing may wait any more. Then the host is rebooted (where it was not killed
+itself) and has the same ruleset: it lets SSH in and nothing else. And the next run must reach the new one.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import threading
 import time
 from typing import NamedTuple
 
-from hosts import PLACE, RELEASES, Host, fleet
+from hosts import PLACE, RELEASES, Host, fleet, wait
 
 GUARD = "/run/bulkhead/ufw/guard.py"
 CONFIG, STEPS, REACHED = "/srv/kill.json", "/srv/steps", "/srv/reached"
@@ -350,9 +351,28 @@ def try_role(bench: Bench, role: Role, how: str, every: int, offset: int = 0) ->
         if role is UFW and state != "new":
             wrong.append("the module did not go on")
         states[state] = states.get(state, 0) + 1
+        if how != "stop":
+            bench.host.reboot()
+            again, more = bench.judge(role)
+            wrong += [f"after the boot: {text}" for text in more]
+            wrong += [f"{state} before the boot and {again} after it"] if again != state else []
+        wrong += reachable(bench.host, state)
         wrong += bench.finish()
         problems += ["step %s: %s" % (hit[-1] if hit else step, text) for text in wrong]
     return Row(role.name, HOW[how], len(steps), len(chosen), states, problems)
+
+
+def reachable(host: Host, state: str) -> list[str]:
+    """Whether SSH is let in after the boot, and nothing else where ufw is on."""
+    wrong = []
+    try:
+        wait(lambda: host.reachable(4) and host.reachable(6), 20)
+    except RuntimeError:
+        wrong.append("shut out after the boot")
+    for family in (4, 6):
+        if host.is_open(family) != (state == "off"):
+            wrong.append(f"IPv{family} is {'closed' if state == 'off' else 'open'} after the boot")
+    return wrong
 
 
 def run_host(
@@ -383,7 +403,7 @@ WAYS = (*((role, how) for how in ("kill", "stop") for role in ROLES), (UFW, "kil
 def main() -> int:
     """Every step on every host, and the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--every", type=int, default=1, help="only each n-th step")
+    parser.add_argument("--every", type=int, default=2, help="only each n-th step (%(default)s)")
     parser.add_argument("--release", action="append", choices=RELEASES)
     parser.add_argument("--keep", action="store_true", help="leave the hosts for a look")
     options = parser.parse_args()

@@ -38,6 +38,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import (
     one_of,
 )
 
+_NOT_LOADED = "ufw is enabled, and its rules are not in the kernel"
 _POLICY_VALUES = {ours: f'"{theirs.upper()}"' for theirs, ours in POLICY_WORDS.items()}
 
 
@@ -102,7 +103,8 @@ def make_plan(state: State, wish: Wish) -> Plan:
     found, drift = _repairs(state, target, settings, rules, wish.keep) if wish.enabled else (_releases(state), [])
     repairs = {family: fix for family, fix in found.items() if fix.sections}
     if switch:
-        drift = []  # nothing of it is meant to be in the kernel yet
+        # Nothing of it is meant to be in the kernel yet, unless ufw is said to be on.
+        drift = [_NOT_LOADED] if state.enabled and wish.enabled else []
     drift = state.malformed + file_drift(state) + docker_block.file_drift(state, wish.docker) + drift
     drift += nat_block.file_drift(state, wish.nat)
     before = rule_lines(state.rules, state.filters_ipv6) + block_lines(state.texts, state.filters_ipv6)

@@ -348,6 +348,15 @@ def test_one_that_it_loads_is_not(host, line, declared):
     converge(host, params(), True)
 
 
+def test_ufw_that_is_enabled_and_not_in_the_kernel_is_a_difference_that_is_said(host):
+    host.inactive()
+    edit(host, "/etc/ufw/ufw.conf", "ENABLED=no", "ENABLED=yes")
+    said = converge(host, params(), True)
+    assert said["changed"] is True and said["drift"] == ["ufw is enabled, and its rules are not in the kernel"]
+    assert converge(host, params(), False)["drift"] == said["drift"]
+    assert converge(host, params(), False)["changed"] is False
+
+
 # -- other firewalls ---------------------------------------------------------------------------------------------------
 
 
