@@ -12,7 +12,7 @@ set -eu
 cd /
 programs="/usr/bin/python3 /bin/sh /bin/sleep"
 libraries=$(ldd $programs /usr/lib/python3*/lib-dynload/*.so | awk '/=> \//{print $3} /^\t\/lib/{print $1}')
-libraries=$(printf '%s\n' $libraries /lib/*/libnss_dns.so* /lib/*/libnss_files.so* /lib/*/libresolv.so* | sort -u)
+libraries=$(printf '%s\n' $libraries /lib/*/libnss_dns.so* /lib/*/libnss_files.so* /lib/*/libresolv.so* /lib/*/libgcc_s.so* | sort -u)
 # A file that is named twice would become a link to itself.
 tar -h --hard-dereference -c --exclude='*/__pycache__' --exclude='*/dist-packages' $programs /usr/lib/python3.[0-9]* \
     $libraries /etc/passwd /etc/nsswitch.conf 2>/dev/null |
