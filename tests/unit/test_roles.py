@@ -103,3 +103,24 @@ def code(path: pathlib.Path) -> str:
     if "meta" in path.parts:
         return ""
     return "\n".join(line for line in path.read_text(encoding="utf-8").splitlines() if not line.strip().startswith("#"))
+
+
+def test_apt_installs_what_is_named_and_nothing_that_is_only_recommended():
+    """On Debian 11 a mail server came along with UFW's log."""
+    tasks = [
+        (path, task)
+        for role in [*ROLES, CHECKOUT / "roles" / "lab"]
+        for path, content in documents(role / "tasks", "*.yml")
+        for task in mappings(content)
+    ]
+    named = {"apt", "ansible.builtin.apt", "package", "ansible.builtin.package"}
+    calls = [(path, task[name]) for path, task in tasks for name in named & set(task)]
+    # Its action plugin asks apt; tests/unit/plugins/action/test_host_setup_packages.py.
+    asked = [path for path, task in tasks if "packages" in (task.get("bulkhead.tiers.host_setup") or {})]
+    assert calls or asked, "no role installs a package: look for the module that does"
+    assert [str(path) for path, options in calls if options.get("install_recommends") is not False] == []
+    scripts = [*(CHECKOUT / "roles").rglob("files/*"), *(CHECKOUT / "roles").rglob("templates/*")]
+    for path in scripts:
+        text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+        lines = [line for line in text.splitlines() if re.search(r"apt(?:-get)?\s.*\binstall\b", line)]
+        assert [line for line in lines if "--no-install-recommends" not in line] == [], path
