@@ -18,6 +18,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import 
     Verdict,
 )
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.claims import Claims, settle
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.forwards import Forwards
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import Leg, Port, Target, jobs_from
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.judge import (
     HeardPorts,
@@ -149,6 +150,11 @@ class Fleet:
         """The legs of all hosts that listen."""
         return [leg for one in self.listeners.values() for leg in one.claims.legs]
 
+    @cached_property
+    def forwards(self) -> Forwards:
+        """What the gateways forward between these legs."""
+        return Forwards(self.site, self.legs)
+
     def live(self, name: str) -> Optional[Live]:
         """The live firewall of a host; None for a host that needs none, or that did not say."""
         kept = self.run.kept(Step.LIVE, name)
@@ -172,7 +178,15 @@ class Fleet:
         policy = Policy(self.site)
         targets = {host: Target(one.ports, self.services(host)) for host, one in self.listeners.items()}
         number = list(self.record.members).index(name)
-        return jobs_from(name, number, self.legs, targets, lambda *flow: declared(policy, *flow), self.record.seed)
+        return jobs_from(
+            name,
+            number,
+            self.legs,
+            targets,
+            lambda *flow: declared(policy, *flow),
+            self.record.seed,
+            self.forwards.arrival,
+        )
 
     def proof(self, compile_for: Compile, seconds: float) -> Proof:
         """Judge what all hosts found."""

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Optional
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Job, Socket
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.rules import rule_ports
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Flow, Site
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.nat import forwards
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.ports import WITH_PORTS
 
 #: Places beside the tiers.
@@ -47,11 +48,18 @@ class Leg(NamedTuple):
     place: str
 
 
+class Arrival(NamedTuple):
+    """Where a forwarded packet arrives. leg: None where no host of the proof has that address."""
+
+    leg: Optional[Leg]
+    port: int
+
+
 def ports_of(site: Site, live_rules: Iterable[Mapping[str, Any]], seed: str) -> dict[Port, str]:
     """{(proto, port): why it is probed} for one host.
 
     live_rules: rules in ufw_ruleset's shape, of the host and of the gateways: what was opened by hand is always probed.
-    The first and the last port of every declared range, the ones beside them, the same port of the other protocol, and
+    The first and the last port of every declared range and of what the gateways forward, the ones beside them, the same port of the other protocol, and
     some that only the seed knows.
     """
     named: dict[Port, str] = {}
@@ -59,6 +67,9 @@ def ports_of(site: Site, live_rules: Iterable[Mapping[str, Any]], seed: str) -> 
         if ports.proto in WITH_PORTS:
             named.setdefault((ports.proto, ports.first), DECLARED)
             named.setdefault((ports.proto, ports.last), DECLARED)
+    for asked in forwards(site):
+        named.setdefault((asked.at.proto, asked.at.first), DECLARED)
+        named.setdefault((asked.at.proto, asked.at.last), DECLARED)
     for rule in live_rules:
         for proto, first, last in rule_ports(rule):
             named.setdefault((proto, first), LIVE)
@@ -105,12 +116,13 @@ def jobs_from(
     targets: Mapping[str, Target],
     declared: Callable[[Leg, Leg, str, int], Optional[Flow]],
     seed: str = "",
+    arrival: Callable[[Leg, Leg, str, int], Optional[Arrival]] = lambda *_flow: None,
 ) -> list[Job]:
     """The jobs of one host, for flow_probe.
 
     number: of the host, so that the jobs' ids are unique in the run. legs: of all hosts. declared: the flow, if there is
     one; then an answer is expected, and silence is asked again. seed: which of the ports with a limit are probed, where
-    all of them would be refused by it. A host's first address is probed from the first address of
+    all of them would be refused by it. arrival: where what is asked of a gateway is forwarded to. A host's first address is probed from the first address of
     the others at every port; between further addresses (a gateway's other legs, more of the internet) the chance, the
     neighbours and the other protocol are left out.
     """
@@ -125,16 +137,19 @@ def jobs_from(
         for source in sources:
             every = source == sources[0] and dest == _main_leg(own, dest.host, legs)
             for proto, port in _wanted(target, dest.address, every):
-                flow = declared(source, dest, proto, port)
+                end, arrives = arrival(source, dest, proto, port) or Arrival(dest, port)
+                if end is None or end.host == host:
+                    continue  # forwarded to where nothing listens for the proof
+                flow = declared(source, end, proto, arrives)
                 job = Job(
                     id=f"{number}/{len(jobs)}",
                     proto=proto,
                     source=source.address,
                     dest=dest.address,
                     port=port,
-                    host=dest.host,
+                    host=end.host,
                     listening=True,
-                    service=Socket(proto, dest.address, port) in target.services,
+                    service=Socket(proto, end.address, arrives) in targets[end.host].services,
                     again=bool(flow),
                 )
                 jobs.append(job)

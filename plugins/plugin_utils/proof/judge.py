@@ -132,7 +132,26 @@ class Judge:
     def _never_came(self, job: Job) -> bool:
         """Whether a real service answered elsewhere: it knows no nonce, but the right host saw the packet come in."""
         dest = self.hosts[job.host or ""]
-        return dest.hears and not dest.lost_wire and not _has(dest.arrived, job)
+        if not dest.hears or dest.lost_wire:
+            return False
+        senders = self._masquerading(job)
+        came = any(_has(dest.arrived, job._replace(source=address)) for address in (job.source, *senders))
+        return not came and (senders != [] or not self._is_masqueraded(job))
+
+    def _is_masqueraded(self, job: Job) -> bool:
+        """Whether a gateway puts its own address in the place of the source's."""
+        tier = self.policy.site.tiers.get(self.legs[job.source or ""].place)
+        return bool(tier and 4 in tier.masquerade) and self.legs[job.dest].place == INTERNET
+
+    def _masquerading(self, job: Job) -> list[str]:
+        """The addresses that a gateway may put there: those of its legs that are in no tier."""
+        own = [net for tier in self.policy.site.tiers.values() for net in tier.subnets]
+        return [
+            leg.address
+            for gateway in self.gateways
+            for leg in gateway.legs
+            if self._is_masqueraded(job) and not any(net.holds(parse_address(leg.address)) for net in own)
+        ]
 
     def _flow(self, source: Leg, dest: Leg, proto: str, port: int) -> Optional[Flow]:
         """The flow that declares this, or None."""

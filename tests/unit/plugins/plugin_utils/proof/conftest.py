@@ -8,6 +8,7 @@ import pytest
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Result, Socket, Verdict
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.ufw import DEFAULTS, host_rules
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.forwards import Forwards
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import Leg, Target, jobs_from, ports_of
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.judge import Host, Judge, declared
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.report import Proof
@@ -46,6 +47,7 @@ class Lab:
             Leg("world", "203.0.113.10", 24, "eth0", "internet"),
             Leg("world", "198.51.100.10", 32, "lo", "internet"),
         ]
+        self.forwards = Forwards(self.site, self.legs)
         self.tiers = {"router": [], "desk": ["office"], "pump1": ["plant"], "pump2": ["plant"], "world": None}
         self.live = {name: self.compiled(name) for name in self.tiers}
         self.default = {name: dict(DEFAULTS) for name in self.tiers}
@@ -83,13 +85,15 @@ class Lab:
     def jobs(self, name):
         targets = {host: Target(self.ports(host), [Socket(*key) for key in self.services[host]]) for host in self.tiers}
         number = list(self.tiers).index(name)
-        return jobs_from(name, number, self.legs, targets, lambda *flow: declared(self.policy, *flow), SEED)
+        return jobs_from(
+            name, number, self.legs, targets, lambda *flow: declared(self.policy, *flow), SEED, self.forwards.arrival
+        )
 
     def proof(self):
         heard = {name: {"passed": {}, "arrived": {}, "left": {}} for name in self.tiers}
         probed = []
         for name in self.tiers:
-            for job in self.jobs(name):
+            for job in map(self.forwards.arriving, self.jobs(name)):
                 probed.append((job, self.packet(job, heard, name)))
         for name, keys in self.claimed.items():
             for *flow, port in keys:
@@ -165,3 +169,17 @@ def limited_lab():
     """The same with a limit on what the office may do in the plant."""
     first, *others = DECLARATION["bulkhead_flows"]
     return Lab({**DECLARATION, "bulkhead_flows": [{**first, "limit": True}, *others]})
+
+
+@pytest.fixture
+def nat_lab():
+    """The same with a port of the router that is forwarded to a pump, and an office that is masqueraded."""
+    office = {**DECLARATION["bulkhead_tiers"]["office"], "masquerade": True}
+    forward = {"from": "internet", "to": "10.0.2.11", "allow": "ssh", "forward": {"port": 2222}}
+    return Lab(
+        {
+            **DECLARATION,
+            "bulkhead_tiers": {**DECLARATION["bulkhead_tiers"], "office": office},
+            "bulkhead_flows": [*DECLARATION["bulkhead_flows"], forward],
+        }
+    )
