@@ -58,7 +58,7 @@ ROLE_VARIABLES = frozenset(
     __swarm_address __swarm_engine __swarm_first __swarm_managers __swarm_started __tier_plan cleanup_remove
     docker_engine_address_pools docker_engine_allow_loss docker_engine_settings docker_networks_networks
     docker_networks_purge docker_networks_recreate docker_networks_temporary_subnet firewall_accept_lockout
-    firewall_confirm_timeout firewall_default firewall_docker firewall_flush_established
+    firewall_confirm_timeout firewall_default firewall_docker firewall_flush_established firewall_keep
     firewall_log_collector firewall_log_denied firewall_log_forward firewall_log_queue firewall_log_service
     firewall_log_targets firewall_logging firewall_nat firewall_purge firewall_rsyslog_validate firewall_rules
     firewall_ways gateway_sysctls gateway_ways monitoring_log_collector monitoring_log_rotate
