@@ -117,7 +117,7 @@ def _shorter(intervals: Optional[Intervals], low: int, high: int, text: Callable
     if intervals is None:
         return "any"
     rest = complement(intervals, low, high)
-    if rest and len(rest) < len(intervals) or (rest and (intervals[0][0], intervals[-1][1]) == (low, high)):
+    if rest and len(rest) < len(intervals):
         return "any but " + ",".join(text(*interval) for interval in rest)
     return ",".join(text(*interval) for interval in intervals) if rest else "any"
 

@@ -141,8 +141,10 @@ def some_names(rng):
 def some_protocols(rng, family):
     if rng.random() < 0.3:
         return None
+    if rng.random() < 0.3:
+        return ((ICMP[family],) * 2,)
     if rng.random() < 0.5:
-        return ((rng.choice((6, 17, 33, 132, 136, ICMP[family], 50)),) * 2,)
+        return ((rng.choice((6, 17, 33, 132, 136, 50)),) * 2,)
     return (
         some(rng, 0, 255)
         if rng.random() < 0.5

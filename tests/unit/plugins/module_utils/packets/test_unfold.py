@@ -6,12 +6,16 @@ from __future__ import annotations
 import pytest
 from asking import ask, rules, table
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.difference import accepted
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import parse
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.packet import packet
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.program import (
+    ALLOW,
     ALLOWED,
     DENIED,
+    DENY,
     EVERY,
+    SKIP,
     UNKNOWN,
     Budget,
     Question,
@@ -372,3 +376,72 @@ def test_a_target_without_a_verdict_lets_a_packet_go_on(target):
     ruleset = rules(f"-A INPUT -j {target}", "-A INPUT -p tcp --dport 22 -j ACCEPT")
     assert [ask(ruleset, port=port).answer for port in (22, 23)] == [ALLOWED, DENIED]
     assert ask(parse(OPEN + table("mangle", ":INPUT ACCEPT", f"-A INPUT -j {target}"), 4)).answer == ALLOWED
+
+
+# -- how many instances ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("hook", WAY)
+def test_a_chain_that_can_stop_no_packet_adds_nothing(hook, place):
+    name, chain = place.split()
+    harmless = sorted((NO_VERDICT | {"ACCEPT", "RETURN"}) - {"HL"}) + ["CT --helper ftp"]
+    harmless += ["DNAT --to-destination 10.0.0.1", "SNAT --to-source 10.0.0.1", "MASQUERADE", "REDIRECT", "NETMAP"] * (
+        name == "nat"
+    )
+    alone = len(unfold(parse(OPEN, 4), Question(hook, addresses=EVERY)))
+    for target in harmless:
+        text = OPEN + chains_of(name, f"-A {chain} -p tcp -j {target}", f"-A {chain} -j {target}")
+        assert len(unfold(parse(text, 4), Question(hook, addresses=EVERY))) == alone, target
+        mixed = OPEN + chains_of(name, f"-A {chain} -p tcp -j {target}", f"-A {chain} -p udp -j DROP")
+        assert (len(unfold(parse(mixed, 4), Question(hook, addresses=EVERY))) > alone) == (place in WAY[hook])
+
+
+def test_a_skip_that_leads_to_where_a_packet_goes_anyway_is_left_out():
+    lines = ["-A INPUT -p tcp -j one", "-A INPUT -p udp -j DROP", "-A one -s 10.0.0.0/8 -j RETURN", "-A one -j RETURN"]
+    program = unfold(rules(*lines, chains=("one",)), Question(addresses=EVERY))
+    assert (len(program), program.action, program.target) == (1, [DENY], [0])
+    lines += ["-A INPUT -j ACCEPT"]
+    lines[2:4] = ["-A one -s 10.0.0.0/8 -j RETURN", "-A one -p tcp --dport 9 -j RETURN", "-A one -j DROP"]
+    program = unfold(rules(*lines, chains=("one",)), Question(addresses=EVERY))
+    assert (program.action, program.target) == ([SKIP, SKIP, DENY, DENY, ALLOW], [3, 3, 0, 0, 0])
+    assert [len(side) for side in program.sets] == [5] * 9
+
+
+@pytest.mark.parametrize(
+    ("words", "left"),
+    [("", 1), ("-p tcp", 2), ("-d 10.0.0.0/8", 2), ("-m limit --limit 1/sec", 2), ("-s 0.0.0.0/0", 1), ("-i lo", 2)],
+)
+def test_what_stands_behind_a_rule_for_every_packet_is_left_out(words, left):
+    ruleset = rules(f"-A INPUT {words} -j ACCEPT", "-A INPUT -p udp -j DROP")
+    assert len(unfold(ruleset, Question(addresses=EVERY))) == left
+    assert len(unfold(ruleset, Question(addresses=EVERY), whole=True)) == 2
+
+
+def test_destinations_that_are_done_one_after_the_other_are_all_done_in_the_end():
+    halves = ["-A INPUT -d 0.0.0.0/1 -j ACCEPT", "-A INPUT -d 128.0.0.0/1 -j ACCEPT", "-A INPUT -j DROP"]
+    assert len(unfold(rules(*halves), Question())) == 2
+    assert len(unfold(rules(halves[0], halves[2]), Question())) == 2
+    inner = ["-A INPUT -d 10.0.0.0/8 -j one", "-A INPUT -j ACCEPT"]
+    inner += ["-A one -d 10.0.0.0/9 -j ACCEPT", "-A one -d 10.128.0.0/9 -j DROP", "-A one -p tcp -j DROP"]
+    assert len(unfold(rules(*inner, chains=("one",)), Question())) == 3
+    assert len(unfold(rules(*inner[:3], *inner[4:], chains=("one",)), Question())) == 3
+
+
+def test_a_policy_is_as_good_as_a_last_rule():
+    for hook, words in (
+        ("INPUT", "-m limit --limit 1/sec -j DROP"),
+        ("INPUT", "-m mark --mark 1 -j ACCEPT"),
+        ("INPUT", "-j XUNHEARD"),
+    ):
+        for policy in ("ACCEPT", "DROP"):
+            one = rules(f"-A {hook} {words}", policy=policy)
+            other = rules(
+                f"-A {hook} {words}", f"-A {hook} -j {policy}", policy="DROP" if policy == "ACCEPT" else "ACCEPT"
+            )
+            assert accepted(one, Question(hook)) == accepted(other, Question(hook))
+
+
+def test_ipv6s_untracked_messages_are_a_protocol_like_any_other_in_ipv4():
+    ruleset = rules("-A INPUT -m conntrack --ctstate NEW -j ACCEPT")
+    assert ask(ruleset, "58", 135 * 256).answer == ALLOWED
