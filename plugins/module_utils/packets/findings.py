@@ -127,6 +127,7 @@ class _Living(Cells):
             if i in self.doubtful and any(i < j < program.target[i] for j in active):
                 for rule in self.doubtful[i]:
                     if rule not in self.rules:
+                        self.budget.check()
                         rest = [j for j in active if rule not in program.path[j]]
                         instead, _deciding, other = program.outcome(rest)
                         if (instead, other) != (answer, trace):
@@ -198,6 +199,7 @@ class _Overlaps(_Blockers):
         if answer is not None:
             for i in deciding:
                 if i >= 0:
+                    self.budget.check()
                     self.pairs.add((i, answer, *self.without(i, active)))
         return number
 

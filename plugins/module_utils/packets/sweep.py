@@ -324,6 +324,7 @@ class Cells(Diagram):
                     return active
                 if i not in self.broad or (takers and i <= takers[begin - 1]):
                     continue
+                self.budget.check()
                 takers.append(i)
                 left = [piece for box in left for piece in self.left_by(i, box, fields)]
                 if not left:

@@ -11,6 +11,7 @@ from asking import rules
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets import program as programs
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets import sweep
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.difference import accepted
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.fields import (
     DPORT,
     DST,
@@ -23,7 +24,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.fields impo
     SRC,
     merged,
 )
-from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.findings import _Blockers
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.findings import _Blockers, dead_rules, examine
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import Rule
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.program import (
     ALLOW,
@@ -254,3 +255,39 @@ def test_the_bounds_are_far_from_what_hosts_have():
     budget = Budget()
     assert budget.instances >= 100000 and budget.segments >= 1000000 and 10 <= budget.seconds <= 60
     assert programs.Budget(seconds=3).end - programs.time.monotonic() <= 3
+
+
+# -- shapes that explode ---------------------------------------------------------------------------------------------
+
+
+def negations(rng, count, more=""):
+    """Rules that each take nearly everything, in three fields."""
+    return [
+        f"-A INPUT ! -s 10.{rng.randint(0, 99)}.0.0/16 ! -d 10.{rng.randint(0, 99)}.0.0/16 -p tcp ! --dport {rng.randint(1, 999)}"
+        f"{more % number if more else ''} -j {rng.choice(('ACCEPT', 'DROP'))}"
+        for number in range(count)
+    ]
+
+
+def test_many_rules_that_each_take_nearly_everything_are_little_work(monkeypatch):
+    ruleset = rules(*negations(random.Random(1), 200))
+    accepted(ruleset, Question(addresses=EVERY), budget=Budget(segments=3000))
+    monkeypatch.setattr(sweep, "PLAIN", 10**9)
+    with pytest.raises(TooComplex, match="more than 3000 segments"):
+        accepted(ruleset, Question(addresses=EVERY), budget=Budget(segments=3000))
+
+
+@pytest.mark.parametrize("look", [accepted, dead_rules, examine])
+@pytest.mark.parametrize("more", ["", " -m limit --limit %d/sec"])
+def test_what_is_too_much_ends_soon_after_its_time(look, more):
+    now = [0.0]
+
+    def clock():
+        now[0] += 0.01
+        return now[0]
+
+    lines = negations(random.Random(2), 60, more)
+    lines += [f"-A INPUT -m mark --mark {number} -j DROP" for number in range(60)]
+    with pytest.raises(TooComplex, match="not done in 0.3 s"):
+        look(rules(*lines, chains=("one",)), Question(addresses=EVERY), budget=Budget(seconds=0.3, clock=clock))
+    assert now[0] < 0.4
