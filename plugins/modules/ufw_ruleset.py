@@ -59,8 +59,8 @@ notes:
     /run/bulkhead/ufw/guard.py back) on the host rolls it back at once.
   - C(MANAGE_BUILTINS=yes) in C(/etc/default/ufw) is refused, because UFW then flushes the rules of other programs.
   - >-
-    The lock-out proof reads the filter table. Rules in other tables, or in nftables' own ones, are left to the
-    confirmation.
+    The lock-out proof and RV(opened), RV(closed) read the tables raw, mangle, security and filter. What nat translates, and
+    routes, are left to the confirmation; tables of nftables' own make the answers depend on what is not modelled.
 seealso:
   - module: bulkhead.tiers.ufw_ruleset_info
   - module: community.general.ufw

@@ -64,11 +64,12 @@ def prepare(host: Host, state: State, plan: Plan, params: Params, seconds: int, 
     it must not cut, or iptables does not take it. Without ``describe`` it is not said what it opens and closes."""
     tested = start_test(host, plan.repairs)  # while the packet engine works
     after = candidates(state.kernel, plan.repairs, plan.switch)
+    besides = {family: read_beside(host, family) for family in after if after[family] != state.kernel[family]}
     ready = Ready(after, NO_EFFECT, None, {}, [])
     if plan.switch != "disable" and plan.repairs:
-        ready.warnings.extend(_prove_ways(host, state.kernel, after, params))
-        ready = _prove_own(host, state, plan, ready, params, bool(seconds))
-    effect = effect_of(state.kernel, after) if describe or params.get("flush_established") else UNDESCRIBED
+        ready.warnings.extend(_prove_ways(host, state.kernel, after, besides, params))
+        ready = _prove_own(host, state, plan, ready, besides, params, bool(seconds))
+    effect = effect_of(state.kernel, after, besides) if describe or params.get("flush_established") else UNDESCRIBED
     if _flushes(params, effect):
         require_conntrack(host)
     tested()
@@ -99,14 +100,16 @@ def _flushes(params: Params, effect: Effect) -> bool:
     return bool(params.get("flush_established") and effect.stopped)
 
 
-def _prove_ways(host: Host, now: dict[int, Kernel], after: dict[int, Kernel], params: Params) -> list[str]:
+def _prove_ways(
+    host: Host, now: dict[int, Kernel], after: dict[int, Kernel], besides: dict[int, Beside], params: Params
+) -> list[str]:
     """Warnings; RulesetError where the candidate would cut the controller's ways to other hosts that lead through this
     one."""
     if not params.get("through"):
         return []
     from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.ways import cut
 
-    closed = cut(host, params["through"], now, after)
+    closed = cut(host, params["through"], now, after, besides)
     if not closed:
         return []
     message = f"the new ruleset would cut the controller's way to {', '.join(closed)}, which leads through this host"
@@ -117,7 +120,15 @@ def _prove_ways(host: Host, now: dict[int, Kernel], after: dict[int, Kernel], pa
     return [message]
 
 
-def _prove_own(host: Host, state: State, plan: Plan, ready: Ready, params: Params, remote: bool) -> Ready:
+def _prove_own(
+    host: Host,
+    state: State,
+    plan: Plan,
+    ready: Ready,
+    besides: dict[int, Beside],
+    params: Params,
+    remote: bool,
+) -> Ready:
     """The same for the connection of the task itself."""
     session = find_session(host)
     if session is None:
@@ -128,7 +139,7 @@ def _prove_own(host: Host, state: State, plan: Plan, ready: Ready, params: Param
         return ready
     if session.family not in ready.after:
         return ready
-    beside = read_beside(host, session.family)
+    beside = besides.get(session.family) or read_beside(host, session.family)
     text = candidate_text(beside, ready.after[session.family])
     finding = prove(session, text, plan.rules[session.family], host.interfaces() or ["eth0"])
     before = nat_block.BEFORE[session.family]

@@ -1,7 +1,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What a change lets through and what it stops, as sets of packets; and the flows that it should cut.
 
-The filter table before is what the kernel has; the one after is worked out from the edits, so that check mode says
+The tables before are what the kernel has; those after are worked out from the edits, so that check mode says
 the same as a run. The packet engine is imported only where there is a change.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.vocabulary import BUILTIN
@@ -17,7 +18,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.drift import Re
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import Kernel
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.lockout import save_text
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.lockout import Beside, candidate_text
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.render import hook_chains
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import PREFIX
 
@@ -27,7 +28,6 @@ LISTED = 200
 SEGMENTS, SECONDS = 400000, 1.0
 KINDS = ("opened", "closed", "unclear")
 _WAYS = {"INPUT": "in", "OUTPUT": "out", "FORWARD": "routed"}
-_JUMP = re.compile(r"-[jg] (\S+)")
 # Rules that tell translated packets from others: FORWARD has to be asked about both.
 _TRANSLATED = re.compile(r"--ctorigdst|--ctstate \S*DNAT")
 _MOST_PARTS = 16
@@ -49,25 +49,6 @@ UNDESCRIBED = NO_EFFECT._replace(
 )
 
 
-def _as_one(kernel: Kernel) -> Kernel:
-    """A filter table that decides as both tables do. A packet passes where both let it pass, so that the order does not
-    matter, and what the security table accepts has yet to pass the other one. (Our chain's jump is the last one there.)
-    """
-    security = kernel.security
-    if security is None or not security.chains["FORWARD"]:
-        return kernel
-
-    def renamed(rule: str) -> str:
-        own = _JUMP.sub(lambda found: f"-j security-{found[1]}" if found[1] in security.chains else found[0], rule)
-        return own.replace("-j ACCEPT", "-j RETURN")
-
-    chains = {f"security-{name}": [renamed(rule) for rule in rules] for name, rules in security.chains.items()}
-    return Kernel(
-        kernel.policies,
-        {**kernel.chains, **chains, "FORWARD": ["-j security-FORWARD", *kernel.chains["FORWARD"]]},
-    )
-
-
 def switched_off(kernel: Kernel, family: int) -> Kernel:
     """The filter table after `ufw disable`: ufw's chains are left by nobody, and everything else is accepted."""
     jumps = {"-j " + chain for builtin in BUILTIN for chain in hook_chains(PREFIX[family], builtin)}
@@ -85,18 +66,27 @@ def candidates(kernels: Mapping[int, Kernel], repairs: Mapping[int, Repair], swi
     }
 
 
-def effect_of(before: Mapping[int, Kernel], after: Mapping[int, Kernel]) -> Effect:
-    """What the change opens and closes, both families. What is too much to list is said, never left out silently."""
-    before, after = ({family: _as_one(kernel) for family, kernel in kernels.items()} for kernels in (before, after))
+def effect_of(
+    before: Mapping[int, Kernel], after: Mapping[int, Kernel], besides: Mapping[int, Beside] = MappingProxyType({})
+) -> Effect:
+    """What the change opens and closes, both families, on the whole way through all tables that can stop a packet.
+    What is too much to list is said, never left out silently.
+
+    besides: what there is beside the filter table (lockout.read_beside); nothing of a family that is not in there.
+    """
     lists: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
     counts = dict.fromkeys(KINDS, 0)
     unlisted: list[str] = []
     stopped: list[tuple[int, str, Any]] = []
     end = time.process_time() + SECONDS
     for family in after:
-        hooks = [hook for hook in BUILTIN if _reached(before[family], hook) != _reached(after[family], hook)]
+        old, new = before[family], after[family]
+        elsewhere = _beside_filter(old) != _beside_filter(new)
+        hooks = [hook for hook in BUILTIN if elsewhere or _reached(old, hook) != _reached(new, hook)]
+        beside = besides.get(family) or Beside(family, {}, ())
+        texts = [candidate_text(beside, kernel) for kernel in (old, new)] if hooks else []
         for hook in hooks:
-            changes = _difference(before[family], after[family], family, hook, end, unlisted)
+            changes = _difference(texts, family, hook, end, unlisted)
             for kind, change in changes:
                 counts[kind] += 1
                 if len(lists[kind]) < LISTED:
@@ -105,6 +95,10 @@ def effect_of(before: Mapping[int, Kernel], after: Mapping[int, Kernel]) -> Effe
                     stopped.append((family, hook, change.packets))
     unlisted += [f"{kind}: {counts[kind] - LISTED} more" for kind in KINDS if counts[kind] > LISTED]
     return Effect(lists, unlisted, stopped)
+
+
+def _beside_filter(kernel: Kernel) -> dict[str, Kernel]:
+    return {**(kernel.others or {}), **({"security": kernel.security} if kernel.security else {})}
 
 
 def _reached(kernel: Kernel, hook: str) -> tuple[str, list[tuple[str, list[str]]]]:
@@ -120,10 +114,9 @@ def _reached(kernel: Kernel, hook: str) -> tuple[str, list[tuple[str, list[str]]
     return kernel.policies[hook], [(name, kernel.chains[name]) for name in order]
 
 
-def _difference(
-    before: Kernel, after: Kernel, family: int, hook: str, end: float, unlisted: list[str]
-) -> list[tuple[str, Any]]:
-    """What the change does to the packets of a hook; ``end`` is when the engine has had its time."""
+def _difference(texts: list[str], family: int, hook: str, end: float, unlisted: list[str]) -> list[tuple[str, Any]]:
+    """What the change does to the packets of a hook, of the tables before and after; ``end`` is when the engine has had its
+    time."""
     from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.difference import difference
     from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import RulesetError as Unreadable
     from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import parse
@@ -134,7 +127,6 @@ def _difference(
         TooComplex,
     )
 
-    texts = [save_text(before), save_text(after)]
     try:
         old, new = (parse(text, family) for text in texts)
     except Unreadable as error:

@@ -16,7 +16,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.program imp
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.unfold import verdict
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import Kernel
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.lockout import save_text
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.lockout import Beside, candidate_text
 
 _Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 
@@ -29,15 +29,21 @@ class _Route(NamedTuple):
 
 
 def cut(
-    host: Host, ways: Sequence[Mapping[str, Any]], now: Mapping[int, Kernel], then: Mapping[int, Kernel]
+    host: Host,
+    ways: Sequence[Mapping[str, Any]],
+    now: Mapping[int, Kernel],
+    then: Mapping[int, Kernel],
+    besides: Mapping[int, Beside],
 ) -> list[str]:
     """The ways that are open now and would be closed then, as texts.
 
     ways: [{host, client, server, port}], as the controller found them; one whose ends are not known is passed over.
-    now, then: the kernels by family.
+    now, then: the kernels by family. besides: what there is beside the filter tables that change (lockout.read_beside).
     """
-    before = {family: parse(save_text(kernel), family) for family, kernel in now.items()}
-    after = {family: parse(save_text(kernel), family) for family, kernel in then.items()}
+    before, after = (
+        {family: parse(candidate_text(beside, kernels[family]), family) for family, beside in besides.items()}
+        for kernels in (now, then)
+    )
     routes: dict[str, _Route] = {}
     closed = []
     for way in ways:
@@ -46,7 +52,7 @@ def cut(
             continue
         client, server = ends
         family = client.version
-        if family not in before or family not in after:
+        if family not in before:
             continue
         inward, outward = (_route(host, end, routes) for end in (client, server))
         if outward.own or not outward.interface or (inward.interface == outward.interface and not inward.own):

@@ -13,7 +13,8 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.effect import e
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import Guard
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import Kernel, parse_save
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import Kernel, parse_save, parse_tables
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.lockout import Beside
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.plan import make_plan
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import Result
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import FakeHost, FakeTable
@@ -181,6 +182,64 @@ def test_the_candidate_without_ipv6_is_what_the_kernel_has_afterwards(host, plan
     assert result["closed"]
 
 
+def filter_table(rules="", policy="DROP"):
+    text = "*filter\n:INPUT %s [0:0]\n:FORWARD %s [0:0]\n:OUTPUT ACCEPT [0:0]\n%sCOMMIT\n"
+    return parse_save(text % (policy, policy, rules))
+
+
+def beside(text="", *unseen):
+    return Beside(4, parse_tables(text), unseen)
+
+
+ALLOW_WEB = "-A INPUT -p tcp -m tcp --dport 80 -j ACCEPT\n-A FORWARD -p tcp -m tcp --dport 80 -j ACCEPT\n"
+
+
+@pytest.mark.parametrize(
+    ("table", "chain", "ways"),
+    [
+        ("raw", "PREROUTING", []),
+        ("mangle", "PREROUTING", []),
+        ("mangle", "INPUT", ["routed"]),
+        ("mangle", "FORWARD", ["in"]),
+        ("mangle", "POSTROUTING", ["in"]),
+        ("security", "INPUT", ["routed"]),
+        ("security", "FORWARD", ["in"]),
+        ("raw", "OUTPUT", ["in", "routed"]),
+    ],
+)
+def test_what_another_table_drops_is_neither_opened_nor_closed(table, chain, ways):
+    text = f"*{table}\n:{chain} ACCEPT [0:0]\n-A {chain} -p tcp -m tcp --dport 80 -j DROP\nCOMMIT\n"
+    now, then = {4: filter_table()}, {4: filter_table(ALLOW_WEB)}
+    for before, after, kind in ((now, then, "opened"), (then, now, "closed")):
+        found = effect.effect_of(before, after, {4: beside(text)})
+        assert [entry["direction"] for entry in found.lists[kind]] == ways
+        assert [len(found.lists[other]) for other in effect.KINDS if other != kind] == [0, 0]
+        assert not found.unlisted
+
+
+def test_a_change_of_another_table_opens_and_closes_as_one_of_the_filter():
+    drop = parse_tables("*mangle\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp -m tcp --dport 80 -j DROP\nCOMMIT\n")
+    none = parse_tables("*mangle\n:PREROUTING ACCEPT [0:0]\nCOMMIT\n")
+    now, then = ({4: filter_table(ALLOW_WEB)._replace(others=others)} for others in (none, drop))
+    for before, after, kind in ((now, then, "closed"), (then, now, "opened")):
+        found = effect.effect_of(before, after, {4: beside()})
+        assert [(entry["direction"], entry["ports"]) for entry in found.lists[kind]] == [
+            ("in", ["80"]),
+            ("routed", ["80"]),
+        ]
+
+
+def test_what_is_in_force_and_not_shown_leaves_nothing_open_for_certain():
+    found = effect.effect_of(
+        {4: filter_table()}, {4: filter_table(ALLOW_WEB)}, {4: beside("", "Warning: iptables-legacy tables present")}
+    )
+    assert [entry["direction"] for entry in found.lists["opened"]] == ["in", "routed"]
+    assert all(
+        entry["text"].endswith("(depends on what is not modelled: Warning: iptables-legacy tables present)")
+        for entry in found.lists["opened"]
+    )
+
+
 def test_a_comment_that_looks_like_a_jump_hides_no_change(host):
     """The first -j of a line may stand in a comment."""
     host.tables[4].step(":mine - [0:0]")
@@ -189,8 +248,8 @@ def test_a_comment_that_looks_like_a_jump_hides_no_change(host):
     jump = '-m comment --comment "was -j LOG" -j mine'
     after = before._replace(chains={**before.chains, "INPUT": [jump, *before.chains["INPUT"]]})
     deeper = after._replace(chains={**after.chains, "mine": ["-j ACCEPT"]})
-    assert effect.effect_of({4: before}, {4: after}).lists["closed"]
-    assert effect.effect_of({4: after}, {4: deeper}).lists["opened"]
+    assert effect.effect_of({4: before}, {4: after}, {}).lists["closed"]
+    assert effect.effect_of({4: after}, {4: deeper}, {}).lists["opened"]
 
 
 # -- tables by hand ----------------------------------------------------------------------------------------------------

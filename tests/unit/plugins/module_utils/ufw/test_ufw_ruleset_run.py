@@ -130,6 +130,10 @@ def test_check_mode_returns_what_a_run_returns_and_touches_nothing(host):
         "ip6tables-save -t filter",
         "iptables-restore -n --test",
         "ip6tables-restore -n --test",
+        "iptables-save",
+        "nft list tables",
+        "ip6tables-save",
+        "nft list tables",
     ]
     assert checked == converge(host, wish, False)
 
@@ -201,7 +205,13 @@ def test_a_rule_that_is_in_the_kernel_alone_is_drift_that_is_shown_and_mended(ho
     assert "drift: IPv6 kernel: ufw6-user-input has -p tcp --dport 9999 -j ACCEPT\n" in result["diff"]["before"]
     assert "drift" not in result["diff"]["after"]
     again = ["iptables-save -t filter", "ip6tables-save -t filter"]  # whether it still is so, under the lock
-    assert commands(host)[2:] == ["ip6tables-restore -n --test", *again, "ip6tables-restore -n"]
+    assert commands(host)[2:] == [
+        "ip6tables-restore -n --test",
+        "ip6tables-save",
+        "nft list tables",
+        *again,
+        "ip6tables-restore -n",
+    ]
     assert converge(host, params(), False)["changed"] is False
 
 
