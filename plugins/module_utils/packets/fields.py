@@ -37,6 +37,8 @@ LAST_NAME = (1 << 8 * NAME_BYTES) - 1
 BITS = {4: 32, 6: 128}
 ICMP = {4: 1, 6: 58}
 WITH_PORTS = frozenset((6, 17, 33, 132, 136))
+#: Before /0 iptables looks at no address (xtables_ipparse_any); these are what people write there.
+_NAMES_OF_ALL = ("0", "any")
 #: A number as strtoul(3) with base 0 reads it, which iptables does: 0x.. is hexadecimal, a leading zero octal.
 _NUMBER = re.compile(r"0[xX]([0-9a-fA-F]+)|(0[0-7]*)|([1-9][0-9]*)")
 
@@ -115,6 +117,8 @@ def address_range(text: str, family: int) -> Interval:
     """An address or network (prefix length or netmask) -> (first, last). ValueError: a name, or a mask with holes."""
     address, slash, mask = text.partition("/")
     bits = BITS[family]
+    if mask == "0" and address in _NAMES_OF_ALL:
+        return (0, (1 << bits) - 1)
     base = address_number(address, family)
     if not slash:
         return (base, base)

@@ -182,3 +182,12 @@ def test_protocols_with_ports_are_those_that_have_a_destination_port():
 def test_what_is_no_address_is_refused_by_name(text):
     with pytest.raises(ValueError, match="is not an IPv4 address"):
         address_range(text, 4)
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_what_people_write_for_every_address_is_every_address(family):
+    for text in ("0/0", "any/0"):
+        assert address_range(text, family) == (0, 2 ** fields.BITS[family] - 1)
+    for text in ("0", "any", "0/1", "here/0", "any/1", "/0"):
+        with pytest.raises(ValueError):
+            address_range(text, family)

@@ -659,3 +659,15 @@ def test_counters_before_a_rule_are_no_part_of_it(counters):
     rules = parse(text, 4).chain("filter", "INPUT").rules
     assert [one.text for one in rules] == ["-A INPUT -s 10.0.1.0/24 -j DROP", "-A INPUT -p tcp -j ACCEPT"]
     assert [one.target for one in rules] == ["DROP", "ACCEPT"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["-p tcp --so 10.0.0.0/8", "-p tcp --s 5", "-p tcp -m multiport --d 22", "-m conntrack --ctorigs 10.0.0.0/8"],
+)
+def test_an_option_cut_so_short_that_it_may_be_several_is_not_understood(words):
+    assert rule(f"{words} -j DROP").target == UNREAD
+
+
+def test_every_address_in_short_is_every_address():
+    assert matches("-s 0/0 -d any/0") == [Within(SRC, ((0, 2**32 - 1),)), Within(DST, ((0, 2**32 - 1),))]

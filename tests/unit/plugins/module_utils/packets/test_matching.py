@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 from asking import ask, rules, table
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.fields import FIELD_NAMES
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import parse
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.program import ALLOWED, DENIED, EVERY, UNKNOWN
 
@@ -238,3 +239,35 @@ def test_the_type_of_icmp_is_not_translated():
     ruleset = parse(text, 4)
     assert ask(ruleset, "icmp", 8 * 256, translated=True, original=("10.0.9.1", 0)).answer == DENIED
     assert ask(ruleset, "icmp", 3 * 256, translated=True, original=("10.0.9.1", 8 * 256)).answer == ALLOWED
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [
+        ("--ctorigsrc 10.0.0.1", "the connection's first source"),
+        ("--ctorigdst 10.0.0.1", "the connection's first destination"),
+        ("--ctorigsrcport 5", "the connection's first source port"),
+        ("--ctorigdstport 5", "the connection's first port"),
+    ],
+)
+def test_a_field_is_called_by_its_name_where_it_is_not_known(option, text):
+    found = ask(rules(f"-A INPUT -m conntrack {option} -j ACCEPT"), state="ESTABLISHED")
+    assert [condition.text for condition in found.conditions] == [text]
+    assert FIELD_NAMES == (
+        "in",
+        "out",
+        "protocol",
+        "source",
+        "destination",
+        "source port",
+        "port",
+        "original destination",
+        "original port",
+    )
+
+
+def test_a_rule_that_is_not_understood_is_said_to_be_so():
+    found = ask(rules("-A INPUT -m unheard --of -f -j DROP"))
+    assert [condition.text for condition in found.conditions] == [
+        "-A INPUT -m unheard --of -f -j DROP; (not understood)"
+    ]

@@ -42,6 +42,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.program imp
     Question,
     TooComplex,
 )
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.unfold import unfold
 
 SEEDS = range(60)
 
@@ -291,3 +292,14 @@ def test_what_is_too_much_ends_soon_after_its_time(look, more):
     with pytest.raises(TooComplex, match="not done in 0.3 s"):
         look(rules(*lines, chains=("one",)), Question(addresses=EVERY), budget=Budget(seconds=0.3, clock=clock))
     assert now[0] < 0.4
+
+
+def test_the_order_of_the_fields_is_that_of_fewer_segments():
+    def order(sources, services, both=0):
+        lines = [f"-A INPUT -s 10.0.0.{number} -j DROP" for number in range(sources)]
+        lines += [f"-A INPUT -p tcp --dport {number + 1} -j DROP" for number in range(services)]
+        lines += [f"-A INPUT -s 10.1.0.{number} -p tcp --dport {number + 900} -j DROP" for number in range(both)]
+        return sweep.best_order([unfold(rules(*lines), Question(addresses=EVERY))])
+
+    assert order(30, 3) == order(5, 1) == sweep.SOURCES_FIRST
+    assert order(3, 30) == order(3, 3) == order(0, 5) == order(0, 0, 9) == sweep.SERVICES_FIRST
