@@ -16,8 +16,8 @@ description:
     fabric, a VLAN without a name, and one whose name stands in several fabrics get the fabric's name in front.
   - Three requests read the region (one more for each further status); with a cache, none.
   - What MAAS shows is data of others. A machine that has the name of the controller, of C(localhost) or of a group, a
-    machine that another source of the inventory has defined before, and an address that is the controller's own are
-    refused with a warning. A VLAN with the name of a group that means something else (C(all), C(ungrouped), C(gateway),
+    machine that another source of the inventory has defined before, and one that has no other address than the
+    controller's own are left out with a warning. A VLAN with the name of a group that means something else (C(all), C(ungrouped), C(gateway),
     C(outside), C(localhost)) gets the fabric's name in front. List this source after those whose hosts it must not touch.
 extends_documentation_fragment:
   - constructed
@@ -96,6 +96,8 @@ keyed_groups:
     prefix: tag
 """
 
+import contextlib
+import functools
 import ipaddress
 import re
 import socket
@@ -115,6 +117,10 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import pr
 CONNECTION = ("url", "api_key", "ca_path", "validate_certs", "timeout", "retries")
 #: Groups that mean something else than a VLAN: Ansible's own, and those that the playbooks treat in a way of their own.
 RESERVED_GROUPS = ("all", "ungrouped", "gateway", "outside", "localhost")
+#: First words of names that stand for the machine that asks; with localhost, and what begins so.
+LOOPBACK = ("loopback", "ip6-localhost", "ip6-loopback")
+#: Where a machine's own names are.
+HOSTS = "/etc/hosts"
 #: A host name as DNS has it, which no pattern, port or path can hide in.
 HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?\Z")
 
@@ -196,7 +202,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         """Why a machine must not be a host under this name; "" where it may."""
         if not HOST_NAME.match(name):
             return "its name is no host name"
-        if name.lower().partition(".")[0] == "localhost" or _is_number(name) or name.lower() in own_names():
+        if _means_this_machine(name.lower()) or _is_number(name) or name.lower() in own_names():
             return "its name is the controller's; rename it in MAAS"
         if name in self.inventory.groups:
             return f"{name} is a group; rename the machine in MAAS"
@@ -207,7 +213,6 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         return ""
 
     def _add(self, machine: dict, name: str, group: Optional[str], tier: Optional[dict], vlans: set) -> None:
-        self.inventory.add_host(name, group=group)
         variables = {key: value for key, value in machine.items() if key.startswith("maas_")}
         address = connection_address(
             machine["maas_addresses"], machine["boot_addresses"], tier["subnet"] if tier else []
@@ -215,7 +220,10 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         if address:
             variables["ansible_host"] = address
         elif machine["maas_addresses"] or machine["boot_addresses"]:
-            self._warn(f"the machine {machine['fqdn']} has no address of its own to connect to; its name is used")
+            # MAAS's own name server has the same addresses for its name.
+            self._warn(f"the machine {machine['fqdn']} is left out: it has no address of its own to connect to")
+            return
+        self.inventory.add_host(name, group=group)
         for key, value in variables.items():
             self.inventory.set_variable(name, key, value)
         strict = self.get_option("strict")
@@ -348,12 +356,34 @@ def _is_own(address: str, version: int) -> bool:
         return False
 
 
+def _means_this_machine(name: str) -> bool:
+    """Whether a name stands for the machine that asks, whatever is in its files (RFC 6761; Debian's and Fedora's hosts)."""
+    return any(label.startswith("localhost") or label in LOOPBACK for label in name.split("."))
+
+
 def _is_number(name: str) -> bool:
-    """``127.1`` and ``2130706433`` are addresses to a resolver."""
-    return bool(re.fullmatch(r"[0-9.]+|0[xX][0-9a-fA-F]+", name))
+    """``127.1``, ``0x7f.1`` and ``2130706433`` are addresses to a resolver."""
+    try:
+        socket.inet_aton(name)
+    except OSError:
+        return bool(re.fullmatch(r"[0-9.]+|0[xX][0-9a-fA-F]+", name))
+    return True
 
 
 def own_names() -> set[str]:
-    """The names of this machine, in lower case."""
+    """The names of this machine, those of its own addresses in /etc/hosts among them, in lower case."""
     name = socket.gethostname().lower()
-    return {name, name.partition(".")[0], socket.getfqdn().lower()}
+    return {name, name.partition(".")[0], socket.getfqdn().lower(), *names_in_hosts(HOSTS)}
+
+
+@functools.lru_cache(maxsize=4)
+def names_in_hosts(path: str) -> frozenset[str]:
+    """The names that a file like /etc/hosts has for addresses of this machine, in lower case."""
+    names: set[str] = set()
+    with contextlib.suppress(OSError, ValueError), open(path, encoding="utf-8") as file:
+        for line in file:
+            address, *found = line.partition("#")[0].split() or [""]
+            ip = _parsed(address)
+            if ip is not None and not _leads_away(ip):
+                names.update(name.lower() for name in found)
+    return frozenset(names)

@@ -14,7 +14,13 @@ import pytest
 from maas_server import harness, region
 from maas_server.serve import Server
 
-from ansible_collections.bulkhead.tiers.plugins.inventory.maas import connection_address, gather, group_names
+from ansible_collections.bulkhead.tiers.plugins.inventory.maas import (
+    connection_address,
+    gather,
+    group_names,
+    names_in_hosts,
+    own_names,
+)
 
 TREE = {
     "fabrics": [
@@ -194,6 +200,12 @@ def hosts(found):
         (socket.gethostname(), "its name is the controller's"),
         ("127.0.0.1", "its name is the controller's"),
         ("2130706433", "its name is the controller's"),
+        ("0x7f.1", "its name is the controller's"),
+        ("0X7F.0.1", "its name is the controller's"),
+        ("localhost6", "its name is the controller's"),
+        ("ip6-localhost", "its name is the controller's"),
+        ("IP6-loopback", "its name is the controller's"),
+        ("web1.localhost", "its name is the controller's"),
         ("management", "management is a group"),
         ("all", "all is a group"),
         ("web1:22", "its name is no host name"),
@@ -207,6 +219,14 @@ def test_a_machine_that_has_another_ones_name_is_refused(source, name, why):
     assert "10.0.1.66" not in json.dumps(found["_meta"])
     assert name not in found["management"].get("hosts", [])
     assert why in source.warnings and "is left out" in source.warnings
+
+
+def test_names_of_the_controller_in_its_own_file_are_the_controller_s(tmp_path):
+    own = tmp_path / "hosts"
+    own.write_text("127.0.1.1\tvm Alias # us\n192.0.2.66 node7\n::1 ip6 six\nnonsense\n\n# 127.0.0.1 not\n")
+    assert names_in_hosts(str(own)) == {"vm", "alias", "ip6", "six"}
+    assert names_in_hosts(str(tmp_path / "none")) == set()
+    assert names_in_hosts("/etc/hosts") <= own_names()
 
 
 def test_a_machine_cannot_take_over_a_host_that_another_source_defines(source, tmp_path):
@@ -241,8 +261,9 @@ def test_a_tag_does_not_put_a_machine_into_a_vlan_or_among_the_routers(source):
 def test_an_address_that_leads_back_to_the_controller_is_not_connected_to(source, address):
     add_machine(source.front, "evil", "evil1", "lab", ip_addresses=[address])
     found = source()
-    assert "ansible_host" not in found["_meta"]["hostvars"]["evil1"]
-    assert "has no address of its own to connect to" in source.warnings
+    # Its name would lead there as well: MAAS's own name server has the same address for it.
+    assert "evil1" not in hosts(found) and "evil1" not in json.dumps(found)
+    assert "evil1.maas is left out: it has no address of its own to connect to" in source.warnings
 
 
 def test_an_address_of_the_controller_is_its_own():
