@@ -2,6 +2,7 @@
 """How long ufw_ruleset takes on a host, beside community.general.ufw in a loop over the same rules on the same host.
 
     .venv/bin/python tests/benchmark/ufw_ruleset.py [--release trixie] [--rules 100 200 1000] [--peer 200] [--host NAME]
+    .venv/bin/python tests/benchmark/ufw_ruleset.py --large 10000 [--release trixie] [--repeat 3]
 
 It makes a host of its own for each release, or takes a named one, WHOSE RULES ARE REPLACED. Both modules run through
 Ansible with pipelining; what is measured is the module on the host, from the start of its Python to its end, by a wrapper
@@ -12,6 +13,8 @@ says so.
 Two floors stand beside it: Python's start and a bare iptables-restore of both files (iptables-save where nothing
 changes), and the same with a module of Ansible's that does nothing in the place of Python's start, below which no module
 can be. Exit status 1 where a target is missed; which ones is said at the end.
+
+With --large it is about rulesets as long as ufw can hold: seconds, seconds of ufw's lock, and memory; see ufw_large.py.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
+import ufw_large
 from hosts import RELEASES, fleet
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -226,6 +230,7 @@ def main() -> int:
     parser.add_argument("--rules", type=int, nargs="+", default=[100, 200, 1000])
     parser.add_argument("--peer", type=int, default=200, help="rules that the peer really does; 0 leaves it out")
     parser.add_argument("--repeat", type=int, default=3, help="runs of each figure of ours, of which the median counts")
+    parser.add_argument("--large", type=int, metavar="RULES", help="long rulesets: as many rules in, and as many out")
     options = parser.parse_args()
     missed = []
 
@@ -235,7 +240,9 @@ def main() -> int:
             rows = run(Bench(name, options.connection, folder), options.rules, options.peer, options.repeat)
         missed.extend("%s: %s" % (release or name, text) for row in rows for text in row.missed())
 
-    if options.host:
+    if options.large:
+        missed = ufw_large.main(tuple(options.release or RELEASES), options.large, options.repeat)
+    elif options.host:
         one(options.host, "")
     else:
         with fleet(tuple(options.release or RELEASES)) as hosts:

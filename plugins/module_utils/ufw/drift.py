@@ -117,7 +117,8 @@ def repair(plan: KernelPlan, kernel: Kernel, check_framework: bool = True, table
 
 def _without(rules: Optional[list[str]], kept: list[str]) -> Optional[list[str]]:
     """A chain's rules without those of others that stay."""
-    return rules and [rule for rule in rules if rule not in kept]
+    theirs = set(kept)
+    return rules and [rule for rule in rules if rule not in theirs]
 
 
 def _compare_files(
@@ -255,8 +256,9 @@ def _hook_edits(plan: KernelPlan, kernel: Kernel, drift: list[str]) -> list[Edit
             edits += [Edit("-D", builtin, rule) for rule in present]
             edits += [Edit("-A", builtin, rule) for rule in wanted]
     for builtin, wanted in plan.first.items():
+        there = set(kernel.chains[builtin])
         for rule in wanted:
-            if rule not in kernel.chains[builtin]:
+            if rule not in there:
                 drift.append(f"{builtin} lacks {rule}")
                 edits.append(Edit("-I", builtin, rule))
     return edits

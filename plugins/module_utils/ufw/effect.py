@@ -18,7 +18,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.drift import Re
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import Kernel
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.lockout import Beside, candidate_text
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.lockout import Beside, candidate_text, read_ruleset
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.render import hook_chains
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import PREFIX
 
@@ -105,10 +105,12 @@ def _reached(kernel: Kernel, hook: str) -> tuple[str, list[tuple[str, list[str]]
     """Everything that may decide about a hook's packets: the policy, and the chains that its rules name. A word of a rule
     that only looks like a chain's name adds a chain, and no rule can hide the one that it jumps to."""
     order, place = [hook], 0
+    seen = {hook}
     while place < len(order):
         for rule in kernel.chains[order[place]]:
             for word in rule.split():
-                if word in kernel.chains and word not in order:
+                if word in kernel.chains and word not in seen:
+                    seen.add(word)
                     order.append(word)
         place += 1
     return kernel.policies[hook], [(name, kernel.chains[name]) for name in order]
@@ -119,7 +121,6 @@ def _difference(texts: list[str], family: int, hook: str, end: float, unlisted: 
     time."""
     from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.difference import difference
     from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import RulesetError as Unreadable
-    from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import parse
     from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.program import (
         EVERY,
         Budget,
@@ -128,7 +129,7 @@ def _difference(texts: list[str], family: int, hook: str, end: float, unlisted: 
     )
 
     try:
-        old, new = (parse(text, family) for text in texts)
+        old, new = (read_ruleset(text, family) for text in texts)
     except Unreadable as error:
         unlisted.append(f"IPv{family} {hook}: {error}")
         return []

@@ -7,6 +7,7 @@ its ancestors that has it. The packet engine is imported only where there is a c
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import re
@@ -122,6 +123,15 @@ def save_text(kernel: Kernel, table: str = "filter") -> str:
     return "\n".join(lines + ["COMMIT", ""])
 
 
+@functools.lru_cache(maxsize=4)
+def read_ruleset(text: str, family: int) -> Ruleset:
+    """Tables as the packet engine reads them. The proof, what opens and closes, and what the rules do to each other are
+    asked of the same two texts of each family, which is most of their time where there are thousands of rules."""
+    from ansible_collections.bulkhead.tiers.plugins.module_utils.packets import iptables
+
+    return iptables.parse(text, family)
+
+
 #: The tables that iptables itself makes.
 _OF_IPTABLES = ("filter", "nat", "mangle", "raw", "security")
 
@@ -176,7 +186,7 @@ def prove(session: Session, text: str, rules: list[Rule], names: list[str]) -> F
     from ansible_collections.bulkhead.tiers.plugins.module_utils.packets import iptables
 
     try:
-        ruleset = iptables.parse(text, session.family)
+        ruleset = read_ruleset(text, session.family)
     except iptables.RulesetError as error:
         return Finding("", f"the kernel's rules are not understood: {error}")
     refused = ""

@@ -202,7 +202,8 @@ def merge(
     if first:
         moved = {rule.match for rule in first}
         rest = [rule for rule in current if rule.match not in moved]
-        return [*first, *merge(rest, [rule for rule in listed if rule not in first], profiles)]
+        placed = set(first)
+        return [*first, *merge(rest, [rule for rule in listed if rule not in placed], profiles)]
     wanted = {rule.match for rule in listed}
     ours = [rule.match in wanted or rule.app_match in profiles for rule in current]
     known = {rule.match for rule, is_ours in zip(current, ours) if is_ours}

@@ -11,11 +11,10 @@ from typing import Any, NamedTuple
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.findings import Findings, examine
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import RulesetError as Unreadable
-from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import parse
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.program import EVERY, Budget, Question, TooComplex
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.vocabulary import BUILTIN
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import Kernel
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.lockout import save_text
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.lockout import read_ruleset, save_text
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import PREFIX, Rule, describe, iptables_lines
 
 #: How many of each kind are listed.
@@ -49,7 +48,7 @@ def review(rules: Mapping[int, list[Rule]], kernels: Mapping[int, Kernel]) -> Re
     for family, kernel in kernels.items():
         owners, parts = _places(rules[family], family)
         try:
-            ruleset = parse(save_text(kernel), family)
+            ruleset = read_ruleset(save_text(kernel), family)
         except Unreadable as error:
             unlisted.append(f"dead, conflicting: IPv{family}: {error}")
             continue

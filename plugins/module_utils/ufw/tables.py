@@ -8,11 +8,14 @@ the program that guard.py is on a host.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.vocabulary import BUILTIN
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.edits import Edit, Section, transactions
+
+_JUMP = re.compile(r"-[jg] (\S+)")
 
 
 class Table(NamedTuple):
@@ -59,9 +62,10 @@ class Part(NamedTuple):
         new, shared = self.cut(live), {}
         for name, ours in self.shared.items():
             before, after = self.old.chains.get(name, []), new.chains.get(name, [])
-            asked = [rule for rule in self.new.chains.get(name, []) if rule in ours]
-            other = [] if all(rule in after for rule in asked) else [rule for rule in after if rule not in before]
-            shared[name] = ours + [rule for rule in other if rule not in ours]
+            known, was, now = set(ours), set(before), set(after)
+            asked = known & set(self.new.chains.get(name, []))
+            other = [] if asked <= now else [rule for rule in after if rule not in was]
+            shared[name] = ours + [rule for rule in other if rule not in known]
         return self._replace(new=new, shared=shared)
 
 
@@ -83,14 +87,14 @@ def read_table(text: str) -> Table:
 def part_of(family: int, sections: Iterable[Section], ends: dict[str, str]) -> Part:
     """What transactions on one table do, but for what is there before and after."""
     part = Part(family, "", [], [], {}, ends, Table({}, {}), Table({}, {}))
+    edited: dict[str, dict[str, None]] = {}
     for section in sections:
         part = part._replace(table=section.table)
         part.policies.extend(name for name in section.policies if name not in part.policies)
         part.whole.extend(name for name in (*section.chains, *section.gone) if name not in part.whole)
         for edit in section.edits:
-            rules = part.shared.setdefault(edit.chain, [])
-            rules += [] if edit.rule in rules else [edit.rule]
-    return part._replace(shared={name: rules for name, rules in part.shared.items() if name not in part.whole})
+            edited.setdefault(edit.chain, {})[edit.rule] = None
+    return part._replace(shared={name: list(rules) for name, rules in edited.items() if name not in part.whole})
 
 
 # -- what is in force ------------------------------------------------------------------------------------------------
@@ -104,7 +108,8 @@ def not_in_force(part: Part, live: Table) -> list[str]:
     for name in [*part.whole, *part.shared]:
         wanted = part.new.chains.get(name)
         if name in part.shared:
-            wanted = [rule for rule in wanted or [] if rule in part.shared[name]]
+            ours = set(part.shared[name])
+            wanted = [rule for rule in wanted or [] if rule in ours]
         if wanted is None:
             lost += [name] if live.chains.get(name) else []
         elif name not in live.chains or inserted(live.chains[name], wanted) is None:
@@ -159,7 +164,8 @@ def payload_to(part: Part, live: Table, back: bool, seen: bool, leave: bool = Fa
         and not (leave and seen and live.policies.get(name, "ACCEPT") != base.policies[name])
     }
     rules = {**live.chains, **chains, **shared}
-    gone = [name for name in gone if not _is_used(name, rules)]
+    used = _jumped_to(rules) if gone else set()
+    gone = [name for name in gone if name not in used]
     chains = {name: lines for name, lines in chains.items() if name in gone or lines != live.chains.get(name)}
     ends = {
         name: (end, rules[end])
@@ -202,9 +208,10 @@ def _shared_edits(part: Part, live: Table, target: Table) -> tuple[list[Edit], d
     in, so that what others do at the same moment is not lost."""
     edits: list[Edit] = []
     results: dict[str, list[str]] = {}
-    for name, ours in part.shared.items():
+    for name, rules in part.shared.items():
         found, wanted = live.chains.get(name, []), target.chains.get(name, [])
-        if [rule for rule in found if rule in wanted] == wanted and not set(ours) - set(wanted) & set(found):
+        ours, there = set(rules), set(wanted)
+        if [rule for rule in found if rule in there] == wanted and not ours - there & set(found):
             results[name] = found
             continue
         others = [rule for rule in found if rule not in ours]
@@ -220,7 +227,6 @@ def _shared_edits(part: Part, live: Table, target: Table) -> tuple[list[Edit], d
     return edits, results
 
 
-def _is_used(name: str, chains: dict[str, list[str]]) -> bool:
-    """Whether a chain that is to go is still jumped to: then the kernel would refuse, and it stays, empty."""
-    jumps = (f"-j {name} ", f"-g {name} ")
-    return any(jump in rule + " " for rules in chains.values() for rule in rules for jump in jumps)
+def _jumped_to(chains: dict[str, list[str]]) -> set[str]:
+    """The chains that are jumped to: the kernel would refuse to remove them, and they stay, empty."""
+    return {name for rules in chains.values() for rule in rules for name in _JUMP.findall(rule)}

@@ -10,13 +10,13 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Union
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import Ruleset, parse
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import Ruleset
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.packet import packet
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.program import DENIED, Question
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.unfold import verdict
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import Kernel
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.lockout import Beside, candidate_text
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.lockout import Beside, candidate_text, read_ruleset
 
 _Address = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 
@@ -41,7 +41,7 @@ def cut(
     now, then: the kernels by family. besides: what there is beside the filter tables that change (lockout.read_beside).
     """
     before, after = (
-        {family: parse(candidate_text(beside, kernels[family]), family) for family, beside in besides.items()}
+        {family: read_ruleset(candidate_text(beside, kernels[family]), family) for family, beside in besides.items()}
         for kernels in (now, then)
     )
     routes: dict[str, _Route] = {}

@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import change as ufw_change
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import converge as ufw_converge
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import pending, ruleset, state
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.converge import TRIES, converge
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.effect import NO_EFFECT
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.lockout import Session
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.review import Review
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import LOCK, OWN_LOCK
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import FakeHost
 
@@ -232,3 +236,57 @@ def test_a_lock_that_is_held_already_is_not_given_back_by_who_takes_it_again(hos
             pass
         assert host.held == {OWN_LOCK, LOCK}
     assert not host.held
+
+
+# -- the work grows as the ruleset does --------------------------------------------------------------------------------
+
+
+def denied(count, first=0):
+    """As many networks that are denied."""
+    return [
+        {"rule": "deny", "from_ip": "100.%d.%d.0/24" % (number >> 8, number & 255)}
+        for number in range(first, first + count)
+    ]
+
+
+#: Of as many rules: those before the change, and those after it.
+CHANGES = {
+    "all of them new": lambda count: ([], denied(count)),
+    "all of them others": lambda count: (denied(count), denied(count, 2000)),
+    "three eighths less": lambda count: (denied(count), [rule for n, rule in enumerate(denied(count)) if n % 8 > 2]),
+    "none left": lambda count: (denied(count), []),
+    "the other way round": lambda count: (denied(count), denied(count)[::-1]),
+    "no change": lambda count: (denied(count), denied(count)),
+    "before all others": lambda count: (
+        denied(count, 2000),
+        [{**rule, "position": "first"} for rule in denied(count)],
+    ),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_twice_as_many_rules_take_twice_the_work_and_no_more_commands(host, monkeypatch, what):
+    # What the engine does has a budget of its own.
+    monkeypatch.setattr(ufw_change, "effect_of", lambda *arguments: NO_EFFECT)
+    monkeypatch.setattr(ufw_converge, "review", lambda *arguments: Review([], [], [], {}))
+    monkeypatch.setattr(ufw_change, "find_session", lambda host: CAME_BY)
+    calls, commands = [], []
+    for count in (100, 100, 200, 400):  # what is done once in a process is done after the first
+        before, after = CHANGES[what](count)
+        converge(host, params(rules=[SSH, *before], purge=True, keep=None), False)
+        host.ran.clear()
+        done = [0]
+
+        def counted(frame, event, argument, done=done):
+            done[0] += event in ("call", "c_call")
+
+        sys.setprofile(counted)
+        try:
+            converge(host, params(rules=[SSH, *after], purge=True, keep=None), False)
+        finally:
+            sys.setprofile(None)
+        calls.append(done[0])
+        commands.append(len(host.ran))
+    # Each step of as many rules more takes the same; what a run takes without any rule is left out.
+    assert calls[3] - calls[2] < 2.3 * (calls[2] - calls[1]), calls
+    assert len(set(commands)) == 1, commands

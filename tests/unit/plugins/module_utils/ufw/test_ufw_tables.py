@@ -237,3 +237,43 @@ def test_rules_that_the_kernel_prints_otherwise_are_known_as_ours():
 def test_rules_with_odd_characters_are_read_as_one_line():
     save = '*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -m comment --comment "a\u2028b\x0bc" -j ACCEPT\nCOMMIT\n'
     assert read_table(save).chains["INPUT"] == ['-m comment --comment "a\u2028b\x0bc" -j ACCEPT']
+
+
+# -- thousands of rules ------------------------------------------------------------------------------------------------
+
+
+class Counted(str):
+    """A rule that counts what it is compared with."""
+
+    compared = 0
+
+    def __eq__(self, other):
+        Counted.compared += 1
+        return str.__eq__(self, other)
+
+    __hash__ = str.__hash__
+
+
+def many(count, first=0):
+    return [Counted("-s 10.%d.%d.0/24 -j DROP" % (n >> 8, n & 255)) for n in range(first, first + count)]
+
+
+@pytest.mark.parametrize("back", [True, False])
+@pytest.mark.parametrize("seen", [True, False])
+def test_rules_in_a_chain_of_others_are_not_each_compared_with_all(back, seen):
+    count = 1000
+    theirs, ours = many(count), many(count, 5000)
+    edits = [Edit("-A", "INPUT", rule) for rule in ours]
+    chain = many(count, 9000)
+    section = Section("filter", {}, edits, {"site": chain}, [])
+    policies = {"INPUT": "ACCEPT"}
+    part = part_of(4, [section], {})._replace(
+        old=Table(policies, {"INPUT": theirs, "site": many(count, 12000)}),
+        new=Table(policies, {"INPUT": theirs + ours, "site": chain}),
+    )
+    Counted.compared = 0
+    live = Table(policies, {"INPUT": many(count) + many(count, 5000), "site": many(count, 9000)})
+    part = part.as_printed(live)
+    assert not_in_force(part, live) == []
+    payload_to(part, live, back, seen)
+    assert Counted.compared < 40 * count
