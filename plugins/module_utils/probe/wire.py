@@ -106,7 +106,7 @@ def is_regular(packet: bytes, own: bool, status: int) -> bool:
     if packet[9] == TCP:
         whole = len(segment) >= 20 and (segment[12] >> 4) * 4 == len(segment) and segment[13] & FLAGS == SYN
     else:
-        whole = struct.unpack_from("!H", segment, 4)[0] == len(segment) and segment.find(b"\n") == len(segment) - 1
+        whole = struct.unpack_from("!H", segment, 4)[0] == len(segment) and segment.find(b"\n", 8) == len(segment) - 1
     if not whole or status & VLAN_TAG:
         return False
     pseudo = packet[12:20] + struct.pack("!BBH", 0, packet[9], len(segment))

@@ -151,6 +151,14 @@ def test_what_the_prober_sends_is_regular(data, own):
     assert is_regular(data, own, 0)
 
 
+def test_a_question_is_regular_whatever_bytes_its_ports_and_its_checksum_are():
+    """A newline ends a question; port 7946 has one in it too."""
+    ports = [1024 + 37 * number for number in range(1700)] + [0x1F0A, 0x0A0A, 0x0A7E]
+    for sport, dport in [(40000, port) for port in ports] + [(port, 7946) for port in ports]:
+        asked = packet(UDP, udp_datagram(SOURCE, sport, DEST, dport, question("run", "1/7")))
+        assert is_regular(whole(asked), True, 0), (sport, dport)
+
+
 @pytest.mark.parametrize("flags", [SYN | 0x01, SYN | 0x04, SYN | 0x20, SYN | 0x08])
 def test_flags_that_no_kernel_sends_are_no_evidence_of_a_filter(flags):
     """A firewall drops them as invalid, whatever it thinks of the port; one that it lets in is heard."""
