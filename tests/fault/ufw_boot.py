@@ -138,14 +138,26 @@ KINDS = (
         "fixed",
         "DEFAULT_INPUT_POLICY is drop",
     ),
-    Kind("a policy that is none", "sed -i 's/^DEFAULT_INPUT_POLICY=.*/DEFAULT_INPUT_POLICY=\"DENY\"/' /etc/default/ufw", "open", "refused", "DEFAULT_INPUT_POLICY is deny"),
+    Kind(
+        "a policy that is none",
+        "sed -i 's/^DEFAULT_INPUT_POLICY=.*/DEFAULT_INPUT_POLICY=\"DENY\"/' /etc/default/ufw", "open", "refused", "DEFAULT_INPUT_POLICY is deny",
+    ),
     Kind("IPV6=Yes", "sed -i s/^IPV6=.*/IPV6=Yes/ /etc/default/ufw", "other", "fixed", "IPV6 is Yes"),
     Kind("IPV6=no beside IPv6 rules", "sed -i s/^IPV6=.*/IPV6=no/ /etc/default/ufw", "other", "fixed", "ufw6", "other"),
     # -- ufw's files
-    Kind("before.rules with a match that is none", "sed -i 's/^COMMIT/-A ufw-before-input -m nonsense -j ACCEPT\\nCOMMIT/' /etc/ufw/before.rules", "other", "refused", "before.rules"),
-    Kind("before.rules with a chain that is none", "sed -i 's/^COMMIT/-A ufw-nowhere -p tcp -j ACCEPT\\nCOMMIT/' /etc/ufw/before.rules", "other", "refused", "before.rules"),
+    Kind(
+        "before.rules with a match that is none",
+        "sed -i 's/^COMMIT/-A ufw-before-input -m nonsense -j ACCEPT\\nCOMMIT/' /etc/ufw/before.rules", "other", "refused", "before.rules",
+    ),
+    Kind(
+        "before.rules with a chain that is none",
+        "sed -i 's/^COMMIT/-A ufw-nowhere -p tcp -j ACCEPT\\nCOMMIT/' /etc/ufw/before.rules", "other", "refused", "before.rules",
+    ),
     Kind("before.rules without its end", "sed -i /^COMMIT/d /etc/ufw/before.rules", "other", "refused", "before.rules"),
-    Kind("before6.rules with a line of IPv4", "sed -i 's/^COMMIT/-A ufw6-before-input -s 192.0.2.1 -j ACCEPT\\nCOMMIT/' /etc/ufw/before6.rules", "other", "refused", "before6.rules"),
+    Kind(
+        "before6.rules with a line of IPv4",
+        "sed -i 's/^COMMIT/-A ufw6-before-input -s 192.0.2.1 -j ACCEPT\\nCOMMIT/' /etc/ufw/before6.rules", "other", "refused", "before6.rules",
+    ),
     Kind("no before.rules", "rm /etc/ufw/before.rules", "other", "refused", "before.rules"),
     Kind("an empty before.rules", ": > /etc/ufw/before.rules", "other", "refused", "before.rules"),
     Kind(
@@ -159,11 +171,17 @@ KINDS = (
     Kind("no after6.rules", "rm /etc/ufw/after6.rules", "other", "refused", "after6.rules"),
     Kind("after.rules of one stray word", "echo hello > /etc/ufw/after.rules", "other", "refused", "after.rules"),
     Kind("before.rules with CRLF", "sed -i 's/$/\\r/' /etc/ufw/before.rules", "other", "refused", "carriage return"),
-    Kind("user.rules with a line by hand", "sed -i 's/^COMMIT/-A ufw-user-input -p tcp --dport 99999999 -j ACCEPT\\nCOMMIT/' /etc/ufw/user.rules", "other", "fixed", "user.rules"),
+    Kind(
+        "user.rules with a line by hand",
+        "sed -i 's/^COMMIT/-A ufw-user-input -p tcp --dport 99999999 -j ACCEPT\\nCOMMIT/' /etc/ufw/user.rules", "other", "fixed", "user.rules",
+    ),
     Kind("user.rules without its end", "sed -i /^COMMIT/d /etc/ufw/user.rules", "other", "fixed", "user.rules"),
     Kind("an empty user6.rules", ": > /etc/ufw/user6.rules", "other", "fixed", "user6.rules"),
     Kind("no user.rules", "rm /etc/ufw/user.rules", "other", "refused", "user.rules"),
-    Kind("user.rules with another port in its line", "sed -i 's/^\\(-A ufw-user-input .*dport\\) 80 /\\1 81 /' /etc/ufw/user.rules", "other", "fixed", "user.rules"),
+    Kind(
+        "user.rules with another port in its line",
+        "sed -i 's/^\\(-A ufw-user-input .*dport\\) 80 /\\1 81 /' /etc/ufw/user.rules", "other", "fixed", "user.rules",
+    ),
     # -- iptables, and other firewalls
     Kind(
         "iptables switched to legacy",
@@ -173,8 +191,14 @@ KINDS = (
         "fixed",
         "",
     ),
-    Kind("iptables-restore of another kind", "ln -sf xtables-legacy-multi /usr/sbin/iptables-restore", "open other", "refused", "iptables-restore is xtables-legacy-multi"),
-    Kind("firewalld enabled", other("firewalld", '/bin/sh -c "iptables -P INPUT ACCEPT; iptables -F"'), "open", "refused", "systemctl disable firewalld.service"),
+    Kind(
+        "iptables-restore of another kind",
+        "ln -sf xtables-legacy-multi /usr/sbin/iptables-restore", "open other", "refused", "iptables-restore is xtables-legacy-multi",
+    ),
+    Kind(
+        "firewalld enabled",
+        other("firewalld", '/bin/sh -c "iptables -P INPUT ACCEPT; iptables -F"'), "open", "refused", "systemctl disable firewalld.service",
+    ),
     Kind(
         "netfilter-persistent enabled",
         other("netfilter-persistent", "/bin/sh -c \"iptables-restore </etc/iptables/rules.v4\"")
@@ -194,7 +218,8 @@ KINDS = (
     Kind("a unit of the host's own that adds a rule", other("fw", "/usr/sbin/iptables -A FORWARD -s 192.0.2.77 -j DROP"), "good", "nothing"),
     Kind(
         "a script of the host's own that flushes",
-        other("fw", "/usr/local/sbin/fw") + "; printf '#!/bin/sh\\niptables -P INPUT ACCEPT\\niptables -F\\n' > /usr/local/sbin/fw; chmod +x /usr/local/sbin/fw",
+        other("fw", "/usr/local/sbin/fw") + "; printf '#!/bin/sh\\niptables -P INPUT ACCEPT\\niptables -F\\n' > /usr/local/sbin/fw; "
+        "chmod +x /usr/local/sbin/fw",
         "open",
         "warned",
         "/usr/local/sbin/fw, which fw.service runs",
@@ -285,7 +310,7 @@ def try_kind(bench: Boots, kind: Kind) -> Row:
     if said in ("fixed", "nothing") and (after != kind.after or made != bench.kernel()):
         changed = sorted({*made.splitlines()} ^ {*bench.kernel().splitlines()})
         problems.append(f"the module said {said}, and the boot is {after}; other than before it: {changed[:6]}")
-    if said == "refused" and alone == "good" not in kind.boot.split():
+    if said == "refused" and alone == "good" and "good" not in kind.boot.split():
         problems.append(f"refused without need: {text}")
     return Row(bench.host.release, kind.name, alone, said, after, problems)
 

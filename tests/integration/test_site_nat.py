@@ -7,6 +7,7 @@ import json
 import shutil
 from contextlib import ExitStack
 from datetime import date
+from typing import Optional
 
 import hosts
 import pytest
@@ -85,9 +86,9 @@ class Site:
         """ "HOST PORT ADDRESS-OF-THE-CLIENT", or the name of the error."""
         return machine.shell(f"python3 /opt/ask.py {address} {port}").strip()
 
-    def apply(self, site: dict = SITE, **more: object) -> dict:
+    def apply(self, site: Optional[dict] = None, **more: object) -> dict:
         """The plan of a router, applied."""
-        plan = shared_plan(parse_site(site, date(2026, 1, 1)), (), True)
+        plan = shared_plan(parse_site(site or SITE, date(2026, 1, 1)), (), True)
         wish = {"rules": plan["rules"], "default": plan["default"], "nat": plan["nat"], "purge": True}
         return self.router.driver({"state": "enabled", "confirm": {"timeout": 0}, **wish, **more})
 

@@ -30,9 +30,9 @@ ASKING = sorted(
 def fixture_play(tmp_path):
     """A playbook on an inventory of these groups, with or without the site's variables."""
 
-    def play(name, groups, variables=SITE, arguments=(), inventory="inventory.json"):
+    def play(name, groups, variables=None, arguments=(), inventory="inventory.json"):
         hosts = {group: {"hosts": {host: {"ansible_connection": "local"}}} for group, host in groups.items()}
-        tree = {"all": {"vars": variables, "children": hosts}}
+        tree = {"all": {"vars": SITE if variables is None else variables, "children": hosts}}
         (tmp_path / "inventory.json").write_text(json.dumps(tree), encoding="utf-8")
         done = subprocess.run(
             [

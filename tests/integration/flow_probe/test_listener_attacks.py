@@ -312,7 +312,7 @@ def fixture_send(network):
         {"tag": b"\x81\0\0\x07"},
         {"sport": 7},
     ],
-    ids=lambda how: " ".join(how),
+    ids=" ".join,
 )
 def test_a_packet_that_is_dropped_for_its_form_is_no_evidence_of_a_filter(prober, send, how):
     """A prober that wants to look shut out sends packets that any host drops, though its filter would let others in."""

@@ -130,7 +130,15 @@ def test_what_is_outside_the_question_has_no_verdict_wherever_it_stands():
 # -- swept ----------------------------------------------------------------------------------------------------------
 
 #: Few values of each field, the highest of all among them.
-POINTS = {IIF: (1, 7, LAST_NAME), OIF: (0,), PROTO: (0, 6, 255), SRC: (0, 5, 2**32 - 1), DST: (0, 9, 2**32 - 1), SPORT: (0, 65535), DPORT: (0, 22, 65535)}  # fmt: skip
+POINTS = {
+    IIF: (1, 7, LAST_NAME),
+    OIF: (0,),
+    PROTO: (0, 6, 255),
+    SRC: (0, 5, 2**32 - 1),
+    DST: (0, 9, 2**32 - 1),
+    SPORT: (0, 65535),
+    DPORT: (0, 22, 65535),
+}
 
 
 def some_sides(rng, wide=False):

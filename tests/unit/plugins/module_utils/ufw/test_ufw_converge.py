@@ -264,6 +264,15 @@ CHANGES = {
 }
 
 
+class Counter:
+    """Counts the calls of functions, for sys.setprofile."""
+
+    calls = 0
+
+    def count(self, frame, event, argument):
+        self.calls += event in ("call", "c_call")
+
+
 @pytest.mark.parametrize("what", CHANGES)
 def test_twice_as_many_rules_take_twice_the_work_and_no_more_commands(host, monkeypatch, what):
     # What the engine does has a budget of its own.
@@ -275,17 +284,13 @@ def test_twice_as_many_rules_take_twice_the_work_and_no_more_commands(host, monk
         before, after = CHANGES[what](count)
         converge(host, params(rules=[SSH, *before], purge=True, keep=None), False)
         host.ran.clear()
-        done = [0]
-
-        def counted(frame, event, argument, done=done):
-            done[0] += event in ("call", "c_call")
-
-        sys.setprofile(counted)
+        done = Counter()
+        sys.setprofile(done.count)
         try:
             converge(host, params(rules=[SSH, *after], purge=True, keep=None), False)
         finally:
             sys.setprofile(None)
-        calls.append(done[0])
+        calls.append(done.calls)
         commands.append(len(host.ran))
     # Each step of as many rules more takes the same; what a run takes without any rule is left out.
     assert calls[3] - calls[2] < 2.3 * (calls[2] - calls[1]), calls

@@ -37,8 +37,9 @@ def fixture_host(tmp_path, request):
     return host
 
 
-def run(host, nat=WISH, check=False, **more):
-    return converge(host, params(nat=nat, **more), check)
+def run(host, *nat, check=False, **more):
+    """nat: WISH without one."""
+    return converge(host, params(nat=nat[0] if nat else WISH, **more), check)
 
 
 def chains(host, family=4):

@@ -34,8 +34,8 @@ SEED = "1"
 class Lab:
     """Hosts whose packets all arrive, and of which the policy says what is answered; a test then breaks something."""
 
-    def __init__(self, declaration=DECLARATION):
-        self.site = parse_site(declaration, date(2026, 1, 1))
+    def __init__(self, declaration=None):
+        self.site = parse_site(declaration or DECLARATION, date(2026, 1, 1))
         self.policy = Policy(self.site)
         self.legs = [
             Leg("router", "10.0.1.1", 24, "a", "gateway"),
