@@ -209,6 +209,8 @@ def test_a_forward_that_would_take_the_task_s_own_connection_is_refused(site):
         (ROUTER["inside"], 2323, "router"),
         (f"fd00:{hosts.NET}:1::12", 2323, "router"),
     ],
+    # Without the addresses: each of pytest's workers has its own.
+    ids=["through, IPv4", "through, IPv6", "to it, IPv4", "to it, IPv6"],
 )
 def test_the_kernel_limits_a_flow_through_the_router_and_to_it_for_both_ip_versions(site, address, port, host):
     site.router.shell("for file in /proc/net/xt_recent/*; do echo / > $file; done")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import INTERNET, Site
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.nat import Asked, forwards
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.nat import Asked, forwards, sources_of
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net
 
 #: An item of one of the option's lists.
@@ -35,11 +35,7 @@ def _forward(site: Site) -> list[Item]:
             outer.append(_item(asked))
             versions[asked.target.version] = True
         else:
-            named += [
-                {**_item(asked), "from_ip": str(net)}
-                for net in asked.source.nets
-                if net.version == asked.target.version
-            ]
+            named += [{**_item(asked), "from_ip": str(net)} for net in sources_of(site, asked.source, asked.target)]
     inside = [
         {"rule": "none", "from_ip": str(net), "comment": f"not the internet: {name}"}
         for net, name in site.own.items()

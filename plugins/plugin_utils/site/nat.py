@@ -188,18 +188,20 @@ class Asked(NamedTuple):
 
 
 def forwards(site: Site) -> Iterator[Asked]:
-    """Everything that the routers forward, in the order of the flows. Hosts of the target's own tier are left out: no
+    """Everything that the routers forward, in the order of the flows. Sources in the target's own subnet are left out: no
     router stands between them and it."""
     for flow in site.flows:
         for source, destination in flow.pairs if flow.forward else ():
             for target in targets_of(flow, destination):
-                if source.kind != GATEWAY and not _is_beside(site, source, target):
+                if source.kind == INTERNET or (source.kind != GATEWAY and sources_of(site, source, target)):
                     for ports in flow.all_ports:
                         yield Asked(flow, source, target, ports)
 
 
-def _is_beside(site: Site, source: Endpoint, target: Net) -> bool:
-    return any(tier.holds((target,)) and tier.holds(source.nets) for tier in site.tiers.values())
+def sources_of(site: Site, source: Endpoint, target: Net) -> list[Net]:
+    """The networks of a source that a router stands between and the target."""
+    home = [net for tier in site.tiers.values() for net in tier.subnets if net.holds(target)]
+    return [net for net in source.nets if net.version == target.version and not any(at.holds(net) for at in home)]
 
 
 def check_forwards(reader: Reader, site: Site) -> None:

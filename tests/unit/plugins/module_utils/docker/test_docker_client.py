@@ -31,6 +31,7 @@ def sdk_arguments(monkeypatch, environment=None, **arguments):
 
 
 def test_the_local_socket_is_the_default(monkeypatch):
+    monkeypatch.setattr(client.os.path, "exists", lambda path: True)
     assert sdk_arguments(monkeypatch) == {"base_url": "unix:///var/run/docker.sock", "version": "auto", "timeout": 60}
 
 

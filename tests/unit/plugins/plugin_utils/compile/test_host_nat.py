@@ -173,3 +173,11 @@ def test_the_rules_are_those_of_the_same_site_without_translation():
     plain = {**SITE, "bulkhead_flows": flows}
     both = [host_rules(parse_site(one, TODAY), (), True) for one in (SITE, plain)]
     assert both[0] == both[1]
+
+
+def test_hosts_of_another_subnet_of_the_target_s_own_tier_are_behind_the_router():
+    """Those of the same subnet reach the target beside it."""
+    tiers = {"web": {"vlan": 2, "subnet": ["10.0.2.0/24", "10.0.3.0/24"], "gateway": ["10.0.2.1", "10.0.3.1"]}}
+    flows = [{"from": "web", "to": "web1", "allow": "https", "forward": {"port": 443}}]
+    site = parse_site({**SITE, "bulkhead_tiers": tiers, "bulkhead_flows": flows}, TODAY)
+    assert [item["from_ip"] for item in host_nat(site, True)["forward"]] == ["10.0.3.0/24"]

@@ -162,7 +162,7 @@ BAD = [
         [T, "admin", "vlann"],
         1,
         "bulkhead_tiers.admin.vlann: got an unknown key; expected one of vlan, subnet, gateway, "
-        "internet, dhcp, bandwidth, description; did you mean vlan?",
+        "internet, masquerade, dhcp, bandwidth, description; did you mean vlan?",
     ),
     ([T, "admin", 7], 1, "bulkhead_tiers.admin.7: got 7; expected a text as key; put the key in quotes"),
     (
