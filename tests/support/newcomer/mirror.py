@@ -18,10 +18,13 @@ PATIENCE = 60
 
 
 def upstream() -> str:
-    """The mirror that this machine's apt is set up with, if it is one of Debian."""
+    """The mirror of Debian that this machine's apt is set up with."""
     asked = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]
     found = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.split()
-    return next((uri for uri in found if uri.rstrip("/").endswith("/debian")), "http://deb.debian.org/debian/")
+    debian = next((uri for uri in found if uri.rstrip("/").endswith("/debian")), None)
+    if debian is None:
+        raise RuntimeError(f"the sources of this machine's apt name no mirror of Debian: {found}")
+    return debian
 
 
 class Mirror:
