@@ -7,6 +7,8 @@ from typing import Any, Optional
 
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.said import shown
+
 MODULE = "bulkhead.tiers.host_setup"
 APT = "ansible.builtin.apt"
 
@@ -22,7 +24,7 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         host = str((task_vars or {}).get("inventory_hostname", "host"))
         first = self._run_module(MODULE, dict(self._task.args), task_vars)
-        missing = first.get("missing") or []
+        missing = _asked_for(self._task.args.get("packages"), first.get("missing"))
         if first.get("failed") or not missing or self._task.check_mode:
             return {**result, **first, **_explained(host, first)}
         wish = {"name": missing, "state": "present", "install_recommends": False}
@@ -34,7 +36,7 @@ class ActionModule(ActionBase):
         second = self._run_module(MODULE, dict(self._task.args), task_vars)
         if second.get("failed"):
             return {**result, **second, "changed": True}
-        shown = [
+        installed = [
             {
                 "before": "",
                 "after": f"package {name}: installed\n",
@@ -43,10 +45,21 @@ class ActionModule(ActionBase):
             }
             for name in missing
         ]
-        return {**result, **second, "changed": True, "missing": missing, "diff": shown + second.get("diff", [])}
+        return {**result, **second, "changed": True, "missing": missing, "diff": [*installed, *_diffs(second)]}
 
     def _run_module(self, name: str, arguments: dict[str, Any], task_vars: Optional[dict[str, Any]]) -> dict[str, Any]:
-        return dict(self._execute_module(module_name=name, module_args=arguments, task_vars=task_vars))
+        return shown(self._execute_module(module_name=name, module_args=arguments, task_vars=task_vars))
+
+
+def _asked_for(packages: Any, missing: Any) -> list[str]:
+    """The packages of the task that the host says it lacks: a host has nothing installed that the task does not name."""
+    names = [name.strip() for name in packages.split(",")] if isinstance(packages, str) else packages or []
+    return [name for name in names if isinstance(missing, list) and name in missing]
+
+
+def _diffs(answer: dict[str, Any]) -> list[Any]:
+    found = answer.get("diff", [])
+    return found if isinstance(found, list) else [found]
 
 
 def _explained(host: str, answer: dict[str, Any]) -> dict[str, Any]:

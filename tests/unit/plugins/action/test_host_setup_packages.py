@@ -28,3 +28,22 @@ def test_apt_is_asked_for_what_is_missing_without_what_is_only_recommended(monke
     assert len(asked) == (2 if stale else 1)
     assert all(arguments["name"] == ["ufw", "rsyslog"] for arguments in asked)
     assert all(arguments["install_recommends"] is False for arguments in asked)
+
+
+@pytest.mark.parametrize("packages", [["ufw", "rsyslog"], "ufw, rsyslog"])
+@pytest.mark.parametrize("missing", [["ufw", "netcat", "./evil.deb"], "ufw", {"ufw": 1}, 7, None])
+def test_a_host_has_nothing_installed_that_the_task_does_not_name(monkeypatch, missing, packages):
+    calls = []
+
+    def execute(self, module_name, module_args, task_vars):
+        calls.append((module_name, module_args))
+        return {"changed": True, "missing": missing, "diff": {"after": "\x1b[2J"}}
+
+    monkeypatch.setattr(ActionBase, "run", lambda self, tmp, task_vars: {})
+    monkeypatch.setattr(ActionModule, "_execute_module", execute)
+    action = ActionModule.__new__(ActionModule)
+    action._task = SimpleNamespace(args={"packages": packages}, check_mode=False)
+    result = action.run(None, {"inventory_hostname": "web1"})
+    asked = [arguments["name"] for name, arguments in calls if name == APT]
+    assert asked == ([["ufw"]] if isinstance(missing, list) else [])
+    assert "\x1b" not in result["diff"][-1]["after"]
