@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The README's "On your own fleet", to the letter: its commands are read from it, and the hosts are somebody's own, over SSH with sudo.
+"""The README's "On your own fleet", to the letter: its commands are read from it, and the hosts have rules and containers of their own, over SSH with sudo.
 
 Here two hosts, without Galaxy. BULKHEAD_NEWCOMER=whole (`make systems`) has Debian 11, 12 and 13, an empty Python, and a Galaxy.
 """

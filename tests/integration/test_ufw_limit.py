@@ -54,7 +54,7 @@ def test_six_changes_in_a_row_are_confirmed_though_the_limit_is_used_up(
         }
         for number in range(6)
     ]
-    # On a slow machine six changes are not quick enough for the limit: somebody else uses it up before the last.
+    # On a slow machine six changes are not quick enough for the limit: another client uses it up before the last.
     others = f"for i in 1 2 3 4 5 6; do timeout 1 bash -c ': <>/dev/tcp/{host.address[4]}/22'; done; true"
     fill = {"ansible.builtin.shell": others, "delegate_to": "localhost", "vars": {"ansible_connection": "local"}}
     tasks.insert(5, fill)

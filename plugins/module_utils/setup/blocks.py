@@ -14,7 +14,7 @@ def with_block(text: str, block: str, marker: str) -> str:
     wanted = [begin, *block.splitlines(), end]
     if begin in lines:
         first = lines.index(begin)
-        # A block that has lost its end is only its first line: what follows may be somebody's own.
+        # A block that has lost its end is only its first line: what follows may be rules of the host's own.
         last = lines.index(end, first) if end in lines[first:] else first
         lines[first : last + 1] = wanted
     else:

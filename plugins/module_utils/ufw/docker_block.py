@@ -44,7 +44,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import (
 )
 
 USER_CHAIN = "DOCKER-USER"
-# Holds the list. It also marks DOCKER-USER as ours: without it the chain is somebody else's and left alone.
+# Holds the list. It also marks DOCKER-USER as ours: without it the chain is another program's and left alone.
 OWN_CHAIN = "bulkhead-docker"
 # IPv6's table with the last word, and its chain, which is ours as a whole while OWN_CHAIN is in the table.
 LAST_TABLE = "security"
@@ -248,7 +248,7 @@ def with_files(state: State, files: dict[str, str]) -> State:
 
 
 def file_drift(state: State, wish: DockerWish | None) -> list[str]:
-    """Blocks that somebody edited; they are written anew where the task has the option."""
+    """Blocks that were edited by hand; they are written anew where the task has the option."""
     if wish is None:
         return []
     lines = []

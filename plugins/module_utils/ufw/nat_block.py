@@ -243,7 +243,7 @@ def file_changes(state: State, wish: Optional[NatWish], use_ipv6: bool) -> dict[
 
 
 def file_drift(state: State, wish: Optional[NatWish]) -> list[str]:
-    """Blocks that somebody edited; they are written anew where the task has the option."""
+    """Blocks that were edited by hand; they are written anew where the task has the option."""
     if wish is None:
         return []
     lines = []

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What somebody has who begins with the README: a folder, hosts of an own, and the README's commands."""
+"""What a new user has: a folder, hosts, and the README's commands."""
 
 from __future__ import annotations
 
