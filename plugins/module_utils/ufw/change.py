@@ -132,10 +132,11 @@ def _prove_own(
     """The same for the connection of the task itself."""
     session = find_session(host)
     if session is None:
-        unseen = "the connection of this task was not found in the environment of its processes (SSH_CONNECTION)"
-        ready.warnings.extend(
-            [unseen + ": whether the new ruleset lets it in is left to the confirmation"] if remote else []
-        )
+        if remote:
+            ready.warnings.append(
+                "the connection of this task was not found in the environment of its processes (SSH_CONNECTION): whether "
+                "the new ruleset lets it in is left to the confirmation"
+            )
         return ready
     if session.family not in ready.after:
         return ready
