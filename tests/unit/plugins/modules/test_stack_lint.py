@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import yaml
@@ -90,7 +91,7 @@ def test_wrong_arguments_are_named_all_at_once(monkeypatch):
 
 
 def test_the_documentation_has_every_argument_with_its_type_and_default():
-    options = yaml.safe_load(stack_lint.DOCUMENTATION)["options"]
+    options = yaml.safe_load(Path(stack_lint.__file__).with_suffix(".yml").read_text())["DOCUMENTATION"]["options"]
     assert set(options) == set(LINT_ARGUMENTS)
     for name, spec in LINT_ARGUMENTS.items():
         assert options[name]["type"] == spec["type"]
