@@ -23,6 +23,7 @@ LAYERS = {
     "module_utils.docker": (),
     "module_utils.maas": (),
     "module_utils.stacks": ("module_utils.docker",),
+    "module_utils.tailnet": (),
     # the controller ring
     "plugin_utils.text": (),
     "plugin_utils.ways": (),

@@ -1,0 +1,222 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A tailnet policy is read whole, and every mistake is said at once with its key path."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
+from ansible_collections.bulkhead.tiers.plugins.module_utils.tailnet.document import mistakes_of, read
+
+WHOLE = {
+    "groups": {"group:admins": ["alice@example.com", "bob@example.com"]},
+    "tagOwners": {"tag:web": ["group:admins"], "tag:db": ["tag:web", "carol@example.com"], "tag:gw": []},
+    "hosts": {"portal": "10.0.3.4", "lan": "10.0.3.0/24"},
+    "acls": [
+        {
+            "action": "accept",
+            "proto": "tcp",
+            "src": ["group:admins"],
+            "dst": ["tag:web:22,80-90", "lan:*", "[fd7a::1]:22"],
+        }
+    ],
+    "grants": [
+        {"src": ["tag:web"], "dst": ["tag:db"], "ip": ["tcp:5432"]},
+        {"src": ["group:admins"], "dst": ["autogroup:internet"], "ip": ["*"], "via": ["tag:gw"]},
+        {"src": ["autogroup:member"], "dst": ["autogroup:self"], "ip": ["*"]},
+    ],
+    "autoApprovers": {"routes": {"10.0.3.0/24": ["tag:gw"]}, "exitNode": ["tag:gw"]},
+    "ssh": [{"action": "check", "src": ["group:admins"], "dst": ["tag:web"], "users": ["ops"], "checkPeriod": "12h"}],
+    "tests": [{"src": "tag:web", "accept": ["tag:db:5432"], "deny": ["portal:22"]}],
+    "sshTests": [{"src": "alice@example.com", "dst": ["tag:web"], "check": ["ops"], "deny": ["root"]}],
+    "nodeAttrs": [{"target": ["tag:web"], "attr": ["drive:share"]}],
+}
+
+
+@pytest.mark.parametrize("dialect", ["headscale", "tailscale"])
+def test_a_whole_policy_is_read_in_both_dialects(dialect):
+    found = read(WHOLE, dialect)
+    assert found.groups == {"group:admins": ("alice@example.com", "bob@example.com")}
+    assert str(found.hosts["lan"]) == "10.0.3.0/24"
+    assert [rule.path for rule in found.rules] == [
+        "policy.acls[0]",
+        "policy.grants[0]",
+        "policy.grants[1]",
+        "policy.grants[2]",
+    ]
+    assert found.rules[0].targets[0].traffic[0].ports == ((22, 22), (80, 90))
+    assert found.rules[2].via == ("tag:gw",)
+    assert found.others == {"nodeAttrs": WHOLE["nodeAttrs"]}
+
+
+# One change of the whole document each, its path, its kind.
+WRONG = [
+    ({"acls": [{"action": "accept", "src": ["group:ops"], "dst": ["*:*"]}]}, "policy.acls[0].src[0]", "undefined"),
+    ({"acls": [{"action": "accept", "src": ["*"], "dst": ["tag:none:22"]}]}, "policy.acls[0].dst[0]", "owner"),
+    ({"acls": [{"action": "accept", "src": ["printer"], "dst": ["*:*"]}]}, "policy.acls[0].src[0]", "undefined"),
+    ({"acls": [{"action": "drop", "src": ["*"], "dst": ["*:*"]}]}, "policy.acls[0].action", "syntax"),
+    ({"acls": [{"action": "accept", "src": ["*"], "dst": ["tag:web"]}]}, "policy.acls[0].dst[0]", "port"),
+    ({"acls": [{"action": "accept", "src": ["*"], "dst": ["tag:web:0"]}]}, "policy.acls[0].dst[0]", "port"),
+    ({"acls": [{"action": "accept", "src": ["*"], "dst": ["tag:web:90-80"]}]}, "policy.acls[0].dst[0]", "port"),
+    ({"acls": [{"action": "accept", "src": ["*"], "dst": ["tag:web:65536"]}]}, "policy.acls[0].dst[0]", "port"),
+    ({"acls": [{"action": "accept", "proto": "icmp", "src": ["*"], "dst": ["*:22"]}]}, "policy.acls[0].dst[0]", "port"),
+    (
+        {"acls": [{"action": "accept", "proto": "tcpp", "src": ["*"], "dst": ["*:22"]}]},
+        "policy.acls[0].proto",
+        "protocol",
+    ),
+    (
+        {"acls": [{"action": "accept", "proto": "256", "src": ["*"], "dst": ["*:*"]}]},
+        "policy.acls[0].proto",
+        "protocol",
+    ),
+    ({"acls": [{"action": "accept", "proto": "06", "src": ["*"], "dst": ["*:*"]}]}, "policy.acls[0].proto", "protocol"),
+    (
+        {"acls": [{"action": "accept", "src": ["autogroup:internet"], "dst": ["*:*"]}]},
+        "policy.acls[0].src[0]",
+        "unsupported",
+    ),
+    (
+        {"acls": [{"action": "accept", "src": ["tag:web"], "dst": ["autogroup:self:*"]}]},
+        "policy.acls[0].src[0]",
+        "syntax",
+    ),
+    ({"grants": [{"src": ["*"], "dst": ["autogroup:self"], "ip": ["*"]}]}, "policy.grants[0].src[0]", "syntax"),
+    ({"grants": [{"src": ["*"], "dst": ["tag:web"]}]}, "policy.grants[0]", "syntax"),
+    ({"grants": [{"src": ["*"], "dst": ["tag:web"], "ip": ["tcp:x"]}]}, "policy.grants[0].ip[0]", "port"),
+    ({"grants": [{"src": ["*"], "dst": ["tag:web"], "ip": ["foo:1"]}]}, "policy.grants[0].ip[0]", "protocol"),
+    ({"grants": [{"src": ["*"], "dst": ["0.0.0.0/0"], "ip": ["*"]}]}, "policy.grants[0].dst[0]", "syntax"),
+    (
+        {"grants": [{"src": ["*"], "dst": ["*"], "ip": ["*"], "via": ["group:admins"]}]},
+        "policy.grants[0].via[0]",
+        "place",
+    ),
+    ({"grants": [{"src": ["*"], "dst": ["*"], "ip": ["*"], "via": ["tag:none"]}]}, "policy.grants[0].via[0]", "owner"),
+    ({"grants": "all"}, "policy.grants", "syntax"),
+    ({"grants": [{"src": "*", "dst": ["*"], "ip": ["*"]}]}, "policy.grants[0].src", "syntax"),
+    ({"tagOwners": {"web": ["group:admins"]}, "grants": []}, "policy.tagOwners.web", "syntax"),
+    ({"groups": {"group:admins": ["group:ops"]}}, "policy.groups.group:admins[0]", "syntax"),
+    ({"groups": {"group:admins": ["alice"]}}, "policy.groups.group:admins[0]", "syntax"),
+    ({"groups": {"admins": []}}, "policy.groups.admins", "syntax"),
+    ({"hosts": {"portal": "10.0.3"}}, "policy.hosts.portal", "syntax"),
+    ({"hosts": {"portal": "10.0.3.4/255.255.255.0"}}, "policy.hosts.portal", "syntax"),
+    ({"autoApprovers": {"routes": {"lan": ["tag:gw"]}}}, "policy.autoApprovers.routes.lan", "syntax"),
+    ({"autoApprovers": {"exitNode": ["tag:none"]}}, "policy.autoApprovers.exitNode[0]", "owner"),
+    ({"autoApprovers": {"exit": []}}, "policy.autoApprovers.exit", "unknown"),
+    (
+        {"ssh": [{"action": "accept", "src": ["*"], "dst": ["tag:web"], "users": ["ops"]}]},
+        "policy.ssh[0].src[0]",
+        "place",
+    ),
+    (
+        {"ssh": [{"action": "accept", "src": ["group:admins"], "dst": ["portal"], "users": ["ops"]}]},
+        "policy.ssh[0].dst[0]",
+        "place",
+    ),
+    (
+        {"ssh": [{"action": "accept", "src": ["group:admins"], "dst": ["tag:web"], "users": ["*"]}]},
+        "policy.ssh[0].users[0]",
+        "syntax",
+    ),
+    (
+        {"ssh": [{"action": "deny", "src": ["group:admins"], "dst": ["tag:web"], "users": ["ops"]}]},
+        "policy.ssh[0].action",
+        "syntax",
+    ),
+    (
+        {"ssh": [{"action": "accept", "src": ["tag:web"], "dst": ["autogroup:self"], "users": ["ops"]}]},
+        "policy.ssh[0].dst[0]",
+        "syntax",
+    ),
+    ({"tests": [{"src": "tag:web"}]}, "policy.tests[0]", "test"),
+    ({"tests": [{"src": "tag:web", "accept": ["tag:db:1-2"]}]}, "policy.tests[0].accept[0]", "test"),
+    ({"tests": [{"src": "tag:web", "accept": ["lan:22"]}]}, "policy.tests[0].accept[0]", "test"),
+    ({"tests": [{"src": "tag:web", "deny": ["10.0.0.0/8:22"]}]}, "policy.tests[0].deny[0]", "test"),
+    ({"tests": [{"src": "tag:web", "proto": "icmp", "deny": ["tag:db:22"]}]}, "policy.tests[0].proto", "test"),
+    ({"tests": [{"src": "tag:none", "deny": ["tag:db:22"]}]}, "policy.tests[0].src", "owner"),
+    ({"sshTests": [{"src": "alice@example.com", "dst": ["tag:web"]}]}, "policy.sshTests[0]", "test"),
+    ({"Groups": {}}, "policy.Groups", "duplicate"),
+]
+
+
+@pytest.mark.parametrize("dialect", ["headscale", "tailscale"])
+@pytest.mark.parametrize(("change", "path", "kind"), WRONG, ids=lambda value: value if isinstance(value, str) else "")
+def test_each_mistake_is_named_by_its_key_path(change, path, kind, dialect):
+    found = mistakes_of({**copy.deepcopy(WHOLE), **change}, dialect)
+    assert (path, kind) in [(mistake.path, mistake.kind) for mistake in found]
+
+
+@pytest.mark.parametrize(
+    ("change", "path"),
+    [
+        ({"postures": {"posture:x": []}}, "policy.postures"),
+        ({"ipsets": {}}, "policy.ipsets"),
+        (
+            {"grants": [{"src": ["*"], "dst": ["*"], "ip": ["*"], "srcPosture": ["posture:x"]}]},
+            "policy.grants[0].srcPosture",
+        ),
+        ({"grants": [{"src": ["*"], "dst": ["ipset:x"], "ip": ["*"]}]}, "policy.grants[0].dst[0]"),
+        ({"grants": [{"src": ["*"], "dst": ["svc:x"], "ip": ["*"]}]}, "policy.grants[0].dst[0]"),
+        ({"grants": [{"src": ["autogroup:admin"], "dst": ["*"], "ip": ["*"]}]}, "policy.grants[0].src[0]"),
+        ({"nodeAttrs": [{"target": ["*"], "attr": ["funnel"]}]}, "policy.nodeAttrs[0].attr[0]"),
+        ({"nodeAttrs": [{"target": ["*"], "ipPool": ["100.81.0.0/16"]}]}, "policy.nodeAttrs[0].ipPool"),
+    ],
+)
+def test_what_headscale_has_not_is_said_before_it_refuses(change, path):
+    plain = {**copy.deepcopy(WHOLE), **change}
+    assert (path, "unsupported") in [(mistake.path, mistake.kind) for mistake in mistakes_of(plain, "headscale")]
+    assert mistakes_of(plain, "tailscale") == ()
+
+
+@pytest.mark.parametrize("dialect", ["headscale", "tailscale"])
+@pytest.mark.parametrize(
+    "rules", [{}, {"acls": None}, {"grants": None}, {"acls": None, "grants": None}, {"ACLs": None}]
+)
+def test_a_policy_without_rules_allows_everything_and_is_refused(rules, dialect):
+    (mistake,) = mistakes_of({"groups": {}, **rules}, dialect)
+    assert (mistake.path, mistake.kind) == ("policy", "allow-all")
+    assert read({"groups": {}, **rules}, dialect, allow_all=True).allows_all
+
+
+@pytest.mark.parametrize("rules", [{"acls": []}, {"grants": []}, {"acls": None, "grants": []}, {"ACLS": []}])
+def test_an_empty_list_of_rules_denies_all_and_is_taken(rules):
+    found = read(rules)
+    assert found.rules == ()
+    assert not found.allows_all
+
+
+def test_all_mistakes_of_a_document_come_at_once():
+    plain = {
+        "acls": [{"action": "no", "src": ["group:a", "tag:b"], "dst": ["host:99999"]}],
+        "hosts": {"a": 1},
+        "grant": [],
+    }
+    with pytest.raises(Refused) as refused:
+        read(plain)
+    assert {mistake.path for mistake in refused.value.mistakes} == {
+        "policy.grant",
+        "policy.hosts.a",
+        "policy.acls[0].action",
+        "policy.acls[0].src[0]",
+        "policy.acls[0].src[1]",
+        "policy.acls[0].dst[0]",
+    }
+
+
+@pytest.mark.parametrize("plain", [None, [], "text", 5, {"acls": {"a": 1}}, {"groups": []}, {1: 2}, {"tests": [None]}])
+def test_a_document_of_another_shape_is_refused_without_a_crash(plain):
+    assert mistakes_of(plain, "headscale")
+
+
+def test_what_a_document_says_is_made_visible_in_a_message():
+    (mistake, *_rest) = mistakes_of({"acls": [], "hosts": {"a\x1b[2J": "\x1b]0;x\x07" * 200}}, "headscale")
+    assert str(mistake).isprintable()
+    assert len(str(mistake)) < 600
+
+
+def test_the_old_names_of_an_acl_are_read_in_the_hosted_dialect_alone():
+    plain = {"ACLs": [{"Action": "accept", "Users": ["*"], "Ports": ["*:22"]}]}
+    assert read(plain, "tailscale").rules[0].targets[0].endpoint.text == "*"
+    assert {mistake.kind for mistake in mistakes_of(plain, "headscale")} >= {"unknown"}
