@@ -15,10 +15,11 @@ from ansible_collections.bulkhead.tiers.plugins.action.networks_report import he
 from ansible_collections.bulkhead.tiers.plugins.action.site import ActionModule as SiteAction
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake, Refused
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.networks.answer import Silence
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.networks.pins import VARIABLE, add_pins
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.networks.pins import VARIABLE, Pin, add_pins
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.networks.survey import live_networks
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.pools import Live
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import text_or_texts, yaml_cidrs
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import count, some, write_whole
 
 #: Where the pins are, beside the inventory.
@@ -37,7 +38,11 @@ class ActionModule(SiteAction):
             live = _live(task_vars, options["live"]) if options["live"] else ()
             site = parse_site(declared, date.today(), live)
             path = options["path"] or _default_path(task_vars.get("ansible_inventory_sources"))
-            pins = {network.name: str(network.subnet) for network in site.networks.values() if not network.settled}
+            pins = {
+                network.name: text_or_texts(network.subnets)
+                for network in site.networks.values()
+                if not network.settled
+            }
             before, after = _edit(path, declared.get(VARIABLE) or {}, pins)
             if pins and not self._task.check_mode:
                 write_whole(path, after)
@@ -77,7 +82,7 @@ def _refused(path: str, got: str, expected: str, remedy: str) -> Refused:
     return Refused([Mistake(path, got, expected, remedy)])
 
 
-def _edit(path: str, seen: Mapping[str, str], pins: Mapping[str, str]) -> tuple[Optional[str], str]:
+def _edit(path: str, seen: Mapping[str, Pin], pins: Mapping[str, Pin]) -> tuple[Optional[str], str]:
     """(text before or None, text after); makes sure that the file is the one that the inventory reads."""
     before = None
     if os.path.exists(path):
@@ -103,5 +108,5 @@ def _pins_of(path: str, text: Optional[str]) -> dict[str, str]:
     return dict(content.get(VARIABLE) or {})
 
 
-def _text(pins: Mapping[str, str]) -> str:
-    return ", ".join(f"{name}: {pin}" for name, pin in sorted(pins.items())) or "no pin"
+def _text(pins: Mapping[str, Pin]) -> str:
+    return ", ".join(f"{name}: {yaml_cidrs(pin)}" for name, pin in sorted(pins.items())) or "no pin"

@@ -5,10 +5,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import date
 
 import pytest
 from hosts import NET, PREFIX
 from hosts.engine import Hosts
+
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.networks import host_networks
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
 
 INTERFACE = "com.docker.network.bridge.name"
 OWN = {"name": "own", "driver": "bridge", "subnet": "10.8.0.0/24", "options": {INTERFACE: "br-own"}}
@@ -51,6 +55,34 @@ def test_ip_versions_are_as_they_are_said_and_the_second_run_changes_nothing(hos
     assert "enable_ipv6: got true on the live network 'both'; expected false" in host.module(networks=[four])["msg"]
     assert host.module(networks=[four], recreate="if_unused")["recreated"] == ["both"]
     assert shown(host, "both")["EnableIPv6"] is False
+
+
+def test_a_site_with_networks_of_both_ip_versions_is_made_on_the_engine_as_it_is_declared(host):
+    declared = {
+        "bulkhead_tiers": {"apps": {"vlan": 10, "subnet": "203.0.113.0/24"}},
+        "bulkhead_pools": {"bridge": ["10.5.0.0/16", "fd00:5::/48"], "engine": "10.98.0.0/24"},
+        "bulkhead_networks": {
+            "taken": {"driver": "bridge", "on": "apps", "size": [24, 64]},
+            "said": {
+                "driver": "bridge",
+                "on": "apps",
+                "subnet": ["fd00:4::/64", "10.4.0.0/24"],
+                "gateway": ["10.4.0.9", "fd00:4::9"],
+                "ip_range": "10.4.0.128/25",
+                "enable_ipv6": True,
+            },
+        },
+    }
+    networks = host_networks(parse_site(declared, date(2026, 1, 1)), ["apps"], "h")
+    made = host.module(networks=networks)
+    assert made.get("created") == ["said", "taken"], made
+    configs = {
+        name: {(item["Subnet"], item.get("Gateway")) for item in shown(host, name)["IPAM"]["Config"]}
+        for name in ("taken", "said")
+    }
+    assert {subnet for subnet, _gateway in configs["taken"]} == {"10.5.0.0/24", "fd00:5::/64"}
+    assert configs["said"] == {("10.4.0.0/24", "10.4.0.9"), ("fd00:4::/64", "fd00:4::9")}
+    assert host.module(networks=networks)["changed"] is False
 
 
 def test_a_network_without_ipv4_is_refused_by_engines_that_make_none(host):

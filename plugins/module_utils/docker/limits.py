@@ -152,7 +152,8 @@ def _families(wish: Wish) -> Iterator[Mistake]:
             "subnet",
             ", ".join(map(str, wish.subnets)) + " alone",
             "an IPv4 subnet beside it: the engine would take one from its own pool",
-            "give both" + ("" if wish.driver == OVERLAY else ", or enable_ipv4: false (Engine 28 and newer)"),
+            "give both, in a list"
+            + ("" if wish.driver == OVERLAY else ", or enable_ipv4: false (Engine 28 and newer)"),
             FAMILY,
         )
     if wish.ipv6 is False and 6 in versions:

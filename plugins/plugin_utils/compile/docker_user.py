@@ -53,7 +53,7 @@ def _concerns(rule: Rule, bridges: Iterable[Network]) -> bool:
     if not rule.route:
         return rule.proto not in WITHOUT_PORTS  # there is no port to publish
     end = rule.destination
-    return end is not None and any(network.subnet and network.subnet.meets(end) for network in bridges)
+    return end is not None and any(net.meets(end) for network in bridges for net in network.subnets)
 
 
 def _forwarded(site: Site) -> list[dict[str, Any]]:

@@ -69,7 +69,7 @@ class _Arrival(NamedTuple):
 def _tier_edges(site: Site, tiers: Collection[str]) -> Iterator[Edge]:
     """What a host of some tiers sees: packets to itself (INPUT), and to the containers of its bridges (FORWARD)."""
     homes = [(subnet, False) for subnet in site.subnets_of(tiers)]
-    homes += [(network.subnet, True) for network in site.bridges_of(tiers) if network.subnet]
+    homes += [(net, True) for network in site.bridges_of(tiers) for net in network.subnets]
     # A host sees few of the flows, so what arrives is found first, and once: endpoints are shared between flows.
     known: dict[int, list[_Arrival]] = {}
     for flow in site.flows:
@@ -98,12 +98,11 @@ class _Places:
 
     def __init__(self, site: Site) -> None:
         self._subnets = [subnet for tier in site.tiers.values() for subnet in tier.subnets]
-        self._overlays = []
+        self._overlays: list[Net] = []
         for network in site.networks.values():
-            if network.subnet:
-                self._subnets.append(network.subnet)
-                if network.driver == "overlay":
-                    self._overlays.append(network.subnet)
+            self._subnets.extend(network.subnets)
+            if network.driver == "overlay":
+                self._overlays.extend(network.subnets)
         self._known: dict[Net, tuple[bool, frozenset[int]]] = {}
 
     def _of(self, net: Net) -> tuple[bool, frozenset[int]]:

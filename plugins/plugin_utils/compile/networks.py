@@ -7,6 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Network, Site
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import text_or_texts
 
 #: How large the subnets are that an engine cuts from its own pools, as Docker's documentation advises.
 _ENGINE_SIZES = {4: 24, 6: 64}
@@ -26,7 +27,7 @@ def _item(network: Network) -> dict[str, Any]:
     item: dict[str, Any] = {
         "name": network.name,
         "driver": network.driver,
-        "subnet": str(network.subnet),
+        "subnet": text_or_texts(network.subnets),
         "internal": network.internal,
     }
     if network.driver == "overlay":
@@ -34,7 +35,9 @@ def _item(network: Network) -> dict[str, Any]:
     for key, said in (("enable_ipv4", network.ipv4), ("enable_ipv6", network.ipv6)):
         if said is not None:
             item[key] = said
-    item.update({key: str(net) for key, net in (("gateway", network.gateway), ("ip_range", network.ip_range)) if net})
+    for key, nets in (("gateway", network.gateways), ("ip_range", network.ip_ranges)):
+        if nets:
+            item[key] = text_or_texts(nets)
     if network.mtu:
         item["mtu"] = network.mtu
     if network.options:

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Network, Site, Stack
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import text_or_texts
 
 
 def host_stacks(site: Site, tiers: Collection[str], hostname: str) -> list[dict[str, Any]]:
@@ -48,7 +49,7 @@ def _network(network: Network) -> dict[str, Any]:
     return {
         "zone": network.zone,
         "internal": network.internal,
-        "subnet": str(network.subnet),
+        "subnet": text_or_texts(network.subnets),
         "driver": network.driver,
         "attachable": network.attachable,
         "tiers": list(network.tiers),

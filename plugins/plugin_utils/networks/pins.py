@@ -5,9 +5,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Optional
+from typing import Optional, Union
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake, Refused
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import yaml_cidrs
+
+#: What a network is pinned to: a CIDR, or a list of them.
+Pin = Union[str, list[str]]
 
 VARIABLE = "bulkhead_allocations"
 HEADER = (
@@ -18,15 +22,18 @@ HEADER = (
 _KEY = re.compile(rf"{VARIABLE}[ ]*:(?P<rest>.*)\Z")
 _EMPTY = re.compile(r"[ ]*(?:\{[ ]*\}|null|~)?[ ]*(?P<comment>#.*)?\Z")
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
+#: A pin on a line of its own, and the comment behind it.
+_PIN = re.compile(r"""(?P<head>[ ]*(?P<name>[^\s:'"#]+|"[^"]+"|'[^']+')[ ]*:[ ]+)[^#]*?(?P<comment>[ ]+#.*)?\Z""")
 #: Words that YAML 1.1 reads as something else than text.
 _WORDS = frozenset(("y", "n", "yes", "no", "on", "off", "true", "false", "null"))
 
 
-def add_pins(text: Optional[str], pins: Mapping[str, str], path: str) -> str:
+def add_pins(text: Optional[str], pins: Mapping[str, Pin], path: str) -> str:
     """The text of a YAML file with new pins at the end of its ``bulkhead_allocations``; comments and order stay.
 
-    text: the file, None where there is none yet. pins: {network: CIDR}, none of which it has. path: the file's, for the
-    Refused about one that is not written the way that can be extended.
+    text: the file, None where there is none yet. pins: {network: its CIDR or CIDRs}; a network that has a pin already,
+    and gets one of the other IP version beside it, keeps its line. path: the file's, for the Refused about one that is
+    not written the way that can be extended.
     """
     if not pins:
         return text or ""
@@ -41,8 +48,20 @@ def add_pins(text: Optional[str], pins: Mapping[str, str], path: str) -> str:
         raise Refused([Mistake(path, "a form that cannot be extended", "one network a line", remedy, "not-editable")])
     comment = f"  {empty.group('comment')}" if empty.group("comment") else ""
     end, indent = _block(lines, start)
-    head = [*lines[:start], f"{VARIABLE}:{comment}", *lines[start + 1 : end]]
-    return _joined([*head, *_pin_lines(pins, indent), *lines[end:]])
+    held, new = _renewed(lines[start + 1 : end], pins)
+    return _joined([*lines[:start], f"{VARIABLE}:{comment}", *held, *_pin_lines(new, indent), *lines[end:]])
+
+
+def _renewed(lines: Sequence[str], pins: Mapping[str, Pin]) -> tuple[list[str], dict[str, Pin]]:
+    """(the lines of the pins, with those that change; the pins that have no line yet)."""
+    held, new = [], dict(pins)
+    for line in lines:
+        found = _PIN.match(line)
+        name = found.group("name").strip("\"'") if found else ""
+        if found and name in new:
+            line = f"{found.group('head')}{yaml_cidrs(new.pop(name))}{found.group('comment') or ''}"
+        held.append(line)
+    return held, new
 
 
 def _block(lines: Sequence[str], start: int) -> tuple[int, str]:
@@ -59,17 +78,12 @@ def _block(lines: Sequence[str], start: int) -> tuple[int, str]:
     return end, indent or "  "
 
 
-def _pin_lines(pins: Mapping[str, str], indent: str) -> list[str]:
-    return [f"{indent}{_key(name)}: {_value(pins[name])}" for name in sorted(pins)]
+def _pin_lines(pins: Mapping[str, Pin], indent: str) -> list[str]:
+    return [f"{indent}{_key(name)}: {yaml_cidrs(pins[name])}" for name in sorted(pins)]
 
 
 def _key(name: str) -> str:
     return name if _PLAIN.match(name) and name.lower() not in _WORDS else f'"{name}"'
-
-
-def _value(cidr: str) -> str:
-    # A colon would make a mapping of an IPv6 network for some readers.
-    return f'"{cidr}"' if ":" in cidr else cidr
 
 
 def _joined(lines: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.networks.answer imp
 )
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.allocator import Buddies
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.claims import Kind, Owner, declared_claims
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Site
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Network, Site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.pools import RESERVED_POOLS, Live, within_reserve
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net, address_set, overlaps, spans_of
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.wellknown import engine_defaults
@@ -186,11 +186,22 @@ def _conflicts(site: Site, answers: Mapping[str, Answer]) -> Iterator[Conflict]:
         answer = answers[host]
         for network in answer.networks:
             wanted = site.networks.get(network.name)
-            for net in network.subnets if wanted and wanted.subnet else ():
-                if wanted and wanted.subnet and net.version == wanted.subnet.version and net != wanted.subnet:
-                    yield Conflict(host, f"{network} ({net})", str(wanted.subnet), "is declared as")
+            if wanted:
+                yield from _not_as_declared(host, network, wanted)
         live: list[tuple[Net, Claimant]] = [(net, network) for network in answer.networks for net in network.subnets]
         yield from _overlapping(site, host, [*declared, *live, *_takers(answer)])
+
+
+def _not_as_declared(host: str, network: LiveNetwork, wanted: Network) -> Iterator[Conflict]:
+    """A live network on other subnets than the declared ones, or without one of an IP version that is declared."""
+    for version in (4, 6):
+        declared = [net for net in wanted.subnets if net.version == version]
+        live = [net for net in network.subnets if net.version == version]
+        for net in live if declared else ():
+            if net not in declared:
+                yield Conflict(host, f"{network} ({net})", " and ".join(map(str, declared)), "is declared as")
+        for net in declared if network.subnets and not live else ():
+            yield Conflict(host, f"{network} ({', '.join(map(str, network.subnets))})", str(net), "lacks the declared")
 
 
 def _takers(answer: Answer) -> Iterator[tuple[Net, Claimant]]:

@@ -68,7 +68,7 @@ def places_of(site: Site, endpoint: Endpoint) -> list[str]:
         homes += [
             _place(site, network.name)
             for network in site.networks.values()
-            if network.subnet and network.subnet.meets(net)
+            if any(subnet.meets(net) for subnet in network.subnets)
         ]
         found.update(dict.fromkeys(homes if site.is_own(net) else [*homes, INTERNET], True))
     return list(found)

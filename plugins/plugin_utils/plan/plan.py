@@ -14,7 +14,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.plan.matrix import 
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.inventory import inventory_advice
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import GATEWAY, Flow, Network, Site, Stack, Tier
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.nat import described
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net, point_text
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net, point_text, text_or_texts
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import count, table, wrap
 
 WIDTH = 100
@@ -101,11 +101,11 @@ def _tier_json(tier: Tier) -> dict[str, Any]:
 def _network_json(network: Network) -> dict[str, Any]:
     return {
         "driver": network.driver,
-        "subnet": str(network.subnet),
+        "subnet": text_or_texts(network.subnets),
         "settled": network.settled,
         "on": list(network.tiers),
         "zone": network.zone,
-        "addresses": {name: str(net) for name, net in network.addresses.items()},
+        "addresses": {name: text_or_texts(nets) for name, nets in network.addresses.items()},
     }
 
 
@@ -201,12 +201,14 @@ def _networks(site: Site) -> str:
     rows: list[list[object]] = []
     for name, nets in site.pools.items():
         for net in nets:
-            subnets = [network.subnet for network in site.networks.values() if network.subnet]
+            subnets = [subnet for network in site.networks.values() for subnet in network.subnets]
             rows.append(
                 ["pool", name, net, _RESERVED_POOLS.get(name) or _fill_text(net, list(filter(net.holds, subnets)))]
             )
     for network in site.networks.values():
-        rows.append([network.driver, network.name, network.subnet, _network_text(site, network)])
+        for index, subnet in enumerate(network.subnets or (None,)):
+            told: list[object] = [network.driver, network.name, subnet, _network_text(site, network)]
+            rows.append(told if index == 0 else ["", "", subnet, ""])
     return f"POOLS AND NETWORKS\n{_table(['kind', 'name', 'subnet', ''], rows)}" if rows else ""
 
 
@@ -219,7 +221,7 @@ def _network_text(site: Site, network: Network) -> str:
     words = [f"on {', '.join(network.tiers) or site.swarm.first}"]
     words += [word for word in ("internal", "attachable", "encrypted") if getattr(network, word)]
     words += [f"zone {network.zone}"] if network.zone else []
-    words += [f"gateway {network.gateway}"] if network.gateway else []
+    words += [f"gateway {' and '.join(map(str, network.gateways))}"] if network.gateways else []
     words += [count(len(network.addresses), "address", "addresses")] if network.addresses else []
     return ", ".join(words + ([] if network.settled else ["not pinned yet"]))
 

@@ -87,7 +87,7 @@ def known_networks(site: Site, member: Member, named: Named) -> list[str]:
         subnets += [net for tier in tiers for net in site.tiers[tier].subnets]
     if member.part is Part.GATEWAY:
         subnets += [net for nets in site.addresses.values() for net in nets]
-        subnets += [network.subnet for network in site.networks.values() if network.subnet]
+        subnets += [net for network in site.networks.values() for net in network.subnets]
     if member.part is not Part.TIER:
         subnets += named.texts
     return list(dict.fromkeys(text for text in map(str, subnets) if ":" not in text))

@@ -21,6 +21,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import (
     Site,
 )
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.ports import Ports
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import text_or_texts, yaml_cidrs
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import count
 
 #: A flow that ends within so many days is worth a word.
@@ -93,7 +94,7 @@ def _network(site: Site, endpoint: Endpoint) -> Optional[Network]:
     if endpoint.kind not in (ADDRESS, NETWORK) or not endpoint.nets:
         return None
     for network in site.networks.values():
-        if network.subnet and all(network.subnet.holds(net) for net in endpoint.nets):
+        if all(network.home_of(net) for net in endpoint.nets):
             return network
     return None
 
@@ -150,14 +151,14 @@ def _unused_services(site: Site) -> Iterator[str]:
 
 def _network_warnings(network: Network) -> Iterator[str]:
     if not network.settled:
-        pin = f"bulkhead_allocations: {{{network.name}: {network.subnet}}}"
-        yield f": got {network.subnet} for now; pin it, or the next network may move it: {pin}"
-    inside = [
-        name for name, address in network.addresses.items() if network.ip_range and network.ip_range.holds(address)
-    ]
-    if inside:
-        handed = f"the engine hands out {network.ip_range} to containers that ask for no address"
-        yield f".ip_range: {handed}, and {', '.join(inside)} lie{'s' if len(inside) == 1 else ''} in it"
+        pin = f"bulkhead_allocations: {{{network.name}: {yaml_cidrs(text_or_texts(network.subnets))}}}"
+        got = " and ".join(map(str, network.subnets))
+        yield f": got {got} for now; pin it, or the next network may move it: {pin}"
+    for span in network.ip_ranges:
+        inside = [name for name, addresses in network.addresses.items() if any(map(span.holds, addresses))]
+        if inside:
+            handed = f"the engine hands out {span} to containers that ask for no address"
+            yield f".ip_range: {handed}, and {', '.join(inside)} lie{'s' if len(inside) == 1 else ''} in it"
     if network.driver == "overlay" and network.mtu and network.mtu > 1500 - _VXLAN:
         yield f".mtu: {network.mtu} fits only where the hosts' own MTU is at least {network.mtu + _VXLAN}"
 

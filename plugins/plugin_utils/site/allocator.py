@@ -8,7 +8,13 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from typing import Optional
 
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net, blocks_of, subtract, widest
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import (
+    Net,
+    blocks_of,
+    subtract,
+    version_of,
+    widest,
+)
 
 
 def allocate(pool: Iterable[Net], wanted: Mapping[str, int], taken: Iterable[Net]) -> dict[str, Optional[Net]]:
@@ -29,7 +35,7 @@ def allocation_order(wanted: Mapping[str, int]) -> list[tuple[str, int]]:
 
 def host_bits(prefix: int) -> int:
     """The host bits that a prefix length leaves; above 32 it is IPv6's."""
-    return 128 - prefix if prefix > 32 else 32 - prefix
+    return 128 - prefix if version_of(prefix) == 6 else 32 - prefix
 
 
 class Buddies:
@@ -57,7 +63,7 @@ class Buddies:
 
     def take(self, prefix: int) -> Optional[Net]:
         """A free subnet that is free no longer: of the tightest block that fits, the lowest; None where none fits."""
-        version, bits = 6 if prefix > 32 else 4, host_bits(prefix)
+        version, bits = version_of(prefix), host_bits(prefix)
         free, heaps = self._free[version], self._heaps[version]
         for index in range(bits, len(free)):
             if free[index]:
@@ -76,7 +82,7 @@ class Buddies:
 
     def peek(self, prefix: int) -> Optional[Net]:
         """The subnet that ``take`` would give, or None."""
-        version, bits = 6 if prefix > 32 else 4, host_bits(prefix)
+        version, bits = version_of(prefix), host_bits(prefix)
         for starts in self._free[version][bits:]:
             if starts:
                 start = min(starts)

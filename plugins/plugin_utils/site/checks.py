@@ -13,7 +13,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.extents import
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Network, Site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.pools import Live, settled_homes, within_reserve
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.reader import Reader
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net, overlaps
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net, overlaps, version_of
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.wellknown import nowhere
 
 #: What to do about an address that no host can have.
@@ -33,6 +33,9 @@ def check_overlaps(reader: Reader, site: Site) -> bool:
             closest[inner] = outer
     for inner, outer in closest.items():
         (net, owner), (other, owning) = (inner, outer) if inner[1].path else (outer, inner)
+        if owner == owning:
+            reader.note(owner.path, f"{net} and {other}", "subnets that are apart", "leave one of them out", "overlap")
+            continue
         remedy = f"{other} is {owning}: {owning.remedy}"
         reader.note(owner.path, str(net), "a network that overlaps no other one", remedy, "overlap")
     return not closest
@@ -43,12 +46,12 @@ def allocate_networks(reader: Reader, site: Site, live: Collection[Live] = ()) -
 
     live: pools.Live networks of the hosts. A network that lives already stays; no other one gets its addresses.
     """
-    wanted: dict[str, dict[str, int]] = {}
+    wanted: dict[tuple[str, int], dict[str, int]] = {}
     for network in site.networks.values():
-        if network.subnet is None and network.size and network.pool:
-            wanted.setdefault(network.pool, {})[network.name] = network.size
+        for size in network.open_sizes if network.pool else ():
+            wanted.setdefault((network.pool or "", version_of(size)), {})[network.name] = size
     result = dict(site.networks)
-    for pool, sizes in wanted.items():
+    for (pool, _version), sizes in wanted.items():
         nets, terms = site.pools.get(pool, ()), site.pool_terms.get(pool)
         taken = [net for net, owner in all_claims(site) if owner.kind is not Kind.POOL or owner.name != pool]
         homes = settled_homes(nets, sizes, taken, live)
@@ -61,8 +64,15 @@ def allocate_networks(reader: Reader, site: Site, live: Collection[Live] = ()) -
             if subnet is None and nets:
                 reserve = terms.reserve if terms and name not in fitting else 0
                 _note_no_room(reader, pool, nets, (name, sizes[name]), reserve, live)
-            result[name] = replace(site.networks[name], subnet=subnet, settled=False)
+            elif subnet:
+                result[name] = replace(result[name], subnets=_in_order(result[name], subnet), settled=False)
     return result
+
+
+def _in_order(network: Network, subnet: Net) -> tuple[Net, ...]:
+    """The subnets of a network with one more, in the order of its sizes."""
+    order = [version_of(size) for size in network.sizes]
+    return tuple(sorted((*network.subnets, subnet), key=lambda net: order.index(net.version)))
 
 
 def _note_no_room(
@@ -70,10 +80,15 @@ def _note_no_room(
 ) -> None:
     """wanted: (name, prefix length)."""
     name, size = wanted
+    path, version = f"bulkhead_networks.{name}.size", version_of(size)
+    if all(net.version != version for net in nets):
+        expected = f"a size of an IP version that pool {pool} ({', '.join(map(str, nets))}) has"
+        reader.note(path, f"/{size}", expected, f"add an IPv{version} network to bulkhead_pools.{pool}", "no-room")
+        return
     inside = ", ".join(str(item) for item in live if any(net.meets(item.net) for net in nets))
     room = f"leaves the reserve of {reserve} % free in" if reserve else "is still free in"
     reader.note(
-        f"bulkhead_networks.{name}.size",
+        path,
         f"/{size}",
         f"a size that {room} pool {pool} ({', '.join(map(str, nets))})"
         + (f", where these live: {inside}" if inside else ""),
@@ -85,22 +100,30 @@ def _note_no_room(
 def check_networks(reader: Reader, site: Site) -> None:
     """Note addresses of containers that do not fit into their network."""
     for network in site.networks.values():
-        if network.subnet:
-            _check_network(reader, f"bulkhead_networks.{network.name}", network, network.subnet)
+        if network.subnets:
+            _check_network(reader, f"bulkhead_networks.{network.name}", network)
 
 
-def _check_network(reader: Reader, path: str, network: Network, subnet: Net) -> None:
-    # The gateway and the range are held against the subnet by Docker's limits.
-    seen: dict[Net, str] = {network.gateway: "the gateway"} if network.gateway else {}
-    for name, address in network.addresses.items():
-        where = f"{path}.addresses.{name}"
-        if not subnet.holds(address):
-            reader.note(where, str(address), f"an address inside of {subnet}", "correct it, or the subnet")
-        elif is_edge(address, subnet) or address.first == subnet.first:
-            reader.note(where, str(address), f"an address that a container of {subnet} can have", _EDGE)
-        elif address in seen:
-            reader.note(where, str(address), "an address of its own", f"{seen[address]} has it")
-        seen.setdefault(address, name)
+def _check_network(reader: Reader, path: str, network: Network) -> None:
+    # Gateways and ranges are held against the subnets by Docker's limits.
+    seen: dict[Net, str] = dict.fromkeys(network.gateways, "the gateway")
+    subnets = " or ".join(map(str, network.subnets))
+    for name, addresses in network.addresses.items():
+        where, homes = f"{path}.addresses.{name}", dict[Net, Net]()
+        for address in addresses:
+            subnet = network.home_of(address)
+            if subnet is None:
+                reader.note(where, str(address), f"an address inside of {subnets}", "correct it, or the subnet")
+            elif is_edge(address, subnet) or address.first == subnet.first:
+                reader.note(where, str(address), f"an address that a container of {subnet} can have", _EDGE)
+            elif subnet in homes:
+                got = f"{homes[subnet]} and {address}"
+                reader.note(where, got, f"one address in {subnet}", "leave one of them out")
+            elif address in seen:
+                reader.note(where, str(address), "an address of its own", f"{seen[address]} has it")
+            seen.setdefault(address, name)
+            if subnet:
+                homes.setdefault(subnet, address)
 
 
 def check_addresses(reader: Reader, site: Site) -> None:
@@ -118,7 +141,7 @@ def _check_address(reader: Reader, path: str, address: Net, site: Site) -> None:
         )
         return
     homes = [subnet for tier in site.tiers.values() for subnet in tier.subnets]
-    homes += [network.subnet for network in site.networks.values() if network.subnet]
+    homes += [net for network in site.networks.values() for net in network.subnets]
     for home in homes:
         if home.holds(address):
             if is_edge(address, home):

@@ -75,10 +75,10 @@ def declared_claims(site: Site) -> Iterator[tuple[Net, Owner]]:
         for net in terms.exclude:
             yield net, Owner(Kind.EXCLUSION, name, f"bulkhead_pools.{name}.exclude", name)
     for network in site.networks.values():
-        if network.subnet:
-            pinned = f"bulkhead_allocations.{network.name}"
-            path = pinned if network.size else f"bulkhead_networks.{network.name}.subnet"
-            yield network.subnet, Owner(Kind.NETWORK, network.name, path, network.pool or "")
+        pinned = f"bulkhead_allocations.{network.name}"
+        path = pinned if network.sizes else f"bulkhead_networks.{network.name}.subnet"
+        for net in network.subnets:
+            yield net, Owner(Kind.NETWORK, network.name, path, network.pool or "")
 
 
 def all_claims(site: Site) -> Iterator[tuple[Net, Owner]]:

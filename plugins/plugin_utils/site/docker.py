@@ -45,9 +45,9 @@ def wish_of(network: Network) -> Wish:
     return Wish(
         name=network.name,
         driver=network.driver,
-        subnets=(ip_network(str(network.subnet)),) if network.subnet else (),
-        gateways=(ip_address(str(network.gateway)),) if network.gateway else (),
-        ip_ranges=(ip_network(str(network.ip_range)),) if network.ip_range else (),
+        subnets=tuple(ip_network(str(net)) for net in network.subnets),
+        gateways=tuple(ip_address(str(net)) for net in network.gateways),
+        ip_ranges=tuple(ip_network(str(net)) for net in network.ip_ranges),
         attachable=network.attachable,
         encrypted=network.encrypted,
         ipv4=network.ipv4,
@@ -62,24 +62,26 @@ def _broken(network: Network) -> Iterator[Mistake]:
     if network.driver not in DRIVERS:
         return
     path = f"bulkhead_networks.{network.name}"
-    paths = {"name": path, "subnet": f"{path}.size" if network.size else f"{path}.subnet"}
+    paths = {"name": path, "subnet": f"{path}.size" if network.sizes else f"{path}.subnet"}
     for mistake in broken_limits(wish_of(network)):
         yield replace(mistake, path=paths.get(mistake.path, f"{path}.{mistake.path}"))
 
 
-def gateway_of(network: Network) -> Net | None:
-    """The address that the engine takes for the gateway, said or not; None where the network has no subnet."""
-    if network.gateway or not network.subnet or network.subnet.single:
-        return network.gateway
-    ip_range = ip_network(str(network.ip_range)) if network.ip_range else None
-    return parse_address(str(Subnet(ip_network(str(network.subnet)), None, ip_range).effective_gateway))
+def unsaid_gateways(network: Network) -> set[Net]:
+    """The addresses that the engine takes for the gateways of the subnets whose gateway nothing says."""
+    found = set()
+    for net in network.subnets:
+        if not net.single and not any(net.holds(gateway) for gateway in network.gateways):
+            inside = next((ip_network(str(span)) for span in network.ip_ranges if net.holds(span)), None)
+            found.add(parse_address(str(Subnet(ip_network(str(net)), None, inside).effective_gateway)))
+    return found
 
 
 def _gateway_taken(network: Network) -> Iterator[Mistake]:
     """A container with the gateway's address does not start ("Address already in use")."""
-    gateway = gateway_of(network)
-    for name, address in network.addresses.items():
-        if address == gateway and not network.gateway:
+    unsaid = unsaid_gateways(network)
+    for name, addresses in network.addresses.items():
+        for address in unsaid.intersection(addresses):
             yield Mistake(
                 f"bulkhead_networks.{network.name}.addresses.{name}",
                 str(address),
@@ -91,12 +93,12 @@ def _gateway_taken(network: Network) -> Iterator[Mistake]:
 def _outside_of_pool(site: Site, network: Network) -> Iterator[Mistake]:
     """A network with a size lies in its pool; a pin may have been written by hand, or the pool have moved."""
     nets = site.pools.get(network.pool or "", ())
-    if not (network.size and network.settled and network.subnet and nets):
-        return
-    if not any(net.holds(network.subnet) for net in nets):
+    for subnet in network.subnets if network.sizes and nets else ():
+        if any(net.holds(subnet) for net in nets):
+            continue
         yield Mistake(
             f"bulkhead_allocations.{network.name}",
-            str(network.subnet),
+            str(subnet),
             f"a subnet of pool {network.pool} ({', '.join(map(str, nets))})",
             f"enlarge bulkhead_pools.{network.pool}, or remove the pin and migrate the network",
         )
@@ -122,9 +124,10 @@ def _shared_interfaces(site: Site) -> Iterator[Mistake]:
 def public_warnings(site: Site) -> Iterator[str]:
     """A warning for each subnet and pool of the public address space that does not say `public: true`."""
     found = [
-        (f"bulkhead_networks.{network.name}", network.subnet, network.public)
+        (f"bulkhead_networks.{network.name}", net, network.public)
         for network in site.networks.values()
-        if network.subnet and not (network.size and network.pool in site.pools)
+        for net in network.subnets
+        if not (network.sizes and network.pool in site.pools)
     ]
     for name, nets in site.pools.items():
         terms = site.pool_terms.get(name)

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import NamedTuple, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.ports import Ports
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net, complement, widest
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net, complement, version_of, widest
 
 #: Kinds of endpoints.
 TIER, GATEWAY, ADDRESS, NETWORK, INTERNET = "tier", "gateway", "address", "network", "internet"
@@ -112,16 +112,21 @@ class Flow:
 
 @dataclass(frozen=True)
 class Network:
-    """A Docker network. subnet is the declared, the pinned or a newly allocated one; the last is not `settled`."""
+    """A Docker network. subnets are the declared, the pinned or newly allocated ones; with one of the last it is not
+    `settled`.
+
+    sizes: the prefix lengths that it asks a pool for, one for each IP version at most. gateways, ip_ranges: one for each
+    subnet at most. addresses: {container: its fixed addresses}.
+    """
 
     name: str
     driver: str
-    subnet: Optional[Net]
+    subnets: tuple[Net, ...] = ()
     settled: bool = True
-    size: Optional[int] = None
+    sizes: tuple[int, ...] = ()
     pool: Optional[str] = None
-    gateway: Optional[Net] = None
-    ip_range: Optional[Net] = None
+    gateways: tuple[Net, ...] = ()
+    ip_ranges: tuple[Net, ...] = ()
     zone: str = ""
     internal: bool = False
     attachable: bool = False
@@ -132,8 +137,17 @@ class Network:
     mtu: Optional[int] = None
     options: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
-    addresses: Mapping[str, Net] = field(default_factory=dict)
+    addresses: Mapping[str, tuple[Net, ...]] = field(default_factory=dict)
     tiers: tuple[str, ...] = ()
+
+    @property
+    def open_sizes(self) -> tuple[int, ...]:
+        """The sizes for which it has no subnet yet."""
+        return tuple(size for size in self.sizes if all(net.version != version_of(size) for net in self.subnets))
+
+    def home_of(self, net: Net) -> Optional[Net]:
+        """The subnet that holds a block, or None."""
+        return next((subnet for subnet in self.subnets if subnet.holds(net)), None)
 
     @property
     def masquerades(self) -> bool:
@@ -216,8 +230,8 @@ class Site:
         for name, nets in self.pools.items():
             owners.update((net, f"pool {name}") for net in nets)
         for network in self.networks.values():
-            if network.subnet:
-                owners.setdefault(network.subnet, f"network {network.name}")
+            for net in network.subnets:
+                owners.setdefault(net, f"network {network.name}")
         return {net: owners[net] for net in widest(owners)}
 
     @cached_property

@@ -5,14 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
-from typing import Any, Optional, TypeVar
+from typing import Any, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Network
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.pools import RESERVED_POOLS
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.reader import Reader, suggestion
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net
-
-Read = TypeVar("Read")
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net, version_of
 
 _NETWORK = "{driver: overlay, size: 24}"
 _NETWORK_FIELDS = (
@@ -53,9 +51,8 @@ def _read_network(
         value = {"on" if key is True else key: item for key, item in value.items()}
     known = reader.fields(path, value, _NETWORK_FIELDS, _NETWORK)
     if not isinstance(value, dict):
-        return Network(name, "", None)
+        return Network(name, "")
     driver = _read_choice(reader, f"{path}.driver", known.get("driver"), ("overlay", "bridge"))
-    subnet = reader.net(f"{path}.subnet", known["subnet"]) if known.get("subnet") is not None else None
     if (known.get("subnet") is None) == (known.get("size") is None):
         reader.note(
             path,
@@ -68,11 +65,11 @@ def _read_network(
     return Network(
         name=name,
         driver=driver,
-        subnet=subnet,
-        size=reader.integer(f"{path}.size", known.get("size"), "a prefix length", 8, 126),
+        subnets=_some(reader.nets, f"{path}.subnet", known.get("subnet")),
+        sizes=_read_sizes(reader, f"{path}.size", known.get("size")),
         pool=_read_pool_name(reader, f"{path}.pool", known, driver, pools),
-        gateway=_optional(reader.address, f"{path}.gateway", known.get("gateway")),
-        ip_range=_optional(reader.net, f"{path}.ip_range", known.get("ip_range")),
+        gateways=_some(reader.addresses, f"{path}.gateway", known.get("gateway")),
+        ip_ranges=_some(reader.nets, f"{path}.ip_range", known.get("ip_range")),
         zone=reader.text(f"{path}.zone", known.get("zone")),
         internal=bool(reader.boolean(f"{path}.internal", known.get("internal"))),
         attachable=bool(reader.boolean(f"{path}.attachable", known.get("attachable"))),
@@ -88,8 +85,30 @@ def _read_network(
     )
 
 
-def _optional(read: Callable[[str, object], Optional[Read]], path: str, value: object) -> Optional[Read]:
-    return None if value is None else read(path, value)
+def _some(read: Callable[[str, object], tuple[Net, ...]], path: str, value: object) -> tuple[Net, ...]:
+    """What a key gives, one or a list; nothing where it is not there."""
+    return () if value is None else read(path, value)
+
+
+def _read_sizes(reader: Reader, path: str, value: object) -> tuple[int, ...]:
+    """One prefix length or a list of them, at most one for each IP version."""
+    if isinstance(value, list) and not value:
+        reader.refuse(path, value, "a prefix length, or a list of them", "name at least one")
+    items = (
+        [(f"{path}[{index}]", item) for index, item in enumerate(value)] if isinstance(value, list) else [(path, value)]
+    )
+    sizes: dict[int, int] = {}
+    for where, item in items:
+        if item is None and isinstance(value, list):
+            reader.refuse(where, item, "a prefix length from 8 to 126", "write it like [24, 64]")
+        size = reader.integer(where, item, "a prefix length", 8, 126)
+        if size is not None and version_of(size) in sizes:
+            version = version_of(size)
+            expected = f"one size for IPv{version} (above 32 it is IPv6's)"
+            reader.note(path, f"{sizes[version]} and {size}", expected, "leave one of them out")
+        elif size is not None:
+            sizes[version_of(size)] = size
+    return tuple(sizes.values())
 
 
 def _read_choice(reader: Reader, path: str, value: object, choices: Collection[str]) -> str:
@@ -133,13 +152,9 @@ def _read_pool_name(
     return name
 
 
-def _read_containers(reader: Reader, path: str, value: object) -> dict[str, Net]:
-    result = {}
-    for name, item in reader.mapping(path, value, "addresses by container", "portal: 172.20.0.20").items():
-        address = reader.address(f"{path}.{name}", item)
-        if address:
-            result[name] = address
-    return result
+def _read_containers(reader: Reader, path: str, value: object) -> dict[str, tuple[Net, ...]]:
+    found = reader.mapping(path, value, "addresses by container", "portal: 172.20.0.20")
+    return {name: reader.addresses(f"{path}.{name}", item) for name, item in found.items()}
 
 
 def _read_on(
@@ -173,7 +188,7 @@ def pin_networks(reader: Reader, raw: object, networks: Mapping[str, Network]) -
     result = dict(networks)
     for name, value in reader.mapping("bulkhead_allocations", raw, "pinned subnets", "private: 172.30.0.0/24").items():
         path = f"bulkhead_allocations.{name}"
-        pin = reader.net(path, value)
+        pins = reader.nets(path, value)
         network = networks.get(name)
         if network is None:
             reader.refuse(
@@ -182,15 +197,30 @@ def pin_networks(reader: Reader, raw: object, networks: Mapping[str, Network]) -
                 "a network of bulkhead_networks",
                 suggestion(name, networks) or "remove the pin with its network",
             )
-        elif pin and network.subnet and network.subnet != pin:
-            reader.note(path, str(pin), f"the subnet {network.subnet} of bulkhead_networks.{name}", "remove the pin")
-        elif pin and network.size and network.size != pin.prefix:
-            reader.note(
-                path,
-                str(pin),
-                f"the size {network.size} of bulkhead_networks.{name}",
-                "a pinned subnet never changes: correct the size",
-            )
-        elif pin and not network.subnet:
-            result[name] = replace(network, subnet=pin)
+        elif network.sizes:
+            result[name] = replace(network, subnets=_pins_of(reader, path, network, pins))
+        elif pins and network.subnets and set(network.subnets) != set(pins):
+            got, subnets = (_texts(nets) for nets in (pins, network.subnets))
+            expected = f"the subnet{'' if len(network.subnets) == 1 else 's'} {subnets} of bulkhead_networks.{name}"
+            reader.note(path, got, expected, "remove the pin")
     return result
+
+
+def _pins_of(reader: Reader, path: str, network: Network, pins: Collection[Net]) -> tuple[Net, ...]:
+    """The pinned subnets of a network with sizes: one for each size at most."""
+    sizes = {version_of(size): size for size in network.sizes}
+    kept: dict[int, Net] = {}
+    for pin in pins:
+        size = sizes.get(pin.version)
+        if pin.version in kept:
+            got = f"{kept[pin.version]} and {pin}"
+            reader.note(path, got, f"one subnet for the size {size} of bulkhead_networks.{network.name}", "remove one")
+        elif size != pin.prefix:
+            expected = f"the size {' and '.join(map(str, network.sizes))} of bulkhead_networks.{network.name}"
+            reader.note(path, str(pin), expected, "a pinned subnet never changes: correct the size")
+        kept.setdefault(pin.version, pin)
+    return tuple(kept[version] for version in sizes if version in kept)
+
+
+def _texts(nets: Collection[Net]) -> str:
+    return " and ".join(map(str, nets))

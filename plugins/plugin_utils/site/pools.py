@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Optional
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.allocator import allocation_order, host_bits
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import PoolTerms
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.reader import Reader
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net, address_set
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net, address_set, version_of
 
 #: Pools that no network is allocated from: what the engines and the Swarm take for themselves.
 RESERVED_POOLS = ("engine", "swarm")
@@ -99,7 +99,7 @@ def within_reserve(
         left[version] = usable.size * (100 - terms.reserve) // 100 - (usable & used).size
     kept = {}
     for name, prefix in allocation_order(wanted):
-        version, size = 6 if prefix > 32 else 4, 1 << host_bits(prefix)
+        version, size = version_of(prefix), 1 << host_bits(prefix)
         if size <= left[version]:
             left[version] -= size
             kept[name] = prefix
@@ -112,11 +112,12 @@ def settled_homes(
     """{name: Net} of those wanted networks ({name: prefix length}) that live in a pool already, and can stay.
 
     nets: the pool's; taken: what others have by declaration; live: the fleet's Live networks. A network stays where it
-    has the wanted size inside the pool, the same on every host, and nothing else on its addresses.
+    has the wanted size inside the pool, the same on every host, and nothing else on its addresses. What it has of the
+    other IP version is another matter.
     """
     homes: dict[str, set[Net]] = {}
     for item in live:
-        if item.network in wanted:
+        if item.network in wanted and item.net.version == version_of(wanted[item.network]):
             homes.setdefault(item.network, set()).add(item.net)
     kept = {}
     for name, found in homes.items():

@@ -7,10 +7,10 @@ cannot meet there, so that one sweep, one sort and one bisection serve both.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypeVar
+from typing import TypeVar, Union
 
 from ansible.errors import AnsibleError
 from ansible.module_utils.basic import missing_required_lib
@@ -84,6 +84,25 @@ class Net:
     def __str__(self) -> str:
         """CIDR notation; one address is written without a prefix length."""
         return point_text(self.first) if self.single else cidr_text(self)
+
+
+def version_of(prefix: int) -> int:
+    """The IP version that a prefix length asks a pool for: above 32 it is IPv6's."""
+    return 6 if prefix > 32 else 4
+
+
+def text_or_texts(nets: Sequence[Net]) -> Union[str, list[str]]:
+    """Blocks as a declaration writes them: one as a text, several as a list."""
+    texts = [str(net) for net in nets]
+    return texts[0] if len(texts) == 1 else texts
+
+
+def yaml_cidrs(cidrs: Union[str, Sequence[str]]) -> str:
+    """One CIDR, or several, as the value of a YAML key."""
+    if isinstance(cidrs, str):
+        # A colon would make a mapping of an IPv6 network for some readers.
+        return f'"{cidrs}"' if ":" in cidrs else cidrs
+    return f"[{', '.join(map(yaml_cidrs, cidrs))}]"
 
 
 #: Both families whole, in the order of the line.

@@ -70,6 +70,20 @@ def test_a_pinned_subnet_never_moves_whatever_is_declared_later(file):
     assert yaml.safe_load(file.read_text())["bulkhead_allocations"]["web"] == "172.30.6.0/24"
 
 
+def test_a_network_that_gets_ipv6_as_well_keeps_its_ipv4_subnet_and_its_line(file):
+    run(file)
+    site = {
+        **SITE,
+        "bulkhead_pools": {**SITE["bulkhead_pools"], "overlay": ["172.30.0.0/16", "fd00:30::/48"]},
+        "bulkhead_networks": {**SITE["bulkhead_networks"], "web": {"driver": "overlay", "size": [24, 64]}},
+    }
+    result = run(file, site)
+    assert result["pinned"] == {"web": ["172.30.6.0/24", "fd00:30::/64"]}
+    held = {"api": "172.30.4.0/28", **result["pinned"]}
+    assert yaml.safe_load(file.read_text()) == {"bulkhead_allocations": held}
+    assert run(file, site)["changed"] is False
+
+
 def test_check_mode_writes_nothing(file):
     result = run(file, check_mode=True)
     assert result["changed"] and not file.exists()

@@ -29,6 +29,14 @@ def test_new_pins_go_behind_the_old_ones_and_all_else_stays():
     )
 
 
+def test_a_network_that_gets_a_second_subnet_keeps_its_line():
+    after = add_pins(FILE, {"web": ["172.30.0.0/24", "fd00::/64"], "on": ["fd01::/64"], "a": ["10.0.0.0/24"]}, PATH)
+    assert after == FILE.replace("web: 172.30.0.0/24", 'web: [172.30.0.0/24, "fd00::/64"]').replace(
+        '"on": 172.30.1.0/24\n', '"on": ["fd01::/64"]\n    a: [10.0.0.0/24]\n'
+    )
+    assert yaml.safe_load(after)["bulkhead_allocations"]["web"] == ["172.30.0.0/24", "fd00::/64"]
+
+
 def test_without_new_pins_not_a_character_changes():
     assert add_pins(FILE.rstrip(), {}, PATH) == FILE.rstrip()
 

@@ -134,6 +134,27 @@ def test_addresses_that_are_claimed_twice_are_conflicts(live, expected):
 
 
 @pytest.mark.parametrize(
+    ("live", "expected"),
+    [
+        (["192.168.90.0/24", "fd00:90::/64"], []),
+        (["fd00:90::/64", "192.168.90.0/24"], []),
+        (["192.168.90.0/24"], ["m1: network vnet (192.168.90.0/24) lacks the declared fd00:90::/64"]),
+        (
+            ["192.168.90.0/24", "fd00:91::/64"],
+            ["m1: network vnet (fd00:91::/64) is declared as fd00:90::/64"],
+        ),
+    ],
+)
+def test_each_subnet_of_a_network_is_held_against_the_declared_one_of_its_ip_version(live, expected, monkeypatch):
+    both = {**SITE["bulkhead_networks"]["vnet"], "subnet": ["192.168.90.0/24", "fd00:90::/64"]}
+    monkeypatch.setitem(SITE["bulkhead_networks"], "vnet", both)
+    assert conflicts({**VNET, "subnets": live}) == expected
+    # Another network on the second subnet is found like one on the first.
+    found = conflicts({**VNET, "subnets": both["subnet"]}, bridge("a", "fd00:90::/80"))
+    assert "m1: network a (fd00:90::/80) overlaps network vnet (fd00:90::/64)" in found
+
+
+@pytest.mark.parametrize(
     "live", [network("a", "172.29.9.0/24"), bridge("a", "172.28.9.0/24"), network("a", "10.99.0.0/24")]
 )
 def test_what_docker_took_from_its_own_pools_is_none(live):

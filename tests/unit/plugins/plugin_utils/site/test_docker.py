@@ -49,7 +49,7 @@ def module_mistakes(name, network):
     """What swarm_network finds wrong with a network that the site compiled, or would have."""
     item = {key: value for key, value in network.items() if key not in ("on", "public")}
     item = {
-        key: [value] if key in ("subnet", "gateway", "ip_range") else value
+        key: [value] if key in ("subnet", "gateway", "ip_range") and isinstance(value, str) else value
         for key, value in item.items()
         if value is not None
     }
@@ -120,10 +120,16 @@ LABELS = st.dictionaries(
     st.just("true"),
     max_size=1,
 )
+
+
+def one_or_two(values):
+    return values | st.lists(values, min_size=1, max_size=2)
+
+
 FIELDS = {
-    "subnet": SUBNETS,
-    "gateway": ADDRESSES,
-    "ip_range": RANGES,
+    "subnet": one_or_two(SUBNETS),
+    "gateway": one_or_two(ADDRESSES),
+    "ip_range": one_or_two(RANGES),
     "internal": SAID,
     "attachable": SAID,
     "encrypted": SAID,
@@ -141,12 +147,19 @@ NETWORKS = st.builds(
             {"driver": "overlay", "subnet": "10.9.0.0/24"},
             {"driver": "bridge", "subnet": "10.9.0.0/24"},
             {"driver": "bridge", "subnet": "fd00:9::/64", "enable_ipv4": False},
+            {"driver": "bridge", "subnet": ["10.9.0.0/24", "fd00:9::/64"]},
+            {"driver": "overlay", "subnet": ["fd00:9::/64", "10.9.0.0/24"], "enable_ipv6": True},
         ]
     ),
     st.lists(st.sampled_from(sorted(FIELDS)), max_size=3, unique=True).flatmap(
         lambda keys: st.fixed_dictionaries({key: FIELDS[key] for key in keys})
     ),
 )
+
+
+def alone(value):
+    """A list of one is the same as the one."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 @settings(max_examples=300, deadline=None)
@@ -161,7 +174,8 @@ def test_the_site_refuses_exactly_what_the_module_refuses(name, network):
     if not theirs:
         items = host_networks(site({name: declared}), ["apps"], "m1")
         assert [item["name"] for item in items] == [name] and module_mistakes(name, items[0]) == []
-        assert all((items[0].get(key) or False) == (network[key] or False) for key in network if key != "labels")
+        for key in sorted(set(network) - {"labels"}):
+            assert (items[0].get(key) or False) == (alone(network[key]) or False)
 
 
 @pytest.mark.parametrize(
@@ -194,6 +208,26 @@ def test_the_site_refuses_exactly_what_the_module_refuses(name, network):
         ("n", {**BRIDGE, "subnet": "0.0.0.0/24"}, "bulkhead_networks.n.subnet: got 0.0.0.0/24; expected addresses"),
         ("n", {**BRIDGE, "subnet": "255.255.255.0/24"}, "bulkhead_networks.n.subnet: got 255.255.255.0/24; expected"),
         ("n", {**OVERLAY, "enable_ipv4": False}, "bulkhead_networks.n.enable_ipv4: got false on an overlay"),
+        (
+            "n",
+            {**BRIDGE, "subnet": ["10.40.0.0/24", "10.41.0.0/24"]},
+            "bulkhead_networks.n.subnet: got 10.40.0.0/24, 10.41.0.0/24; expected one IPv4 subnet",
+        ),
+        (
+            "n",
+            {**OVERLAY, "subnet": ["10.30.0.0/24", "10.30.0.128/25"]},
+            "bulkhead_networks.n.subnet: got 10.30.0.128/25 and 10.30.0.0/24; expected subnets that are apart; leave one",
+        ),
+        (
+            "n",
+            {**BRIDGE, "subnet": ["10.40.0.0/24", "fd00:40::/64"], "gateway": ["10.40.0.9", "10.40.0.8"]},
+            "bulkhead_networks.n.gateway: got 10.40.0.9 and 10.40.0.8; expected one in 10.40.0.0/24",
+        ),
+        (
+            "n",
+            {**BRIDGE, "subnet": ["10.40.0.0/24", "fd00:40::/64"], "enable_ipv6": False},
+            "bulkhead_networks.n.enable_ipv6: got false with an IPv6 subnet",
+        ),
         ("n", {**BRIDGE, "options": {INTERFACE: "docker0"}}, f"bulkhead_networks.n.options.{INTERFACE}: got 'docker0'"),
     ],
 )
@@ -218,6 +252,131 @@ def test_a_bridge_with_ipv6_alone_gets_a_64_from_a_pool_and_says_so_to_the_host(
     assert items["four"]["subnet"] == "10.40.0.0/24" and "enable_ipv4" not in items["four"]
     (problem,) = mistakes({"six": {**six, "enable_ipv4": True}}, bulkhead_pools=pools)
     assert problem.startswith("bulkhead_networks.six.size: got fd00:40::/64 alone; expected an IPv4 subnet beside it")
+
+
+DUAL = {"driver": "bridge", "subnet": ["10.40.0.0/24", "fd00:40::/64"], "on": "apps"}
+POOLS = {"bridge": ["10.40.0.0/16", "fd00:40::/48"], "engine": "198.51.100.0/24", "swarm": "192.0.2.0/24"}
+
+
+def test_a_network_of_both_ip_versions_is_made_as_it_is_declared():
+    said = {"gateway": ["fd00:40::9", "10.40.0.9"], "ip_range": "10.40.0.128/25", "enable_ipv6": True}
+    (item,) = host_networks(site({"n": {**DUAL, **said}}), ["apps"], "h")
+    assert {key: item[key] for key in ("subnet", *said)} == {"subnet": DUAL["subnet"], **said}
+    assert "enable_ipv4" not in item and module_mistakes("n", item) == []
+
+
+def test_a_size_for_each_ip_version_takes_a_subnet_of_each_from_the_pool():
+    networks = {"n": {"driver": "bridge", "size": [24, 64], "on": "apps"}}
+    found = site(networks, bulkhead_pools=POOLS)
+    (item,) = host_networks(found, ["apps"], "h")
+    assert item["subnet"] == ["10.40.0.0/24", "fd00:40::/64"]
+    pin = 'bulkhead_allocations: {n: [10.40.0.0/24, "fd00:40::/64"]}'
+    assert [text for text in found.warnings if text.endswith(pin)] != []
+    # Pinned, in any order, it stays; what is not pinned yet of the two is taken.
+    for pinned, subnets in (
+        (["fd00:40:0:7::/64", "10.40.9.0/24"], ["10.40.9.0/24", "fd00:40:0:7::/64"]),
+        ("10.40.9.0/24", ["10.40.9.0/24", "fd00:40::/64"]),
+        (["fd00:40:0:7::/64"], ["10.40.0.0/24", "fd00:40:0:7::/64"]),
+    ):
+        found = site(networks, bulkhead_pools=POOLS, bulkhead_allocations={"n": pinned})
+        assert host_networks(found, ["apps"], "h")[0]["subnet"] == subnets
+        assert found.networks["n"].settled == (len(pinned) == 2)
+
+
+@pytest.mark.parametrize(
+    ("size", "pinned", "pools", "problem"),
+    [
+        ([24, 25], None, {}, "bulkhead_networks.n.size: got 24 and 25; expected one size for IPv4"),
+        ([24, 64, 80], None, {}, "bulkhead_networks.n.size: got 64 and 80; expected one size for IPv6"),
+        ([], None, {}, "bulkhead_networks.n.size: got an empty list; expected a prefix length, or a list of them"),
+        (["24"], None, {}, 'bulkhead_networks.n.size[0]: got "24"; expected a prefix length from 8 to 126; leave the'),
+        ([24, None], None, {}, "bulkhead_networks.n.size[1]: got nothing; expected a prefix length"),
+        (
+            [24, 64],
+            None,
+            {"bridge": "10.40.0.0/16"},
+            "bulkhead_networks.n.size: got /64; expected a size of an IP version that pool bridge (10.40.0.0/16) has; "
+            "add an IPv6 network to bulkhead_pools.bridge",
+        ),
+        (
+            [24, 64],
+            ["10.40.1.0/24", "10.40.2.0/24"],
+            {},
+            "bulkhead_allocations.n: got 10.40.1.0/24 and 10.40.2.0/24; expected one subnet for the size 24",
+        ),
+        (
+            [24, 64],
+            ["10.40.1.0/24", "fd00:40::/80"],
+            {},
+            "bulkhead_allocations.n: got fd00:40::/80; expected the size 24 and 64 of bulkhead_networks.n",
+        ),
+        (
+            24,
+            ["10.40.1.0/24", "fd00:40::/64"],
+            {},
+            "bulkhead_allocations.n: got fd00:40::/64; expected the size 24 of bulkhead_networks.n",
+        ),
+        (
+            [24, 64],
+            ["10.40.1.0/24", "fd00:41::/64"],
+            {},
+            "bulkhead_allocations.n: got fd00:41::/64; expected a subnet of pool bridge",
+        ),
+    ],
+)
+def test_sizes_and_pins_of_both_ip_versions_are_held_against_each_other(size, pinned, pools, problem):
+    networks = {"n": {"driver": "bridge", "size": size, "on": "apps"}}
+    pins = {"bulkhead_allocations": {"n": pinned}} if pinned else {}
+    found = mistakes(networks, bulkhead_pools={**POOLS, **pools}, **pins)
+    assert found[0].startswith(problem) and len(found) == 1
+
+
+@pytest.mark.parametrize("pinned", ["10.40.0.0/24", ["10.40.0.0/24", "fd00:41::/64"]])
+def test_a_pin_that_is_not_the_subnets_that_are_declared_is_refused(pinned):
+    (problem,) = mistakes({"n": DUAL}, bulkhead_allocations={"n": pinned})
+    assert "expected the subnets 10.40.0.0/24 and fd00:40::/64 of bulkhead_networks.n; remove the pin" in problem
+    assert mistakes({"n": DUAL}, bulkhead_allocations={"n": DUAL["subnet"][::-1]}) == []
+
+
+@pytest.mark.parametrize(
+    ("addresses", "problems"),
+    [
+        ({"web": ["10.40.0.5", "fd00:40::5"], "db": "fd00:40::6"}, []),
+        (
+            {"web": ["10.40.0.5", "10.40.0.6"]},
+            ["web: got 10.40.0.5 and 10.40.0.6; expected one address in 10.40.0.0/24"],
+        ),
+        (
+            {"web": "fd00:40::5", "db": ["fd00:40::5"]},
+            ["db: got fd00:40::5; expected an address of its own; web has it"],
+        ),
+        (
+            {"web": ["10.40.0.5", "fd00:40::"]},
+            ["web: got fd00:40::; expected an address that a container of fd00:40::/64"],
+        ),
+        (
+            {"web": ["10.40.0.5", "fd00:41::5"]},
+            ["web: got fd00:41::5; expected an address inside of 10.40.0.0/24 or fd00"],
+        ),
+        (
+            {"web": ["10.40.0.5", "fd00:40::1"]},
+            ["web: got fd00:40::1; expected an address of its own: it is the network's"],
+        ),
+        ({"web": []}, ["web: got an empty list; expected an address, or a list of them"]),
+    ],
+)
+def test_a_container_has_one_fixed_address_in_each_subnet(addresses, problems):
+    found = mistakes({"n": {**DUAL, "addresses": addresses}})
+    assert len(found) == len(problems)
+    assert all(text.startswith(f"bulkhead_networks.n.addresses.{want}") for text, want in zip(found, problems))
+
+
+def test_the_second_subnet_of_a_network_overlaps_others_like_the_first():
+    other = {**DUAL, "subnet": ["10.41.0.0/24", "fd00:40::/80"]}
+    (problem,) = mistakes({"n": DUAL, "m": other})
+    assert problem.startswith(
+        "bulkhead_networks.m.subnet: got fd00:40::/80; expected a network that overlaps no other one"
+    )
 
 
 @pytest.mark.parametrize(

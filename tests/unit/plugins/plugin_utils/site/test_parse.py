@@ -82,7 +82,10 @@ def test_a_site_is_read_as_it_is_declared():
 
 def test_a_network_gets_a_subnet_beside_what_is_pinned_and_a_warning_to_pin_it():
     site = parse_site(SITE, TODAY)
-    assert (str(site.networks["front"].subnet), str(site.networks["back"].subnet)) == ("10.30.3.0/24", "10.30.2.0/24")
+    assert (str(*site.networks["front"].subnets), str(*site.networks["back"].subnets)) == (
+        "10.30.3.0/24",
+        "10.30.2.0/24",
+    )
     assert [text for text in site.warnings if "pin" in text] == [
         "bulkhead_networks.back: got 10.30.2.0/24 for now; pin it, or the next network may move it: "
         "bulkhead_allocations: {back: 10.30.2.0/24}"
@@ -595,7 +598,7 @@ def test_a_network_may_lie_in_its_pool_and_fill_it():
     site = changed(["bulkhead_pools", "overlay"], "10.30.0.0/22")
     site["bulkhead_networks"]["front"] = {"driver": "overlay", "subnet": "10.30.0.0/22"}
     del site["bulkhead_networks"]["back"], site["bulkhead_allocations"]
-    assert str(parse_site(site, TODAY).networks["front"].subnet) == "10.30.0.0/22"
+    assert str(*parse_site(site, TODAY).networks["front"].subnets) == "10.30.0.0/22"
 
 
 def test_all_problems_are_reported_at_once_and_none_twice():

@@ -30,7 +30,7 @@ def site(pool, networks, allocations=None, live=(), **more):
 
 
 def subnets(*args, **kwargs):
-    return {name: str(network.subnet) for name, network in site(*args, **kwargs).networks.items()}
+    return {name: str(*network.subnets) for name, network in site(*args, **kwargs).networks.items()}
 
 
 def mistakes(*args, **kwargs):
@@ -126,7 +126,7 @@ def test_a_live_network_that_holds_the_whole_pool_leaves_nothing_and_is_named():
 def test_a_network_that_lives_already_stays_where_it_is():
     live = [("b", "172.30.2.0/24", host) for host in ("m1", "m2")]
     found = site("172.30.0.0/22", {"a": 24, "b": 24, "c": 24}, live=live).networks
-    assert {name: str(network.subnet) for name, network in found.items()} == {
+    assert {name: str(*network.subnets) for name, network in found.items()} == {
         "a": "172.30.3.0/24",
         "b": "172.30.2.0/24",
         "c": "172.30.0.0/24",
@@ -177,7 +177,7 @@ def test_whatever_lives_a_new_subnet_meets_only_its_own_network(wanted, living):
     for name, size, place, host in living:
         first = (POOL.first + place * 4) >> (32 - size) << (32 - size)
         live.append((name, Net(first, first + (1 << 32 - size) - 1), host))
-    found = {name: network.subnet for name, network in site("172.30.0.0/20", wanted, live=live).networks.items()}
+    found = {name: network.subnets[0] for name, network in site("172.30.0.0/20", wanted, live=live).networks.items()}
     for name, subnet in found.items():
         assert POOL.holds(subnet) and subnet.prefix == wanted[name]
         assert not any(subnet.meets(net) for owner, net, _host in live if owner != name)
