@@ -14,16 +14,20 @@ from typing import NamedTuple, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.fields import (
     BITS,
+    DPORT,
     DST,
+    SPORT,
     SRC,
     address_number,
     address_range,
+    complement,
     protocol_number,
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.matches import (
     GENERIC_READERS,
     READERS,
     Match,
+    NeitherPort,
     Never,
     Reader,
     Type,
@@ -31,6 +35,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.matches imp
     Within,
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.vocabulary import (
+    CLOSED,
     EXTENSION_HEADERS,
     GENERIC,
     MATCHES,
@@ -38,6 +43,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.vocabulary 
     RATES,
     SPELLINGS,
     TARGETS,
+    UNQUOTED,
     Quoted,
     Unclosed,
     logical_lines,
@@ -307,6 +313,8 @@ class _Module:
 
     def close(self) -> list[Match]:
         """Its matches; what of it is not modelled is one more."""
+        if self.name in ("tcp", "udp"):
+            self.found = _both_negated(self.found)
         if not self.labels and (self.aim or self.name in PLAIN):
             return self.found
         if self.name in EXTENSION_HEADERS:
@@ -330,6 +338,17 @@ class _Module:
         return self.found
 
 
+def _both_negated(found: list[Match]) -> list[Match]:
+    """The matches, with two ports that are each denied as the one match that they are."""
+    sides = {match.field: match.intervals for match in found if isinstance(match, Within)}
+    for field in (SPORT, DPORT):
+        rest = complement(sides.get(field, ()), 0, 65535)
+        if len(found) < 2 or len(rest) != 1 or rest[0][0] != rest[0][1]:
+            return found
+    others = [match for match in found if not isinstance(match, Within)]
+    return [*others, NeitherPort(sides[SPORT], sides[DPORT])]
+
+
 class _Line:
     """The words of one rule -> its matches and its target. chains: the table's, whose names come before any target's."""
 
@@ -342,6 +361,8 @@ class _Line:
         self.goto = self.other_family = False
         self.options: list[str] = []
         self.seen: set[str] = set()  # the options of every rule
+        #: A module with a value that stands there without quotes: words behind it may be a part of that value.
+        self.loose: Optional[_Module] = None
 
     def read(self, words: list[str]) -> None:
         """words: those behind the chain."""
@@ -440,6 +461,10 @@ class _Line:
     def option(self, owner: Optional[_Module], option: str, values: list[str], negated: bool) -> None:
         # An option that is known to none is that of the last module that is not known.
         owner = owner or next((module for module in reversed(self.loaded) if not module.known), self.generic)
+        if owner is self.loose and owner is not self.loaded[-1]:
+            raise _Uncertain  # iptables-save prints a module's options together
+        if option in UNQUOTED and not isinstance(values[0], Quoted):
+            self.loose = owner
         if not owner.aim:
             self.match(owner, option, values, negated)
         elif option == "--reject-with" and values[0].startswith("icmp-" if self.family == 6 else "icmp6-"):
@@ -449,6 +474,8 @@ class _Line:
 
     def match(self, owner: _Module, option: str, values: list[str], negated: bool) -> None:
         reader = owner.readers.get(option)
+        if self.loose and owner is not self.loose and (owner is self.generic or self.loose.name not in CLOSED):
+            reader = None
         if reader is not None:
             try:
                 found = reader(self.family, values, negated)

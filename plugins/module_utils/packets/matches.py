@@ -52,6 +52,14 @@ class BothPorts(NamedTuple):
     intervals: Intervals
 
 
+class NeitherPort(NamedTuple):
+    """The source port is in `source` and the destination port in `destination`; where only one of them is, it depends on
+    who loaded the rule: iptables-nft made `! --sport A ! --dport B` into "not both" (1.8.8 to 1.8.9, add_nft_tcpudp)."""
+
+    source: Intervals
+    destination: Intervals
+
+
 class First(NamedTuple):
     """The field of the connection's first packet, before any translation (--ctorig...)."""
 
@@ -100,7 +108,7 @@ class Unmodelled(NamedTuple):
     rate: bool = False
 
 
-Match = Union[Within, EitherPort, BothPorts, First, State, Direction, Flags, Type, Never, Unmodelled]
+Match = Union[Within, EitherPort, BothPorts, NeitherPort, First, State, Direction, Flags, Type, Never, Unmodelled]
 Reader = Callable[[int, "list[str]", bool], Optional[Match]]
 
 #: In iptables' own order, by which a name that is cut short is found.

@@ -32,6 +32,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.matches imp
     First,
     Flags,
     Match,
+    NeitherPort,
     Never,
     State,
     Type,
@@ -157,6 +158,10 @@ class Matching:
             return Alternatives((((SPORT, match.intervals),), ((DPORT, match.intervals),)))
         if isinstance(match, BothPorts):
             return Alternatives((((SPORT, match.intervals), (DPORT, match.intervals)),))
+        if isinstance(match, NeitherPort):
+            one, other = ((field, intervals) for field, intervals in zip((SPORT, DPORT), match))
+            ends = [(field, complement(intervals, 0, 65535)) for field, intervals in (one, other)]
+            return Alternatives(((one, other),), ((one, ends[1]), (ends[0], other)))
         if isinstance(match, First):
             return self.first(match, stage)
         if isinstance(match, Flags):
@@ -247,6 +252,8 @@ def label(match: Match) -> str:
         return f"{'not ' * match.negated}flags {raised} of {mask}"
     if isinstance(match, Direction):
         return f"{'not ' * match.negated}{match.name}"
+    if isinstance(match, NeitherPort):
+        return "whether iptables denies both ports or each"
     if not isinstance(match, First):
         return ""
     return f"the connection's first {FIELD_NAMES[match.field]}"

@@ -187,6 +187,12 @@ EXTENSION_HEADERS = frozenset(["frag", "rt", "hbh", "dst", "srh"])
 PLAIN = frozenset(
     "tcp udp udplite sctp dccp icmp icmp6 icmpv6 ipv6-icmp multiport conntrack state addrtype comment iprange".split()
 )
+#: Options whose value iptables-save prints without quotes, whatever blanks and words are in it.
+UNQUOTED = frozenset(
+    "--name --match-set --hashlimit-name --condition --genre --label --rateest-name --selctx --add-set --del-set".split()
+)
+#: Of their modules those that print something behind it, so that a value of several words is seen.
+CLOSED = frozenset(["recent", "set"])
 FLAGS = frozenset(["FIN", "SYN", "RST", "PSH", "ACK", "URG"])
 
 #: iptables takes these for verdicts even where a chain bears the name; every other name is a chain's first.

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, Optional
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.vocabulary import notes
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.firewalls import is_legacy
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import SAVE, Kernel, canonical, parse_tables
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import Rule, describe, iptables_lines
 
@@ -163,16 +164,19 @@ def candidate_text(beside: Beside, candidate: Kernel) -> str:
 
 
 def _nft_tables(host: Host, family: int) -> list[str]:
-    """A note, as iptables-save writes them, on each table of nft that may stop the family's packets and is not iptables' own."""
+    """A note, as iptables-save writes them, on each table of nft that may stop the family's packets and that iptables-save
+    does not show: of iptables-legacy, those of iptables-nft too."""
     try:
         listed = host.run(["nft", "list", "tables"])
     except RulesetError:  # without the tool none of its tables is to be expected
         return []
-    kinds = ("inet", "bridge", "netdev", {4: "ip", 6: "ip6"}[family])
+    own = {4: "ip", 6: "ip6"}[family]
+    kinds = ("inet", "bridge", "netdev", own, *(("arp",) if family == 4 else ()))
+    shown = () if is_legacy(host) else _OF_IPTABLES
     found = []
     for line in listed.out.split("\n") if not listed.status else ():
         words = line.split()
-        if len(words) == 3 and words[1] in kinds and not (words[1][:2] == "ip" and words[2] in _OF_IPTABLES):
+        if len(words) == 3 and words[1] in kinds and not (words[1] == own and words[2] in shown):
             found.append(f"Warning: the {words[1]} table {words[2]} of nft is present")
     return found
 

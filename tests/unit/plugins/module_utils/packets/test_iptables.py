@@ -29,6 +29,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.matches imp
     EitherPort,
     First,
     Flags,
+    NeitherPort,
     Never,
     State,
     Type,
@@ -671,3 +672,50 @@ def test_an_option_cut_so_short_that_it_may_be_several_is_not_understood(words):
 
 def test_every_address_in_short_is_every_address():
     assert matches("-s 0/0 -d any/0") == [Within(SRC, ((0, 2**32 - 1),)), Within(DST, ((0, 2**32 - 1),))]
+
+
+# -- values without quotes ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", ["-p udp", "-s 1.2.3.4", "! -i eth0", "-d 10.0.0.0/8", "-o eth1", "-f"])
+@pytest.mark.parametrize(
+    "before", ["-m recent --update --name x", "-m hashlimit --hashlimit-upto 1/sec --hashlimit-name x"]
+)
+def test_what_may_be_a_part_of_a_name_narrows_no_rule(before, words):
+    """iptables-save prints such a name without quotes: --name "x -p udp"."""
+    found = rule(f"{before} {words} -j ACCEPT")
+    assert found.target == "ACCEPT" and all(isinstance(match, Unmodelled) for match in found.matches)
+    assert words in " ".join(match.label for match in found.matches)
+
+
+def test_a_module_behind_a_name_counts_only_where_the_name_is_known_to_have_ended():
+    ports = Within(DPORT, ((22, 22),))
+    assert ports in matches("-p tcp -m recent --set --name x --mask 255.255.255.255 --rsource -m tcp --dport 22")
+    assert ports in matches("-p tcp -m set --match-set x src -m tcp --dport 22")
+    assert ports not in matches("-p tcp -m hashlimit --hashlimit-upto 1/sec --hashlimit-name x -m tcp --dport 22")
+    assert ports in matches('-p tcp -m hashlimit --hashlimit-upto 1/sec --hashlimit-name "x" -m tcp --dport 22')
+    found = rule("-p tcp -m recent --set --name x -m tcp --dport 22 --mask 255.255.255.255 --rsource -j ACCEPT")
+    assert found.target == UNREAD and ports not in found.matches
+
+
+def test_a_name_behind_the_jump_narrows_no_rule_either():
+    assert Within(PROTO, ((17, 17),)) not in rule("-j IDLETIMER --timeout 5 --label x -p udp").matches
+    assert Within(PROTO, ((17, 17),)) in rule("-p udp -j IDLETIMER --timeout 5 --label x").matches
+
+
+# -- two ports that are denied -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("proto", ["tcp", "udp"])
+def test_two_denied_ports_are_one_match(proto):
+    not_a, not_b = (complement(((port, port),), 0, ALL_PORTS) for port in (4000, 22))
+    found = matches(f"-p {proto} -m {proto} ! --sport 4000 ! --dport 22")
+    assert found[1:] == [NeitherPort(not_a, not_b)]
+    assert matches("-p tcp -m tcp ! --sport 4000 ! --dport 22 --syn")[-1] == NeitherPort(not_a, not_b)
+
+
+@pytest.mark.parametrize(
+    "words", ["! --sport 4000 --dport 22", "--sport 4000 ! --dport 22", "! --sport 4000:4001 ! --dport 22"]
+)
+def test_other_pairs_of_ports_are_two(words):
+    assert [type(match) for match in matches("-p tcp -m tcp " + words)] == [Within, Within, Within]

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 
 import pytest
 
@@ -282,7 +283,8 @@ def test_one_that_stops_other_packets_is_no_matter(host, over, which, save):
     [
         ("table inet f2b-table\n", "the inet table f2b-table of nft"),
         ("table bridge filter\ntable ip filter\n", "the bridge table filter of nft"),
-        ("table ip filter\ntable ip nat\ntable ip6 filter\ntable arp filter\ntable ip6 own\n", ""),
+        ("table ip filter\ntable ip nat\ntable ip6 filter\ntable ip6 own\n", ""),
+        ("table arp filter\n", "the arp table filter of nft"),
         ("table ip own\n", "the ip table own of nft"),
     ],
 )
@@ -484,10 +486,21 @@ def test_without_nft_none_of_its_tables_is_expected(host):
 def test_the_tables_of_nft_that_iptables_shows_are_no_doubt(host, name, family):
     host.nft = f"table ip {name}\ntable ip6 {name}\ntable netdev {name}\ntable arp x\ntable inet\n"
     notes = [line for line in candidate_text(read_beside(host, family), OPEN).split("\n") if line.startswith("#")]
-    assert notes == [f"# Warning: the netdev table {name} of nft is present"]
+    arp = ["# Warning: the arp table x of nft is present"] if family == 4 else []
+    assert notes == [f"# Warning: the netdev table {name} of nft is present", *arp]
     host.nft = "table ip mine\ntable ip6 mine\n"
     notes = [line for line in candidate_text(read_beside(host, family), OPEN).split("\n") if line.startswith("#")]
     assert notes == [f"# Warning: the {'ip' if family == 4 else 'ip6'} table mine of nft is present"]
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_what_iptables_legacy_does_not_show_is_a_doubt_also_where_it_is_iptables_own(host, family):
+    (pathlib.Path(host.root) / "usr/sbin").mkdir(parents=True, exist_ok=True)
+    (pathlib.Path(host.root) / "usr/sbin/xtables-legacy-multi").touch()
+    (pathlib.Path(host.root) / "usr/sbin/iptables-restore").symlink_to("xtables-legacy-multi")
+    host.nft = "table ip filter\ntable ip6 filter\n"
+    notes = [line for line in candidate_text(read_beside(host, family), OPEN).split("\n") if line.startswith("#")]
+    assert notes == [f"# Warning: the {'ip' if family == 4 else 'ip6'} table filter of nft is present"]
 
 
 # -- limits ------------------------------------------------------------------------------------------------------------
