@@ -24,12 +24,12 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        items = lint_running(module.params, connect(module.params))
+        said = lint_running(module.params, connect(module.params))
     except Failure as failure:
         module.fail_json(**failure.report())
     except Refused as refused:
         module.fail_json(msg=str(refused), errors=refused.errors)
-    module.exit_json(changed=False, findings=items)
+    module.exit_json(changed=False, **said)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,10 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.cleanup impo
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.client import (
     CONNECTION_ARGUMENTS,
     CONNECTION_TOGETHER,
-    connect,
+    connect_as,
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.errors import Failure
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.writer import Writer
 
 
 def main() -> None:
@@ -26,7 +27,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
-        result = clean_up(lambda: connect(module.params), module.params, module.check_mode)
+        result = clean_up(lambda: connect_as(Writer, module.params), module.params, module.check_mode)
     except Failure as failure:
         module.fail_json(**failure.report())
     module.exit_json(**result)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.converge import converge
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.task import run_networks
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.writer import Writer
 
 
 def main() -> None:
     """Entry point of the module."""
-    run_networks(converge)
+    run_networks(converge, Writer)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ def plan(open_engine: Callable[[], Engine], params: dict[str, Any], check_mode: 
 
 def main() -> None:
     """Entry point of the module."""
-    run_networks(plan)
+    run_networks(plan, Engine)
 
 
 if __name__ == "__main__":

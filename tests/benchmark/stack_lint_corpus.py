@@ -18,7 +18,7 @@ import re
 import time
 from collections import Counter
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.catalogue import RULES
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.catalogue import RULES
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.files import Files
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.lint import lint_files
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.merge import Tree

@@ -8,17 +8,15 @@ from ipaddress import ip_network
 from typing import Any, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker import waiting
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.client import Engine
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.creation import creation_body
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.errors import EngineError
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import (
-    Network,
-    creation_body,
-    overlaps,
-)
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import Network
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.overlap import overlaps
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.plan import drift
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.reading import read_networks, read_pools
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.removal import Incomplete, Progress
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.request import Request
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.writer import Writer
 
 #: What is to be made; without a request nothing is compared afterwards.
 Creations = Sequence[tuple[Optional[Request], Network]]
@@ -29,7 +27,7 @@ DEFAULT_POOLS = [
 ]
 
 
-def create_all(engine: Engine, creations: Creations, progress: Progress) -> list[Network]:
+def create_all(engine: Writer, creations: Creations, progress: Progress) -> list[Network]:
     """Make networks, and wait until they have their subnets; the live networks afterwards.
 
     Raises Incomplete.
@@ -54,7 +52,7 @@ def create_all(engine: Engine, creations: Creations, progress: Progress) -> list
     return live
 
 
-def _await_allocation(engine: Engine, made: dict[str, Network], progress: Progress) -> list[Network]:
+def _await_allocation(engine: Writer, made: dict[str, Network], progress: Progress) -> list[Network]:
     """Wait until the swarm has given every overlay its subnet; take back those that it refuses, and say why."""
     live: list[Network] = []
     pending: list[Network] = []
@@ -67,7 +65,7 @@ def _await_allocation(engine: Engine, made: dict[str, Network], progress: Progre
     raise Incomplete(" ".join(reasons), progress)
 
 
-def _take_back(engine: Engine, network_id: str, network: Network, live: list[Network], progress: Progress) -> str:
+def _take_back(engine: Writer, network_id: str, network: Network, live: list[Network], progress: Progress) -> str:
     """Remove a network that the swarm will not allocate; the reason as text."""
     engine.remove_network(network_id, network.name)
     progress.created.remove(network.name)
@@ -91,7 +89,7 @@ def _take_back(engine: Engine, network_id: str, network: Network, live: list[Net
     return f"The swarm did not allocate network '{network.name}' ({subnets}), which was removed again: {cause}."
 
 
-def _local_pools(engine: Engine) -> str:
+def _local_pools(engine: Writer) -> str:
     """Why an engine may have no subnet for a bridge that gives none, and what to do about it."""
     full = _exhausted(read_pools(engine.info())["engine"] or DEFAULT_POOLS, read_networks(engine), "local")
     why = f"Its address pool {full} left" if full else "The network gives no subnet, and the engine chose none"

@@ -6,17 +6,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.client import Engine
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.errors import EngineError, Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.leftovers import find_leftovers
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import STACK_LABEL, read_network
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.reading import read_engine, read_users
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.node import read_engine
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.reading import read_users
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.removal import Incomplete, Progress, remove_all
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.writer import Writer
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake
 
 
-def clean_up(open_engine: Callable[[], Engine], params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
-    """swarm_cleanup's result. ``open_engine``: a function that returns a client.Engine. Raises errors.Failure."""
+def clean_up(open_engine: Callable[[], Writer], params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
+    """swarm_cleanup's result. ``open_engine``: a function that returns a writer.Writer. Raises errors.Failure."""
     engine = open_engine()
     answers, _info, node = read_engine(engine)
     networks = [read_network(answer) for answer in answers]

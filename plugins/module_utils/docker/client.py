@@ -11,12 +11,12 @@ import os
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from ansible.module_utils.basic import AnsibleFallbackNotFound, env_fallback, missing_required_lib
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.errors import EngineError, Failure
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import Answer
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.node import Answer
 
 try:
     from requests.exceptions import RequestException
@@ -77,6 +77,7 @@ CONNECTION_ARGUMENTS: dict[str, Any] = {
     "use_ssh_client": {"type": "bool", "default": False},
 }
 CONNECTION_TOGETHER = [["client_cert", "client_key"]]
+_Kind = TypeVar("_Kind", bound="Engine")
 
 
 class SdkMissing(Failure):
@@ -95,6 +96,11 @@ class EngineAbsent(EngineError):
 
 
 def connect(params: dict[str, Any]) -> Engine:
+    """The engine that the connection options name, to be read."""
+    return connect_as(Engine, params)
+
+
+def connect_as(kind: type[_Kind], params: dict[str, Any]) -> _Kind:
     """Open the engine that the connection options name; asks for its API version, so that a dead engine shows here."""
     if SDK_TRACEBACK:
         raise SdkMissing(SDK_TRACEBACK)
@@ -103,7 +109,7 @@ def connect(params: dict[str, Any]) -> Engine:
         text = f"The Docker Engine at {url} did not answer (connect): there is no such socket. Check that it runs: "
         raise EngineAbsent(text + "systemctl status docker")
     with engine_errors(url, "connect"):
-        return Engine(url, APIClient(**_sdk_arguments(params)))
+        return kind(url, APIClient(**_sdk_arguments(params)))
 
 
 def _sdk_arguments(params: dict[str, Any]) -> dict[str, Any]:
@@ -145,7 +151,7 @@ def engine_errors(url: str, doing: str) -> Iterator[None]:
 
 
 class Engine:
-    """One Docker Engine: every method is one call of its API.
+    """One Docker Engine, to be read: every method is one call of its API; what changes something is in ``writer``.
 
     A network is named by its full id: the engine takes any other word for a name *or the beginning of an id*
     (seen on 20.10: ``b3`` was answered with the network whose id began with b3), so that a removal by name could
@@ -196,78 +202,6 @@ class Engine:
     def nodes(self) -> list[Answer]:
         """GET /nodes (managers only)."""
         return self._call("list nodes", self._api.nodes)
-
-    def create_network(
-        self,
-        name: str,
-        driver: str,
-        internal: bool,
-        options: dict[str, str],
-        labels: dict[str, str],
-        attachable: bool = False,
-        ipam: dict[str, Any] | None = None,
-        enable_ipv4: bool | None = None,
-        enable_ipv6: bool | None = None,
-    ) -> str:
-        """POST /networks/create; the new network's id. A second network of the same name is refused (HTTP 409).
-
-        The SDK's own call says EnableIPv6 only where it is true, and never EnableIPv4: then the engine's defaults would
-        decide (Engine 27 and newer).
-        """
-        body: dict[str, Any] = {
-            "Name": name,
-            "Driver": driver,
-            "CheckDuplicate": True,
-            "Internal": internal,
-            "Options": options,
-            "Labels": labels,
-            "IPAM": ipam,
-            "Attachable": attachable or None,
-            "EnableIPv4": enable_ipv4,
-            "EnableIPv6": enable_ipv6,
-        }
-        body = {key: value for key, value in body.items() if value is not None}
-        return str(self._call(f"create network {name}", self._create, body)["Id"])
-
-    def _create(self, body: dict[str, Any]) -> dict[str, Any]:
-        # Only POST by the SDK's own means goes over every kind of connection that it knows, and these have been in it
-        # since its first release.
-        url = self._api._url("/networks/create")
-        answer: dict[str, Any] = self._api._result(self._api._post_json(url, data=body), json=True)
-        return answer
-
-    def remove_network(self, network_id: str, name: str) -> None:
-        """DELETE /networks/{id}; ``name`` is for the message alone."""
-        self._call(f"remove network {name}", self._api.remove_network, network_id)
-
-    def connect(self, container_id: str, network: str, name: str, **settings: Any) -> None:
-        """POST /networks/{id}/connect; ``settings`` are the SDK's words for the endpoint. HTTP 409 where it is on it."""
-        connect = self._api.connect_container_to_network
-        self._call(f"connect container {name}", connect, container_id, network, **settings)
-
-    def disconnect(self, container_id: str, network: str, name: str) -> None:
-        """POST /networks/{id}/disconnect."""
-        disconnect = self._api.disconnect_container_from_network
-        self._call(f"disconnect container {name}", disconnect, container_id, network)
-
-    def update_service(self, service_id: str, version: int, spec: Answer) -> None:
-        """POST /services/{id}/update with a whole spec, whose networks are those of the task template.
-
-        A ``version`` that is not the live one is refused (recorded: HTTP 500, "update out of sequence").
-        """
-        self._call(
-            f"update service {spec['Name']}",
-            self._api.update_service,
-            service_id,
-            version,
-            task_template=spec["TaskTemplate"],
-            name=spec["Name"],
-            labels=spec.get("Labels"),
-            mode=spec.get("Mode"),
-            update_config=spec.get("UpdateConfig"),
-            rollback_config=spec.get("RollbackConfig"),
-            endpoint_spec=spec.get("EndpointSpec"),
-        )
 
     def _call(self, doing: str, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         with engine_errors(self.url, doing):

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 from ansible.module_utils.common.warnings import warn
 
@@ -19,11 +19,11 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.migrate impo
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import (
     Network,
-    Node,
     describe,
     read_network,
     read_usage,
 )
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.node import Node, read_engine
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.plan import (
     Plan,
     in_use,
@@ -33,7 +33,6 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.plan import 
     without_ipv4,
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.reading import (
-    read_engine,
     read_pools,
     read_users,
     with_endpoints,
@@ -48,13 +47,11 @@ INTERFACES = "/sys/class/net"
 
 
 class Comparison(NamedTuple):
-    """The plan, the live networks and the node that it was made from; ``engine`` is None where check mode takes an engine
-    for installed."""
+    """The plan, the live networks and the node that it was made from."""
 
     plan: Plan
     networks: list[Network]
     node: Node
-    engine: Optional[Engine]
 
 
 def compare(open_engine: Callable[[], Engine], params: dict[str, Any], check_mode: bool) -> Comparison:
@@ -97,7 +94,7 @@ def compare(open_engine: Callable[[], Engine], params: dict[str, Any], check_mod
         warn(text)
     for text in taken_over(plan, networks, _interfaces(params["docker_host"])):
         warn(text)
-    return Comparison(plan, networks, node, engine)
+    return Comparison(plan, networks, node)
 
 
 def _interfaces(url: str) -> list[str]:
@@ -113,7 +110,7 @@ def _foresee(requests: list[Request], mistakes: list[Mistake], params: dict[str,
     if mistakes:
         raise Refused(mistakes)
     warn(f"{absence}. Check mode takes it for an engine without networks, and for a Swarm's manager")
-    return Comparison(plan, [], node, None)
+    return Comparison(plan, [], node)
 
 
 def result(plan: Plan, networks: list[Network]) -> dict[str, Any]:

@@ -28,7 +28,8 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.daemon_file 
     configured,
     parse_flags,
 )
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import TASK_LABEL, container_name
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import container_name
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.node import TASK_LABEL
 from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
 
 UNIT = "docker.service"

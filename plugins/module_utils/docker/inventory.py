@@ -6,21 +6,21 @@ from __future__ import annotations
 from typing import Any, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.client import Engine
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.leftovers import find_leftovers
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import (
     STACK_LABEL,
-    Answer,
     Network,
-    Node,
     Users,
     container_name,
     describe,
     ended,
-    overlaps,
+    is_left_behind,
+    living_stacks,
     read_network,
     read_usage,
 )
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.reading import read_engine, read_pools, read_users
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.node import Answer, Node, read_engine
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.overlap import overlaps
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.reading import read_pools, read_users
 
 
 def take_inventory(engine: Engine, names: Optional[list[str]]) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def take_inventory(engine: Engine, names: Optional[list[str]]) -> dict[str, Any]
     users = read_users(engine, node)
     usage = read_usage(users)
     addresses = _addresses(users.containers)
-    orphans = {leftover.network.id for leftover in find_leftovers(networks, users, ())} if node.is_manager else set()
+    alive = living_stacks(users)
     conflicts = sorted(
         f"'{first.name}' with {outer} and '{second.name}' with {inner}"
         for (outer, first), (inner, second) in overlaps(
@@ -49,7 +49,7 @@ def take_inventory(engine: Engine, names: Optional[list[str]]) -> dict[str, Any]
                 "used": _used(network, addresses.get(network.id or "", {}), users, node),
                 "usable": _usable(network),
                 "stack": network.labels.get(STACK_LABEL),
-                "orphan": network.id in orphans,
+                "orphan": node.is_manager and is_left_behind(network, alive),
             }
             for network in sorted(networks, key=lambda network: network.name)
             if names is None or network.name in names

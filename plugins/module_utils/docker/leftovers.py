@@ -11,6 +11,8 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import
     STACK_LABEL,
     Network,
     Users,
+    is_left_behind,
+    living_stacks,
     read_usage,
     tasks_on,
 )
@@ -50,12 +52,6 @@ class Leftover:
         }
 
 
-def living_stacks(users: Users) -> set[str]:
-    """The names of the stacks that have a service."""
-    labels = [service["Spec"].get("Labels") or {} for service in users.services or ()]
-    return {label[STACK_LABEL] for label in labels if STACK_LABEL in label}
-
-
 def find_leftovers(
     networks: list[Network], users: Users, declared: Collection[str], stacks: Optional[Collection[str]] = None
 ) -> list[Leftover]:
@@ -66,8 +62,7 @@ def find_leftovers(
     alive, usage = living_stacks(users), read_usage(users)
     found = []
     for network in sorted(networks, key=lambda network: network.name):
-        stack = network.labels.get(STACK_LABEL)
-        if stack is None or stack in alive or (stacks is not None and stack not in stacks):
+        if not is_left_behind(network, alive) or (stacks is not None and network.labels[STACK_LABEL] not in stacks):
             continue
         kept = ""
         if network.name in declared:

@@ -20,10 +20,10 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import
     MIGRATES_LABEL,
     MTU_OPTION,
     OWNERSHIP_LABEL,
-    RESERVED_NAMES,
     Address,
     Cidr,
 )
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.node import RESERVED_NAMES
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake
 
 OVERLAY, BRIDGE = DRIVERS = ("overlay", "bridge")

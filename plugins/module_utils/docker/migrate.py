@@ -14,27 +14,25 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address, ip_network
 from typing import Any, Optional
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.creation import creation_body
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import (
     BRIDGE_NAME_OPTION,
     FORMER_LABEL,
     MIGRATES_LABEL,
-    TASK_LABEL,
-    Answer,
     Cidr,
     Network,
-    Node,
     Subnet,
     Users,
     container_name,
-    creation_body,
     ended,
     endpoints,
-    overlaps,
     read_network,
     read_usage,
     service_networks,
     task_networks,
 )
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.node import TASK_LABEL, Answer, Node
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.overlap import overlaps
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.request import Request
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake
 from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable

@@ -1,26 +1,23 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Networks, nodes and what uses a network, read from the engine's answers. Pure."""
+"""Networks and what uses a network, read from the engine's answers. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_interface, ip_network
-from typing import Any, Optional, TypeVar, Union
+from typing import Any, Optional, Union
 
-#: An IPv4 or IPv6 network, an address, and one answer of the engine's API.
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.node import TASK_LABEL, Answer
+
+#: An IPv4 or IPv6 network, and an address.
 Cidr = Union[IPv4Network, IPv6Network]
 Address = Union[IPv4Address, IPv6Address]
-Answer = dict[str, Any]
-_Block = TypeVar("_Block")
-_Owner = TypeVar("_Owner")
 
 #: Every network that this collection creates carries it; `purge` removes nothing without it.
 OWNERSHIP_LABEL = "bulkhead.tiers.managed"
 MTU_OPTION = "com.docker.network.driver.mtu"
 ENCRYPTED_OPTION = "encrypted"
-#: The engine's own networks: it makes them by itself and needs them.
-RESERVED_NAMES = frozenset({"bridge", "host", "none", "ingress", "docker_gwbridge"})
 #: Driver options that were not asked for: the engine writes them into a network by itself, and no comparison sees them.
 ENGINE_FILLED_OPTIONS = frozenset(
     {
@@ -36,8 +33,6 @@ MIGRATES_LABEL = "bulkhead.tiers.migrates"
 FORMER_LABEL = "bulkhead.tiers.former"
 #: The kernel's name of a bridge cannot be had twice.
 BRIDGE_NAME_OPTION = "com.docker.network.bridge.name"
-#: The engine labels the containers that it runs for the swarm.
-TASK_LABEL = "com.docker.swarm.task.id"
 #: `docker stack deploy` labels everything that it makes.
 STACK_LABEL = "com.docker.stack.namespace"
 #: A task in one of these states holds no address any more (Engine API, Task.Status.State).
@@ -105,29 +100,6 @@ class Network:
 
 
 @dataclass(frozen=True)
-class Node:
-    """The engine's place in a swarm: ``kind`` is manager, worker, leaderless, inactive, locked, pending or error."""
-
-    name: str
-    kind: str
-    detail: str = ""
-
-    @property
-    def is_manager(self) -> bool:
-        return self.kind == "manager"
-
-    def __str__(self) -> str:
-        text = {
-            "manager": "a swarm manager",
-            "worker": "a swarm worker",
-            "leaderless": "a swarm manager whose swarm has no leader",
-            "inactive": "a node outside any swarm",
-            "pending": "a node that has not found its swarm ('pending')",
-        }.get(self.kind, f"a node whose swarm state is '{self.kind}'")
-        return f"{self.name} is {text}" + (f" ({self.detail})" if self.detail else "")
-
-
-@dataclass(frozen=True)
 class Usage:
     """Who uses networks: ``containers``, ``services`` and ``foreign`` map a network's id to names.
 
@@ -161,23 +133,6 @@ class Users:
     tasks: list[Answer] = field(default_factory=list)
     attachments: list[Answer] = field(default_factory=list)
     nodes: list[Answer] = field(default_factory=list)
-
-
-def read_node(info: Answer) -> Node:
-    """The node of GET /info's answer."""
-    swarm = info.get("Swarm") or {}
-    name = info.get("Name") or "this node"
-    state = swarm.get("LocalNodeState") or "inactive"
-    detail = (swarm.get("Error") or "").strip()
-    if state != "active":
-        return Node(name, state, detail)
-    if not swarm.get("ControlAvailable"):
-        managers = sorted(manager["Addr"].rsplit(":", 1)[0] for manager in swarm.get("RemoteManagers") or [])
-        return Node(name, "worker", detail or f"managers: {', '.join(managers)}")
-    # Without a quorum GET /networks silently leaves the swarm's networks out; /info then lacks the cluster.
-    if detail or not (swarm.get("Cluster") or {}).get("ID"):
-        return Node(name, "leaderless", detail)
-    return Node(name, "manager")
 
 
 def read_network(answer: Answer) -> Network:
@@ -293,6 +248,17 @@ def _foreign(users: Users) -> dict[str, set[str]]:
     return result
 
 
+def living_stacks(users: Users) -> set[str]:
+    """The names of the stacks that have a service."""
+    labels = [service["Spec"].get("Labels") or {} for service in users.services or ()]
+    return {label[STACK_LABEL] for label in labels if STACK_LABEL in label}
+
+
+def is_left_behind(network: Network, alive: Container[str]) -> bool:
+    """Whether a network was made by a stack that is not among those alive."""
+    return STACK_LABEL in network.labels and network.labels[STACK_LABEL] not in alive
+
+
 def ended(task: Answer) -> bool:
     """Whether a task of GET /tasks holds no address any more."""
     return (task.get("Status") or {}).get("State") in TERMINAL_TASK_STATES
@@ -311,42 +277,6 @@ def tasks_on(tasks: list[Answer], network_ids: Iterable[Optional[str]]) -> list[
         for task in tasks
         if not ended(task) and any(end["Network"]["ID"] in wanted for end in task.get("NetworksAttachments") or [])
     )
-
-
-def creation_body(network: Network) -> dict[str, Any]:
-    """The keyword arguments of ``Engine.create_network`` for a network that is to be made."""
-    options = dict(network.options)
-    if network.mtu is not None:
-        options[MTU_OPTION] = str(network.mtu)
-    if network.encrypted:
-        options[ENCRYPTED_OPTION] = "true"
-    body: dict[str, Any] = {
-        "driver": network.driver,
-        "internal": network.internal,
-        "options": options,
-        "labels": {**network.labels, OWNERSHIP_LABEL: "true"},
-    }
-    if not network.ipv4:
-        body["enable_ipv4"] = False
-    # Said in either case, for an engine may have IPv6 on by default (default-network-opts).
-    if network.ipv6 is not None:
-        body["enable_ipv6"] = network.ipv6
-    if network.attachable:
-        body["attachable"] = True
-    if network.subnets:
-        body["ipam"] = {"Driver": "default", "Config": [_creation_pool(subnet) for subnet in network.subnets]}
-    return body
-
-
-def _creation_pool(subnet: Subnet) -> dict[str, Any]:
-    pool: dict[str, Any] = {"Subnet": str(subnet.cidr)}
-    if subnet.gateway is not None:
-        pool["Gateway"] = str(subnet.gateway)
-    if subnet.ip_range is not None:
-        pool["IPRange"] = str(subnet.ip_range)
-    if subnet.reserved:
-        pool["AuxiliaryAddresses"] = {name: str(address) for name, address in subnet.reserved}
-    return pool
 
 
 def describe(network: Network) -> dict[str, Any]:
@@ -369,28 +299,3 @@ def describe(network: Network) -> dict[str, Any]:
         "labels": dict(network.labels),
         "managed": network.managed,
     }
-
-
-def ends_of(cidr: Cidr) -> tuple[int, int]:
-    """The first and the last address of a block on one line, on which IPv6 lies above IPv4."""
-    base = 1 << 128 if cidr.version == 6 else 0
-    return base + int(cidr.network_address), base + int(cidr.broadcast_address)
-
-
-def overlaps(
-    owned: Iterable[tuple[_Block, _Owner]], ends: Callable[[Any], tuple[int, int]] = ends_of
-) -> Iterator[tuple[tuple[_Block, _Owner], tuple[_Block, _Owner]]]:
-    """Every overlapping pair of ``(block, owner)`` items, as (outer, inner); of each inner one the closest outer one last.
-
-    CIDR blocks are nested or apart, so one sweep in address order with the stack of the enclosing blocks finds all.
-    ends: the first and the last address of a block; the controller has blocks of its own. Of equal blocks the first
-    is the outer one.
-    """
-    items = sorted(((*ends(item[0]), item) for item in owned), key=lambda found: (found[0], -found[1]))
-    enclosing: list[tuple[int, tuple[_Block, _Owner]]] = []
-    for first, last, item in items:
-        while enclosing and enclosing[-1][0] < first:
-            enclosing.pop()
-        for _last, outer in enclosing:
-            yield outer, item
-        enclosing.append((last, item))

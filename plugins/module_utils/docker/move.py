@@ -19,7 +19,6 @@ import time
 from typing import Any, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker import apply, removal, waiting
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.client import Engine
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.errors import EngineError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.migrate import (
     ADDRESSES_OPTION,
@@ -31,24 +30,23 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.migrate impo
     moved_networks,
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import (
-    TASK_LABEL,
-    Answer,
     Cidr,
     Network,
-    Node,
     Users,
     container_name,
     ended,
     endpoint_keys,
     endpoints,
-    overlaps,
     service_networks,
     task_networks,
 )
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.node import TASK_LABEL, Answer, Node
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.overlap import overlaps
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.plan import Plan
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.reading import read_networks, with_endpoints
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.removal import Incomplete, Progress
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.request import Request
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.writer import Writer
 
 NANO = 10**9
 #: The engine's own defaults where a spec does not say (Engine API, ServiceSpec).
@@ -60,7 +58,7 @@ RUNNING_STATES = ("running", "paused", "restarting")
 RACES = 5
 
 
-def carry_out(engine: Engine, plan: Plan, node: Node, wait_timeout: float) -> list[Network]:
+def carry_out(engine: Writer, plan: Plan, node: Node, wait_timeout: float) -> list[Network]:
     """The live networks afterwards. ``wait_timeout``: seconds that a removal, and each task of a rolling update, may
     take. Raises Incomplete, which says what was done and where a migration stands."""
     progress = Progress()
@@ -77,7 +75,7 @@ class Mover:
     """One migration on its way."""
 
     def __init__(
-        self, engine: Engine, node: Node, wait_timeout: float, progress: Progress, migration: Migration
+        self, engine: Writer, node: Node, wait_timeout: float, progress: Progress, migration: Migration
     ) -> None:
         self.engine, self.node, self.wait_timeout, self.progress = engine, node, wait_timeout, progress
         self.migration = migration

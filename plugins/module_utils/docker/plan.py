@@ -24,16 +24,15 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.migrate impo
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import (
     BRIDGE_NAME_OPTION,
     MIGRATES_LABEL,
-    RESERVED_NAMES,
     Cidr,
     Network,
-    Node,
     Subnet,
     Usage,
     Users,
-    overlaps,
     read_usage,
 )
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.node import RESERVED_NAMES, Node
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.overlap import overlaps
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.request import Request
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake
 

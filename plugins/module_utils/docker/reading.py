@@ -3,38 +3,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Container
 from dataclasses import replace
 from typing import Any, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.client import Engine
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import (
-    Answer,
-    Network,
-    Node,
-    Users,
-    endpoints,
-    read_network,
-    read_node,
-)
-
-#: How long an engine that has just started may take to find its swarm again.
-STARTING_SECONDS = 30.0
-POLL_SECONDS = 0.25
-
-
-def read_engine(engine: Engine) -> tuple[list[Answer], Answer, Node]:
-    """(GET /networks, GET /info, the model.Node of it), asked for in this order: without a quorum the list silently lacks
-    the overlays, and then the info that follows says so. As long as the engine starts, which is when its swarm state is
-    pending, they are asked for again."""
-    end = time.monotonic() + STARTING_SECONDS
-    while True:
-        networks, info = engine.networks(), engine.info()
-        node = read_node(info)
-        if node.kind != "pending" or time.monotonic() > end:
-            return networks, info, node
-        time.sleep(POLL_SECONDS)
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import Network, Users, endpoints, read_network
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.node import Answer, Node
 
 
 def read_networks(engine: Engine) -> list[Network]:

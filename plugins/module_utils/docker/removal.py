@@ -7,16 +7,11 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.client import Engine
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.errors import EngineError, Failure
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import (
-    Network,
-    Node,
-    Users,
-    read_usage,
-    tasks_on,
-)
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import Network, Users, read_usage, tasks_on
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.node import Node
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.waiting import polls
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.writer import Writer
 
 
 class Incomplete(Failure):
@@ -66,7 +61,7 @@ class Progress:
     stage: str = ""
 
 
-def remove_all(engine: Engine, networks: list[Network], node: Node, wait_timeout: float, progress: Progress) -> None:
+def remove_all(engine: Writer, networks: list[Network], node: Node, wait_timeout: float, progress: Progress) -> None:
     """Remove networks, waiting at most ``wait_timeout`` seconds until the tasks on them have ended; raises Incomplete."""
     if not networks:
         return
@@ -78,7 +73,7 @@ def remove_all(engine: Engine, networks: list[Network], node: Node, wait_timeout
     _await_gone(engine, networks, deadline, progress)
 
 
-def _await_tasks(engine: Engine, networks: list[Network], deadline: float, progress: Progress) -> None:
+def _await_tasks(engine: Writer, networks: list[Network], deadline: float, progress: Progress) -> None:
     """Wait until no task holds an address on the networks.
 
     Swarm lets a network go as soon as its tasks are *marked* for shutdown, and then never frees their addresses
@@ -96,7 +91,7 @@ def _await_tasks(engine: Engine, networks: list[Network], deadline: float, progr
         )
 
 
-def _remove(engine: Engine, network: Network, deadline: float, progress: Progress) -> None:
+def _remove(engine: Writer, network: Network, deadline: float, progress: Progress) -> None:
     """Remove one network; the engine's refusal because of a user that is just going away is tried again."""
     for _dummy in polls(deadline - time.monotonic()):
         try:
@@ -114,7 +109,7 @@ def _remove(engine: Engine, network: Network, deadline: float, progress: Progres
     progress.removed.append(network.name)
 
 
-def _holders(engine: Engine, network: Network) -> str:
+def _holders(engine: Writer, network: Network) -> str:
     """What still holds a network that the swarm does not let go, as text.
 
     An attachment can outlive its container's: where a start fails after the engine was killed (seen on 26.1), the swarm
@@ -137,7 +132,7 @@ def _says_in_use(error: EngineError) -> bool:
     return error.status in (400, 403, 409) and ("in use" in error.detail or "active endpoints" in error.detail)
 
 
-def _await_gone(engine: Engine, networks: list[Network], deadline: float, progress: Progress) -> None:
+def _await_gone(engine: Writer, networks: list[Network], deadline: float, progress: Progress) -> None:
     """Wait until the engine's list is without them: a node keeps its own copy of an overlay for some seconds, and its
     name and subnet with it (seen on 20.10)."""
     left = {network.id: network.name for network in networks}

@@ -22,8 +22,8 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import
     Address,
     Cidr,
     Subnet,
-    overlaps,
 )
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.overlap import overlaps
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake
 
 NETWORK_ARGUMENTS: dict[str, Any] = {

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -12,7 +12,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.client impor
     CONNECTION_ARGUMENTS,
     CONNECTION_TOGETHER,
     Engine,
-    connect,
+    connect_as,
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.errors import Failure
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.request import NETWORK_ARGUMENTS
@@ -28,11 +28,17 @@ ARGUMENTS = {
 }
 
 
-def run_networks(run: Callable[[Callable[[], Engine], dict[str, Any], bool], dict[str, Any]]) -> None:
-    """A module with the arguments of swarm_network: what ``run`` returns for the engine, the arguments and check mode."""
+_Kind = TypeVar("_Kind", bound=Engine)
+
+
+def run_networks(run: Callable[[Callable[[], _Kind], dict[str, Any], bool], dict[str, Any]], kind: type[_Kind]) -> None:
+    """A module with the arguments of swarm_network: what ``run`` returns for the engine, the arguments and check mode.
+
+    ``kind``: how the engine is opened, to be read alone or to be changed as well.
+    """
     module = AnsibleModule(argument_spec=ARGUMENTS, required_together=CONNECTION_TOGETHER, supports_check_mode=True)
     try:
-        result = run(lambda: connect(module.params), module.params, module.check_mode)
+        result = run(lambda: connect_as(kind, module.params), module.params, module.check_mode)
     except Failure as failure:
         module.fail_json(**failure.report())
     module.exit_json(**result)

@@ -8,8 +8,8 @@ from typing import Any
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake, Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
-from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.catalogue import SEVERITIES
 from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.fleet import Architecture, SiteNetwork
+from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.model import SEVERITIES
 
 NEVER = "never"
 

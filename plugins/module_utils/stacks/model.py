@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Mapping, NamedTuple, Optional
 
@@ -11,6 +12,13 @@ SWARM, COMPOSE = "swarm", "compose"
 
 #: The label by which a network says its zone; swarm_network's networks get it from the site.
 ZONE_LABEL = "bulkhead.zone"
+
+#: How severe a finding can be.
+ERROR, WARNING, NOTE = "error", "warning", "note"
+SEVERITIES = (ERROR, WARNING, NOTE)
+
+#: A label of a service that waives a rule begins with it; the rest is the rule's id.
+WAIVER_LABEL = "bulkhead.allow."
 
 
 class Place(NamedTuple):
@@ -154,3 +162,21 @@ class Finding:
     stack: str = ""
     service: str = ""
     waived: Optional[str] = None
+
+
+class Waiving(NamedTuple):
+    """A label of a service that waives a rule: its text is the reason."""
+
+    stack: str
+    service: str
+    rule: str
+    reason: Text
+
+
+def waiving_labels(services: Iterable[Service]) -> Iterator[Waiving]:
+    """Those of all services."""
+    for service in services:
+        for labels in (service.labels, service.unread_labels):
+            for label, text in labels.items():
+                if label.startswith(WAIVER_LABEL):
+                    yield Waiving(service.stack, service.name, label[len(WAIVER_LABEL) :], text)

@@ -10,7 +10,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from itertools import islice
 from typing import NamedTuple, Optional, Union
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import overlaps
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.overlap import overlaps
 from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.fleet import (
     DOCKER_NETWORK,
     ENABLE,

@@ -10,8 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.errors import EngineError
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import RESERVED_NAMES, TASK_LABEL
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.reading import read_engine
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.node import RESERVED_NAMES, TASK_LABEL, read_engine
 from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.arguments import read_architecture
 from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.fleet import Fleet
 from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.model import (
@@ -25,24 +24,30 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.model import
     Service,
     Stack,
     Text,
+    waiving_labels,
 )
-from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.report import Item, as_data
 from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.rules import check
-from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.waivers import apply_waivers
 
 #: One object of the Engine API.
 Answer = Mapping[str, Any]
 
 _PROJECT, _SERVICE, _DEPENDS = (f"com.docker.compose.{key}" for key in ("project", "service", "depends_on"))
+#: Of a finding about what runs; it has no place in a file.
+_SAID = ("rule", "message", "fix", "stack", "service")
 _NAMESPACE = "com.docker.stack.namespace"
 #: A network with one of these labels was made by a stack, every other one beside them.
 _MADE_BY = (_NAMESPACE, "com.docker.compose.project")
 
 
-def lint_running(params: Mapping[str, Any], engine: Any) -> list[Item]:
-    """The findings, as data, of what an engine runs, held against the module's arguments."""
+def lint_running(params: Mapping[str, Any], engine: Any) -> dict[str, list[dict[str, str]]]:
+    """What an engine runs, held against the module's arguments: {findings: [{rule, message, fix, stack, service}],
+    waivers: [{stack, service, rule, reason}]}. The controller, which knows the rules by name, applies the one to the other.
+    """
     fleet = Fleet([take_running(engine)], read_architecture(params))
-    return as_data(apply_waivers(check(fleet), (), fleet.services))
+    return {
+        "findings": [{key: getattr(one, key) for key in _SAID} for one in dict.fromkeys(check(fleet))],
+        "waivers": [{**one._asdict(), "reason": one.reason.value} for one in waiving_labels(fleet.services)],
+    }
 
 
 def take_running(engine: Any) -> Stack:

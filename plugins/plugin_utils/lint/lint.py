@@ -11,17 +11,24 @@ from typing import Any
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake, Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
-from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks import report
 from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.arguments import (
     NEVER,
     read_architecture,
     read_environment,
 )
-from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.catalogue import RULES, SEVERITIES
 from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.fleet import Fleet
-from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.model import SWARM, Finding, Stack
+from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.model import (
+    SEVERITIES,
+    SWARM,
+    Finding,
+    Stack,
+    Text,
+    Waiving,
+    waiving_labels,
+)
 from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.rules import check
-from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.waivers import apply_waivers
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint import report
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.catalogue import RULES
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.files import Files
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.merge import Tree
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.read import files_named, read_stack
@@ -29,6 +36,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.sarif import w
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.schema import problems
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.source import NotCompose, Source
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.swarm import about_swarm_files
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.waivers import apply_waivers
 
 #: What is said of one file's keys and shapes: more of them does not make it clearer.
 _MOST_PROBLEMS = 100
@@ -60,7 +68,7 @@ def lint_files(params: Mapping[str, Any]) -> list[report.Item]:
             findings += about_swarm_files(tree.sources.values(), item["name"])
     fleet = Fleet(stacks, architecture)
     findings += check(fleet)
-    return report.as_data(apply_waivers(findings, sources.values(), fleet.services))
+    return report.as_data(apply_waivers(findings, sources.values(), waiving_labels(fleet.services)))
 
 
 def heard(answer: Mapping[str, Any], host: str) -> list[report.Item]:
@@ -79,12 +87,22 @@ def heard(answer: Mapping[str, Any], host: str) -> list[report.Item]:
             str(item.get("fix") or ""),
             stack=str(item.get("stack") or ""),
             service=str(item.get("service") or ""),
-            waived=None if item.get("waived") is None else str(item["waived"]),
         )
         for item in said[:_MOST_HEARD]
         if isinstance(item, dict) and isinstance(item.get("rule"), str) and item["rule"] in RULES
     ]
-    return [dict(item, host=host) for item in report.as_data(findings)]
+    labels = answer.get("waivers")
+    waivers = [
+        Waiving(
+            str(item.get("stack") or ""),
+            str(item.get("service") or ""),
+            str(item.get("rule") or ""),
+            Text(str(item.get("reason") or "")),
+        )
+        for item in (labels if isinstance(labels, list) else ())[:_MOST_HEARD]
+        if isinstance(item, dict)
+    ]
+    return [dict(item, host=host) for item in report.as_data(apply_waivers(findings, (), waivers))]
 
 
 def result(items: Sequence[report.Item], params: Mapping[str, Any], write: bool) -> dict[str, Any]:

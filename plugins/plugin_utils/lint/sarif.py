@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.catalogue import RULES, Rule
-from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.report import Item
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.catalogue import RULES, Rule
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.report import Item
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import write_json
 
 _SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"

@@ -15,7 +15,7 @@ from typing import TypeVar, Union
 from ansible.errors import AnsibleError
 from ansible.module_utils.basic import missing_required_lib
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker import model
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker import overlap
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.unreadable import Unreadable
 
 try:
@@ -219,4 +219,4 @@ def widest(nets: Iterable[Net]) -> list[Net]:
 
 def overlaps(claims: Iterable[tuple[Net, Owner]]) -> Iterator[tuple[tuple[Net, Owner], tuple[Net, Owner]]]:
     """Every pair of claims that share addresses, as (outer, inner): the hosts' own sweep, over Nets."""
-    return model.overlaps(claims, lambda net: (net.first, net.last))
+    return overlap.overlaps(claims, lambda net: (net.first, net.last))

@@ -11,7 +11,7 @@ import yaml
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.client import CONNECTION_ARGUMENTS
 from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.arguments import LINT_ARGUMENTS
 from ansible_collections.bulkhead.tiers.plugins.modules import stack_lint
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.lint import lint_files, result
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.lint import heard, lint_files, result
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.docker.running import run
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.stacks.linting import DEFAULTS
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.stacks.test_stack_running import BAD, Recorded
@@ -75,8 +75,9 @@ def test_what_runs_is_read_from_the_engine(monkeypatch):
     monkeypatch.setattr(stack_lint, "connect", lambda params: Recorded("26_1"))
     said = run(stack_lint, NOWHERE, running=True)
     assert (said["failed"], said["changed"]) == (False, False)
-    assert {(item["rule"], item["service"]) for item in said["findings"] if not item["waived"]} == BAD
-    assert all(item["file"] is None and item["line"] is None for item in said["findings"])
+    items = heard(said, "h1")
+    assert {(item["rule"], item["service"]) for item in items if not item["waived"]} == BAD
+    assert all(item["file"] is None and item["line"] is None and item["host"] == "h1" for item in items)
 
 
 def test_an_engine_that_does_not_answer_is_named():

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker import client, reading, waiting
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker import client, node, waiting
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker import compare as converging
 from ansible_collections.bulkhead.tiers.plugins.modules import swarm_network, swarm_network_plan
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.docker.running import run
@@ -52,8 +52,8 @@ def fixture_newest(tmp_path):
 def fixture_hurry(monkeypatch):
     monkeypatch.setattr(waiting, "ALLOCATION_SECONDS", 0.3)
     monkeypatch.setattr(waiting, "POLL_SECONDS", 0.01)
-    monkeypatch.setattr(reading, "STARTING_SECONDS", 0.3)
-    monkeypatch.setattr(reading, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(node, "STARTING_SECONDS", 0.3)
+    monkeypatch.setattr(node, "POLL_SECONDS", 0.01)
 
 
 def converge(engine, networks, **arguments):

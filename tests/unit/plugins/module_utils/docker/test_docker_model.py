@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker import model
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker import creation, model, node, overlap
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.docker.standin import (
     VERSIONS,
     recorded,
@@ -24,13 +24,13 @@ def block(bits: int, length: int):
 @given(st.lists(st.builds(block, st.integers(0x0A000000, 0x0A0000FF), st.integers(22, 32)), max_size=12))
 def test_overlaps_are_all_pairs_that_overlap(cidrs):
     owned = [(cidr, index) for index, cidr in enumerate(cidrs)]
-    found = sorted(tuple(sorted((one[1], other[1]))) for one, other in model.overlaps(owned))
+    found = sorted(tuple(sorted((one[1], other[1]))) for one, other in overlap.overlaps(owned))
     assert found == [(i, j) for i in range(len(cidrs)) for j in range(i + 1, len(cidrs)) if cidrs[i].overlaps(cidrs[j])]
 
 
 def test_the_two_families_never_overlap():
     assert list(
-        model.overlaps([(ip_network("0.0.0.0/0"), 1), (ip_network("::/0"), 2), (ip_network("10.0.0.0/8"), 3)])
+        overlap.overlaps([(ip_network("0.0.0.0/0"), 1), (ip_network("::/0"), 2), (ip_network("10.0.0.0/8"), 3)])
     ) == [((ip_network("0.0.0.0/0"), 1), (ip_network("10.0.0.0/8"), 3))]
 
 
@@ -40,19 +40,19 @@ def test_the_two_families_never_overlap():
     [("manager", "manager"), ("worker", "worker"), ("outside", "inactive"), ("leaderless", "leaderless")],
 )
 def test_the_kind_of_node_is_read_from_info(version, role, kind):
-    assert model.read_node(recorded(transcript(version)[role], "GET", "/info")).kind == kind
+    assert node.read_node(recorded(transcript(version)[role], "GET", "/info")).kind == kind
 
 
 def test_a_manager_without_a_cluster_id_is_leaderless_even_before_the_engine_says_so():
     info = recorded(transcript("26_1")["leaderless"], "GET", "/info")
     info["Swarm"]["Error"] = ""
-    assert model.read_node(info).kind == "leaderless"
+    assert node.read_node(info).kind == "leaderless"
 
 
 @pytest.mark.parametrize("state", ["locked", "error"])
 def test_other_swarm_states_keep_their_name(state):
-    node = model.read_node({"Name": "n", "Swarm": {"LocalNodeState": state, "ControlAvailable": True}})
-    assert (node.kind, str(node)) == (state, f"n is a node whose swarm state is '{state}'")
+    found = node.read_node({"Name": "n", "Swarm": {"LocalNodeState": state, "ControlAvailable": True}})
+    assert (found.kind, str(found)) == (state, f"n is a node whose swarm state is '{state}'")
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -146,5 +146,5 @@ def test_addresses_are_compared_by_value_whatever_way_they_were_written():
     four, six = network.subnets
     assert (str(four.cidr), str(four.gateway), str(four.ip_range)) == ("10.0.0.0/24", "10.0.0.9", "10.0.0.128/25")
     assert (str(six.cidr), str(six.gateway)) == ("fd00::/64", "fd00::1")
-    pools = model.creation_body(network)["ipam"]["Config"]
+    pools = creation.creation_body(network)["ipam"]["Config"]
     assert pools[0]["AuxiliaryAddresses"] == {"a": "10.0.0.8"} and len(pools) == 2

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.catalogue import RULES
 from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.recognise import DATA_IMAGES, DATA_PORTS
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.catalogue import RULES
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.stacks.linting import CHECKOUT, lint, rules
 
 TEXT = (CHECKOUT / "docs/stack_lint.md").read_text()

@@ -9,6 +9,7 @@ import pytest
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.errors import EngineError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.running import lint_running, take_running
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.lint import heard
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.stacks.linting import DEFAULTS
 
 VERSIONS = ("20_10", "26_1")
@@ -46,7 +47,7 @@ def fixture_engine(request):
 
 
 def found(engine, **options):
-    items = lint_running({**DEFAULTS, **options}, engine)
+    items = heard(lint_running({**DEFAULTS, **options}, engine), "h1")
     return {(item["rule"], item["service"]) for item in items if item["waived"] is None}
 
 
@@ -67,7 +68,7 @@ def test_what_was_started_badly_is_found_and_nothing_else(engine):
 
 
 def test_a_label_waives_what_runs(engine):
-    items = lint_running(DEFAULTS, engine)
+    items = heard(lint_running(DEFAULTS, engine), "h1")
     assert [(item["rule"], item["waived"]) for item in items if item["service"] == "waived"] == [
         ("BT001", "moves next week")
     ]

@@ -10,7 +10,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Ref
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.lint import heard, result
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.stacks.linting import DEFAULTS, lint, rules
 
-SOUND = {"rule": "BT001", "message": "a", "fix": "b", "stack": "s", "service": "d", "waived": None}
+SOUND = {"rule": "BT001", "message": "a", "fix": "b", "stack": "s", "service": "d"}
 
 
 def test_a_hosts_findings_are_taken_as_this_collection_says_them():
@@ -42,14 +42,15 @@ def test_a_hosts_texts_reach_a_terminal_or_sarif_only_as_visible_characters(tmp_
         "message": "a\x1b[2J\n\u202eb\ud800",
         "fix": {"a": "\x07"},
         "stack": 5,
-        "waived": ["\x1b"],
         "service": "x" * 9999,
     }
-    items = heard({"findings": [odd]}, "h1")
+    waiver = {"stack": "5", "service": "x" * 9999, "rule": "BT001", "reason": ["\x1b[2J"]}
+    items = heard({"findings": [odd, SOUND], "waivers": [waiver]}, "h1")
+    assert [item["waived"] is not None for item in items] == [False, True]
     said = result(items, {**DEFAULTS, "sarif": str(tmp_path / "x.sarif")}, write=True)
     assert all(text.isprintable() for text in (*said["text"], *said["msg"].splitlines()))
     assert json.loads((tmp_path / "x.sarif").read_text())["runs"]
-    assert len(items[0]["service"]) < 600
+    assert len(items[1]["service"]) < 600
 
 
 @pytest.mark.parametrize(
@@ -66,6 +67,20 @@ def test_an_answer_without_findings_is_an_error_of_that_host(answer):
     with pytest.raises(Refused) as caught:
         heard(answer, "h1")
     assert str(caught.value).replace("\n", "").isprintable() and caught.value.mistakes[0].path == "h1"
+
+
+def test_a_label_of_a_service_waives_what_was_found_of_it_and_one_that_waives_nothing_is_named():
+    label = {"stack": "s", "service": "d", "rule": "BT001", "reason": "moves next week"}
+    items = heard({"findings": [SOUND], "waivers": [label, {**label, "service": "other"}]}, "h1")
+    assert [(item["rule"], item["service"], item["waived"]) for item in items] == [
+        ("BT001", "d", "moves next week"),
+        ("BT091", "other", None),
+    ]
+
+
+@pytest.mark.parametrize("odd", [None, 5, {}, "x", [None, 5, "x", []], [{"rule": ["BT001"]}, {"stack": {}}]])
+def test_what_is_no_waiver_waives_nothing(odd):
+    assert {"rule": "BT001", "waived": None}.items() <= heard({"findings": [SOUND], "waivers": odd}, "h1")[0].items()
 
 
 def test_a_million_findings_of_a_host_are_cut():

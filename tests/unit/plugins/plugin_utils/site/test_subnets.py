@@ -12,7 +12,7 @@ from ansible.errors import AnsibleError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.model import overlaps as hosts_overlaps
+from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.overlap import overlaps as hosts_overlaps
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site import subnets
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import (

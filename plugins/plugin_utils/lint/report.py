@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
-from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.catalogue import RULES, SEVERITIES
-from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.model import Finding
+from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.model import SEVERITIES, Finding
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.catalogue import RULES
 
 #: Characters of a message, which names networks and services.
 _LONGEST = 1000

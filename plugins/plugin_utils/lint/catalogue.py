@@ -5,8 +5,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-ERROR, WARNING, NOTE = "error", "warning", "note"
-SEVERITIES = (ERROR, WARNING, NOTE)
+from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.model import ERROR, NOTE, WARNING
 
 
 class Rule(NamedTuple):

@@ -14,12 +14,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Optional, Protocol
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.catalogue import RULES
-from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.model import Finding, Place, Service
+from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.model import Finding, Place, Waiving
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.catalogue import RULES
 
 _COMMENT = re.compile(r"bulkhead:\s*(?P<rest>.*)\Z")
 _ALLOW = re.compile(r"allow\b(?P<rules>.*?)(?:--(?P<reason>.*))?\Z")
-_LABEL = "bulkhead.allow."
 _EXAMPLE = "write it like: # bulkhead: allow BT003 -- the reason"
 
 
@@ -110,19 +109,19 @@ class _Waivers:
 
 
 def apply_waivers(
-    findings: Iterable[Finding], sources: Iterable[Commented], services: Iterable[Service]
+    findings: Iterable[Finding], sources: Iterable[Commented], labels: Iterable[Waiving]
 ) -> list[Finding]:
     """The findings, each with the reason of its waiver, and what is wrong with the waivers themselves.
 
-    services: their labels may be waivers.
+    labels: of services.
     """
     waivers = _Waivers()
     for source in sources:
         starts = sorted(source.extents)
         for line, alone, text in source.comments:
             _read_comment(source, starts, line, alone, text, waivers)
-    for service in services:
-        _read_labels(service, waivers)
+    for label in labels:
+        waivers.add([label.rule], label.reason.value, label.reason.place, service=(label.stack, label.service))
     return [waivers.applied(finding) for finding in findings] + waivers.unused()
 
 
@@ -143,10 +142,3 @@ def _read_comment(
     first = starts[after] if alone and after < len(starts) else line
     block = (first, source.extents.get(first, first))
     waivers.add(allow.group("rules").replace(",", " ").split(), allow.group("reason"), place, block)
-
-
-def _read_labels(service: Service, waivers: _Waivers) -> None:
-    for labels in (service.labels, service.unread_labels):
-        for label, text in labels.items():
-            if label.startswith(_LABEL):
-                waivers.add([label[len(_LABEL) :]], text.value, text.place, service=(service.stack, service.name))
