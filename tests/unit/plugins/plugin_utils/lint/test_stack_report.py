@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.catalogue import RULES, SEVERITIES
+from ansible_collections.bulkhead.tiers.plugins.module_utils.stacks.model import SEVERITIES
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.catalogue import RULES
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.lint import result
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.report import as_lines, counts
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.lint.sarif import as_sarif, write_sarif
