@@ -33,14 +33,14 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.inventory imp
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import ports_of
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.members import Member, Part, changed, members_of
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.report import (
-    report_json,
     report_lines,
     summary,
     totals,
 )
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.rules import Firewall, Live, read_firewall
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.run import Record, Run, Step
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import write_json
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.report.files import site_name, write_proof
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.report.formats import FORMATS
 
 PROBE, READ = "bulkhead.tiers.flow_probe", "bulkhead.tiers.ufw_ruleset_info"
 
@@ -53,6 +53,7 @@ ARGUMENTS = {
     "ttl": {"type": "int", "default": 300},
     "timeout": {"type": "float", "default": 3.2},
     "report": {"type": "path"},
+    "formats": {"type": "list", "elements": "str", "choices": list(FORMATS), "default": list(FORMATS)},
     "directory": {"type": "path", "default": "reports"},
 }
 REQUIRED = [
@@ -79,7 +80,7 @@ class ActionModule(ActionBase):
             if options["step"] == "begin":
                 result.update(self._begin(read(variables, self._templar), options, variables))
             elif options["step"] == "report":
-                result.update(self._report(read(variables, self._templar), options))
+                result.update(self._report(read(variables, self._templar), options, site_name(variables)))
             else:
                 result.update(self._of_a_host(options, variables))
         except Refused as error:
@@ -113,7 +114,7 @@ class ActionModule(ActionBase):
         warnings = [*declaration.outline.warnings, *warnings_of_settings()]
         return {"changed": False, "run": run.id, **({"warnings": warnings} if warnings else {})}
 
-    def _report(self, declaration: Declaration, options: Mapping[str, Any]) -> dict[str, Any]:
+    def _report(self, declaration: Declaration, options: Mapping[str, Any], name: str) -> dict[str, Any]:
         path = report_path(options["report"], options["directory"])
         fleet = Fleet(self._opened(options), self._the_same(declaration, options).site)
 
@@ -128,8 +129,9 @@ class ActionModule(ActionBase):
         if self._task.check_mode:
             self._display.display(f"Check mode: the probes were real; the report {options['report']} was not written.")
         else:
-            result["report"] = write_json(path, report_json(proof))
-            self._display.display(f"Every probe: {result['report']}")
+            written = write_proof(path, proof, name, options["formats"])
+            result.update(report=written["json"], reports=written)
+            self._display.display(f"The report: {written.get('html', written['json'])}")
         return result
 
     @staticmethod

@@ -13,7 +13,13 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils import declaration
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.stacks import lint_arguments
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.plan.plan import plan_json, plan_text, site_rules
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.paths import report_path
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.plan.plan import (
+    SiteRules,
+    plan_json,
+    plan_text,
+    site_rules,
+)
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.inventory import (
     inventory_advice,
     managed_hosts,
@@ -34,6 +40,8 @@ class ActionModule(ActionBase):
         _checked, options = self.validate_argument_spec(
             argument_spec={
                 "report": {"type": "bool", "default": False},
+                "page": {"type": "path"},
+                "directory": {"type": "path", "default": "reports"},
                 "require_hosts": {"type": "bool", "default": False},
                 "declaration": {"type": "dict"},
             }
@@ -60,11 +68,25 @@ class ActionModule(ActionBase):
             rules = site_rules(site)
             self._display.display(plan_text(site, groups, rules))
             result["plan"] = plan_json(site, rules)
+            if options["page"] and not self._task.check_mode:
+                try:
+                    result["page"] = self._page(options, site, rules, task_vars)
+                except Refused as error:
+                    result.update(failed=True, msg=f"The page of the plan was not written.\n{error}")
+                    return result
             # They are part of the plan that was printed.
             warnings = [text for text in warnings if text not in declared.outline.warnings]
         if warnings:
             result["warnings"] = warnings
         return result
+
+    def _page(self, options: Mapping[str, Any], site: Site, rules: SiteRules, task_vars: Mapping[str, Any]) -> str:
+        # Each host of each run checks the site, and would import the templates.
+        from ansible_collections.bulkhead.tiers.plugins.plugin_utils.report.files import site_name, write_plan
+
+        path = write_plan(report_path(options["page"], options["directory"]), site, site_name(task_vars), rules)
+        self._display.display(f"The page: {path}")
+        return path
 
     @staticmethod
     def _warnings(declared: declaration.Declaration, task_vars: Mapping[str, Any]) -> list[str]:

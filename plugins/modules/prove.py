@@ -72,6 +72,15 @@ options:
   report:
     description: Where the report is written as JSON. Required with O(step=report). With O(step=begin) it is only looked at.
     type: path
+  formats:
+    description:
+      - What else is written beside O(report), with the same name and another suffix.
+      - V(html) is a page for people, one file that asks the network for nothing; V(markdown) is for a merge request, V(junit)
+        for a build, V(sarif) for a code host.
+    type: list
+    elements: str
+    choices: [html, markdown, junit, sarif]
+    default: [html, markdown, junit, sarif]
   directory:
     description: The folder that O(report) must lie below, links followed. A relative path starts at the current directory.
     type: path
@@ -148,4 +157,9 @@ report:
   returned: step is report, and not in check mode
   type: str
   sample: /srv/site/reports/proof.json
+reports:
+  description: Where each format was written, by its name.
+  returned: step is report, and not in check mode
+  type: dict
+  sample: {json: /srv/site/reports/proof.json, html: /srv/site/reports/proof.html}
 """

@@ -32,6 +32,15 @@ options:
       - The plan shows the address plan, the matrix of flows, warnings, and the rules of every tier.
     type: bool
     default: false
+  page:
+    description:
+      - Where the plan is written as a page for people, one file that asks the network for nothing, with O(report=true). An
+        empty path, and check mode, write none.
+    type: path
+  directory:
+    description: The folder that O(page) must lie below, links followed. A relative path starts at the current directory.
+    type: path
+    default: reports
   require_hosts:
     description:
       - Whether it is an error that no host of the inventory is in a tier or in C(gateway), whatever C(--limit) says.
@@ -57,6 +66,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+page:
+  description: Where the page of the plan was written.
+  returned: O(page) is set, and this is no check mode
+  type: str
+  sample: /srv/site/reports/plan.html
 plan:
   description: The plan of the whole site as data.
   returned: when O(report=true)

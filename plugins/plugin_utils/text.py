@@ -104,6 +104,11 @@ def _write_new(path: str, text: str) -> None:
         raise
 
 
+def json_text(content: object) -> str:
+    """JSON that a person can read as well."""
+    return f"{json.dumps(content, indent=1, ensure_ascii=False)}\n"
+
+
 def write_json(path: str, content: object) -> str:
-    """The same for a report: JSON that a person can read as well."""
-    return write_whole(path, f"{json.dumps(content, indent=1, ensure_ascii=False)}\n")
+    """The same for a report."""
+    return write_whole(path, json_text(content))

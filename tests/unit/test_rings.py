@@ -41,6 +41,7 @@ LAYERS = {
         "plugin_utils.site",
         "plugin_utils.declaration",
     ),
+    "plugin_utils.report": ("plugin_utils.text", "plugin_utils.site", "plugin_utils.plan", "plugin_utils.proof"),
     "plugin_utils.firewall": ("module_utils.packets", "module_utils.ufw"),
     "plugin_utils.lint": ("module_utils.docker", "module_utils.stacks", "plugin_utils.text"),
 }

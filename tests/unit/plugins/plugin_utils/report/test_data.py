@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.report import report_json
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.report.data import changes, report_data
+
+DESK, PUMP1, PUMP2 = "10.0.1.11", "10.0.2.11", "10.0.2.12"
+
+
+def data_of(lab, **others):
+    return report_data(lab.site, "plant", "2026-11-29", **others)
+
+
+def cell_of(data, start, end):
+    return next(cell for cell in data["cells"] if (cell["from"], cell["to"]) == (start, end))
+
+
+def live_of(data, start, end):
+    return {one["name"]: one["live"] for one in cell_of(data, start, end)["services"]}
+
+
+def test_a_plan_says_what_is_declared_and_nothing_of_what_was_found(lab):
+    data = data_of(lab)
+    assert data["verdict"] is None and data["findings"] == [] and data["hosts"] == {}
+    assert live_of(data, "office", "plant") == {"ssh": None, "web": None}
+    assert [one["ports"] for one in cell_of(data, "office", "plant")["services"]] == [
+        ["22/tcp"],
+        ["80/tcp", "8000-8009/tcp"],
+    ]
+
+
+def test_a_proof_marks_each_service_by_what_packets_found(lab):
+    data = data_of(lab, proof=lab.proof())
+    assert data["verdict"]["holds"]
+    assert live_of(data, "office", "plant") == {"ssh": "holds", "web": "holds"}
+    assert sum(cell["probes"] for cell in data["cells"]) == data["verdict"]["probes"]
+
+
+def test_a_flow_of_every_port_is_one_service_with_all_its_probes(lab):
+    data = data_of(lab, proof=lab.proof())
+    (one,) = cell_of(data, "office", "internet")["services"]
+    assert (one["name"], one["live"]) == ("any", "holds")
+    assert one["count"] == cell_of(data, "office", "internet")["probes"] > 10
+
+
+def test_a_declared_service_that_is_blocked_is_wrong_in_its_cell_alone(lab):
+    lab.verdicts[DESK, PUMP2, "tcp", 22] = "DROPPED"
+    data = data_of(lab, proof=lab.proof())
+    assert live_of(data, "office", "plant") == {"ssh": "wrong", "web": "holds"}
+    assert live_of(data, "plant", "plant") == {"dns": "holds"}
+    shown = next(one for one in cell_of(data, "office", "plant")["services"] if one["name"] == "ssh")
+    assert shown["probes"][0] == {
+        "from": f"desk {DESK}",
+        "to": f"pump2 {PUMP2}",
+        "port": "22/tcp",
+        "found": "DROPPED",
+        "status": "blocked",
+        "ended": shown["probes"][0]["ended"],
+    }
+
+
+def test_an_open_port_that_no_flow_declares_stands_in_its_cell_and_in_the_findings(lab):
+    lab.live["pump1"].insert(0, {"rule": "allow", "proto": "tcp", "to_port": "9999"})
+    lab.verdicts[PUMP2, PUMP1, "tcp", 9999] = "ALLOWED"
+    data = data_of(lab, proof=lab.proof())
+    assert live_of(data, "plant", "plant")["9999/tcp"] == "wrong"
+    (first, *_others) = data["findings"]
+    assert (first["kind"], first["cells"], first["witness"]) == ("open", [["plant", "plant"]], "pump2 → pump1 9999/tcp")
+
+
+def test_a_host_without_a_proof_is_a_finding(lab):
+    lab.missing = {"pump2": "it was not reached"}
+    found = [finding for finding in data_of(lab, proof=lab.proof())["findings"] if finding["kind"] == "missing"]
+    assert [(finding["witness"], finding["cause"]) for finding in found] == [("pump2", "it was not reached")]
+
+
+def test_what_changed_since_the_last_proof_is_said_as_flows_both_ways(lab):
+    before = report_json(lab.proof())
+    lab.verdicts[DESK, PUMP1, "tcp", 22] = lab.verdicts[DESK, PUMP2, "tcp", 22] = "DROPPED"
+    lab.verdicts[PUMP1, DESK, "tcp", 80] = "ALLOWED"
+    now = lab.proof()
+    assert changes(before, now) == {"opened": ["plant → office: web"], "closed": ["office → plant: ssh"]}
+    assert changes(report_json(now), now) == {"opened": [], "closed": []}
+
+
+def test_the_page_can_answer_from_the_spans_of_every_flow(lab):
+    ask = data_of(lab)["ask"]
+    first = ask["flows"][0]
+    start, end = first["pairs"][0]
+    assert ask["ends"][start]["source"] == [["a000100", "a0001ff"]]
+    # A router's own address in the tier is no part of it, as a destination.
+    assert ask["ends"][end]["destination"] == [["a000200", "a000200"], ["a000202", "a0002ff"]]
+    assert first["ports"] == [["tcp", 22, 22], ["tcp", 80, 80], ["tcp", 8000, 8009]]
