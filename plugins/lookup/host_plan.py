@@ -48,6 +48,8 @@ _raw:
       pools. V(swarm) is what a node needs to make or join the Swarm (V(manager), V(managers), V(tier), V(default_addr_pool),
       V(subnet_size)), empty on a host beside the Swarm's tier.
     - V(vlans) are the tiers as VLANs, as M(bulkhead.tiers.maas_vlan) takes them.
+    - V(tailnet) is what the host is on the tailnet (V(control), V(tags), V(routes), V(exit_node), V(ssh), V(accept_routes), V(port),
+      V(interface)), null where it is no node of it. V(control) is empty for Tailscale's own.
     - V(stacks) are the stacks that the host deploys, V(stack_lint) is what M(bulkhead.tiers.stack_lint) takes to check all of them.
     - V(site) holds what the whole site declares, V(tiers), V(networks), V(addresses), V(services).
   type: list

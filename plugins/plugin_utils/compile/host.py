@@ -20,6 +20,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.networks im
     swarm_settings,
 )
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.stacks import host_stacks, lint_arguments
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.tailnet import host_tailnet
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.ufw import DEFAULTS, host_rules
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Site
 
@@ -36,6 +37,7 @@ class SharedPlan(TypedDict):
     vlans: list[dict[str, Any]]
     engine: dict[str, Any]
     stack_lint: dict[str, Any]
+    tailnet: Optional[dict[str, Any]]
 
 
 class HostPlan(SharedPlan):
@@ -62,6 +64,7 @@ def shared_plan(site: Site, tiers: Collection[str], gateway: bool) -> SharedPlan
         "vlans": maas_vlans(site) if concerned else [],
         "engine": engine_settings(site) if concerned else {},
         "stack_lint": lint_arguments(site) if concerned else {},
+        "tailnet": host_tailnet(site, tiers, gateway),
     }
 
 

@@ -12,16 +12,24 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.extents import
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import (
     ADDRESS,
     GATEWAY,
+    INTERNET,
     NETWORK,
+    OWN,
     TIER,
     Endpoint,
     Flow,
     Network,
     Pair,
     Site,
+    Tailnet,
 )
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.ports import Ports
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import text_or_texts, yaml_cidrs
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.tailnet_policy import (
+    TailnetPolicy,
+    known_identities,
+    stands_for,
+)
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import count
 
 #: A flow that ends within so many days is worth a word.
@@ -29,6 +37,9 @@ SOON = 30
 
 #: What the nodes of a Swarm need of each other (Docker's documentation of swarm mode).
 SWARM_PORTS = (Ports("tcp", 2377, 2377), Ports("tcp", 7946, 7946), Ports("udp", 7946, 7946), Ports("udp", 4789, 4789))
+
+#: Where Tailscale SSH answers.
+_SSH = 22
 
 #: VXLAN's headers on the wire.
 _VXLAN = 50
@@ -39,11 +50,13 @@ _MASQUERADED = "whose packets leave it with the address of their host: name the 
 def warnings(site: Site, extents: Extents, today: date) -> Iterator[str]:
     """All warnings, each beginning with the path that it is about."""
     for flow in site.flows:
-        for text in _flow_warnings(site, flow, today):
+        for text in _flow_warnings(site, flow, today) if not flow.derived else ():
             yield f"{flow.path}: {text}"
+    yield from _tailnet_warnings(site, today)
     limited = {flow.path: flow.limit for flow in site.flows}
     for number, flow in enumerate(site.flows):
-        covering = _covering(site, extents, number, flow)
+        # What follows from the tailnet stands nowhere to be removed, and makes no declared flow one too many.
+        covering = [] if flow.derived else _covering(site, extents, number, flow)
         if covering:
             # What one flow allows without a limit, no other one can limit.
             how = " without a limit" if flow.limit and not all(limited[path] for path in covering) else ""
@@ -57,9 +70,13 @@ def warnings(site: Site, extents: Extents, today: date) -> Iterator[str]:
     yield from _swarm_warnings(site)
 
 
-def _flow_warnings(site: Site, flow: Flow, today: date) -> Iterator[str]:
+def _ending(flow: Flow, today: date) -> Iterator[str]:
     if flow.until and (flow.until - today).days <= SOON:
         yield f"ends on {flow.until.isoformat()}, in {count((flow.until - today).days, 'day')}"
+
+
+def _flow_warnings(site: Site, flow: Flow, today: date) -> Iterator[str]:
+    yield from _ending(flow, today)
     texts = [_obstacle(site, pair) for pair in flow.pairs]
     if texts and all(texts):
         for text in dict.fromkeys(texts):
@@ -120,6 +137,7 @@ def _covering(site: Site, extents: Extents, number: int, flow: Flow) -> list[str
             other
             for index, other in enumerate(site.flows)
             if index != number
+            and not other.derived
             and any(theirs.covers(ports) for theirs in other.all_ports)
             and _lasts(other, flow)
             and (flow.limit or not other.limit)
@@ -142,8 +160,56 @@ def _same_extent(other: Flow, flow: Flow) -> bool:
     return set(other.all_ports) == set(flow.all_ports) and set(other.pairs) == set(flow.pairs)
 
 
+def _tailnet_warnings(site: Site, today: date) -> Iterator[str]:
+    """Flows over the tailnet that end soon, and what is declared of the tailnet and leads nowhere."""
+    tailnet = site.tailnet
+    if tailnet is None:
+        return
+    for flow in tailnet.flows:
+        yield from (f"{flow.path}: {text}" for text in _ending(flow, today))
+    for place, users in tailnet.exit_nodes.items():
+        if users and place in site.tiers and not _reaches_internet(site, place):
+            yield (
+                f"bulkhead_tailnet.exit_nodes.{place}: no flow of the LAN lets {place} reach the internet, and what leaves by "
+                f"its hosts has their address: set bulkhead_tiers.{place}.internet: true, or add a flow"
+            )
+    for place, nets in tailnet.routes.items():
+        for net in nets:
+            if not any(
+                net.holds(end) for flow in tailnet.flows for pair in flow.pairs for end in pair.destination.nets
+            ):
+                yield f"bulkhead_tailnet.routes.{place}: no flow over the tailnet leads to {net}"
+    policy = TailnetPolicy(site)
+    for rule in tailnet.ssh:
+        for source, destination in ((start, end) for start in rule.sources for end in rule.destinations):
+            if destination.name != OWN and not _lets_ssh(policy, tailnet, source, destination):
+                yield (
+                    f"{rule.path}: no flow over the tailnet lets {source.name} reach {destination.name} at 22/tcp, without "
+                    "which Tailscale SSH does not work"
+                )
+
+
+def _reaches_internet(site: Site, place: str) -> bool:
+    return any(
+        pair.source.name == place and pair.destination.kind == INTERNET for flow in site.flows for pair in flow.pairs
+    )
+
+
+def _lets_ssh(policy: TailnetPolicy, tailnet: Tailnet, source: Endpoint, destination: Endpoint) -> bool:
+    """Whether everyone whom the site knows to be the source reaches everyone who is the destination."""
+    known = known_identities(tailnet)
+    return all(
+        policy.flow_for(start, end, "tcp", _SSH)
+        for start in known
+        if stands_for(tailnet, source, start)
+        for end in known
+        if stands_for(tailnet, destination, end)
+    )
+
+
 def _unused_services(site: Site) -> Iterator[str]:
-    used = {name for flow in site.flows + site.never for name in flow.services}
+    over = site.tailnet.flows if site.tailnet else ()
+    used = {name for flow in (*site.flows, *site.never, *over) for name in flow.services}
     for name in site.services:
         if name not in used:
             yield f"bulkhead_services.{name}: no flow uses it"

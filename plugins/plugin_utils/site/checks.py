@@ -140,6 +140,10 @@ def _check_address(reader: Reader, path: str, address: Net, site: Site) -> None:
             path, str(address), "the address of a host", f"{found[0]} is {found[1]}: name the host's own address"
         )
         return
+    if any(net.holds(address) for net in site.tailnet.prefixes) if site.tailnet else False:
+        remedy = "control gives nodes their addresses: name the node's tier, tag: or user in flows via: tailnet"
+        reader.note(path, str(address), "an address of the LAN or outside: this one is the tailnet's", remedy)
+        return
     homes = [subnet for tier in site.tiers.values() for subnet in tier.subnets]
     homes += [net for network in site.networks.values() for net in network.subnets]
     for home in homes:

@@ -26,6 +26,7 @@ class Kind(enum.Enum):
     ENGINE = "a default address pool of Docker"
     SWARM = "the default address pool of Swarm"
     SHARED = "what tailnets and carriers use"
+    TAILNET = "the tailnet"
 
 
 #: How to get out of the way of what is not declared.
@@ -89,4 +90,6 @@ def all_claims(site: Site) -> Iterator[tuple[Net, Owner]]:
     overlay = any(network.driver == "overlay" for network in site.networks.values())
     if "swarm" not in site.pools and (site.swarm.managers or overlay):
         yield from ((net, Owner(Kind.SWARM)) for net in swarm_defaults())
-    yield from ((net, Owner(Kind.SHARED)) for net in shared_space())
+    nodes = site.tailnet.prefixes if site.tailnet else ()
+    yield from ((net, Owner(Kind.TAILNET, path="bulkhead_tailnet.prefixes")) for net in nodes)
+    yield from ((net, Owner(Kind.SHARED)) for net in shared_space() if not any(net.meets(node) for node in nodes))

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date
 from typing import Optional
 
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site import nat
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site import nat, tailnet
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import (
     ADDRESS,
     GATEWAY,
@@ -31,6 +31,8 @@ Ends = dict[str, Optional[list[Endpoint]]]
 ANY = "any"
 TIERS = "tiers"
 SELF = "self"
+#: What `via` can say; without it, a flow is the LAN's.
+TAILNET = "tailnet"
 
 #: Names that no tier and no address can have, and what they stand for.
 RESERVED = {
@@ -52,12 +54,13 @@ class Names:
         self.tiers = {name: Endpoint(TIER, name, tier.subnets) for name, tier in site.tiers.items()}
         self.gateway = Endpoint(GATEWAY, GATEWAY, tuple(site.legs))
         self.known = [TIERS, SELF, GATEWAY, INTERNET, *site.tiers, *site.addresses]
+        self.tailnet = tailnet.TailnetNames(site, site.tailnet) if site.tailnet else None
 
     def home(self, endpoint: Endpoint) -> Optional[Endpoint]:
         """The tier that an endpoint lies in wholly, or None."""
         if endpoint.kind == TIER:
             return endpoint
-        tiers = self.site.tiers.values() if endpoint.kind != GATEWAY else ()
+        tiers = self.site.tiers.values() if endpoint.kind in (ADDRESS, NETWORK, INTERNET) else ()
         return next((self.tiers[tier.name] for tier in tiers if tier.holds(endpoint.nets)), None)
 
 
@@ -87,6 +90,49 @@ def read_never(reader: Reader, raw: object, names: Names) -> tuple[Flow, ...]:
     )
 
 
+def read_outward(reader: Reader, raw: object, names: Names) -> tuple[Flow, ...]:
+    """The flows of the LAN that bulkhead_tailnet.derp stands for: from every tier on the tailnet."""
+    path, example = "bulkhead_tailnet.derp", "{to: headscale, ports: [443/tcp, 3478/udp]}"
+    value = raw.get("derp") if isinstance(raw, dict) else None
+    if value is None or names.tailnet is None:
+        return ()
+    if not isinstance(value, list):
+        reader.refuse(path, value, "a list", f"write it like - {example}")
+        return ()
+    places = tuple(names.tailnet.tailnet.tags)
+    found = []
+    for index, item in enumerate(value):
+        where = f"{path}[{index}]"
+        known = reader.fields(where, item, ("to", "ports"), example)
+        if not isinstance(item, dict):
+            continue
+        ends = _read_ends(reader, f"{where}.to", known.get("to"), _resolver(names, "allow"), may_be_self=False)
+        ports = reader.ports(f"{where}.ports", known.get("ports"))
+        pairs = [
+            Pair(source, end)
+            for place in places
+            for every in ends.values()
+            for end in every or ()
+            for source in ([names.tiers[place]] if place != GATEWAY else _near_legs(names.site, end))
+        ]
+        name = "control and DERP"
+        why = "the tailnet's servers"
+        flow = Flow(where, places, tuple(ends), (name,), tuple(pairs), {name: ports}, why, derived=True)
+        found.append(flow)
+    return tuple(found)
+
+
+def _near_legs(site: Site, end: Endpoint) -> list[Endpoint]:
+    """The routers as who sends to an endpoint of the site: what they send elsewhere is filtered by none of its rules."""
+    legs = tuple(
+        leg
+        for tier in site.tiers.values()
+        for leg in tier.gateways
+        if any(subnet.holds(leg) and subnet.meets(net) for subnet in tier.subnets for net in end.nets)
+    )
+    return [Endpoint(NETWORK, GATEWAY, legs)] if legs else []
+
+
 def _to_internet(path: str, tier: Endpoint, why: str) -> Flow:
     return Flow(
         path, (tier.name,), (INTERNET,), (ANY,), (Pair(tier, Endpoint(INTERNET, INTERNET)),), {ANY: (ALL,)}, why
@@ -108,15 +154,20 @@ def _read_list(
 def _read_flow(
     reader: Reader, path: str, value: object, names: Names, verb: str, today: Optional[date]
 ) -> Optional[Flow]:
-    fields = ("from", "to", verb, "why") + (("until", "limit", "forward") if verb == "allow" else ())
+    fields = ("from", "to", verb, "why") + (("until", "limit", "forward", "via") if verb == "allow" else ())
     known = reader.fields(path, value, fields, _EXAMPLE.replace("allow", verb))
     if not isinstance(value, dict):
         return None
     if not value:
         reader.note(path, "an empty flow", f"from, to and {verb}", "fill it in or remove it")
         return None
-    sources = _read_ends(reader, f"{path}.from", known.get("from"), names, may_be_self=False)
-    destinations = _read_ends(reader, f"{path}.to", known.get("to"), names, may_be_self=True)
+    via = _read_via(reader, f"{path}.via", known.get("via"), names)
+    if via and names.tailnet is None:
+        return None
+    resolve = _resolver(names, "source" if via else verb)
+    sources = _read_ends(reader, f"{path}.from", known.get("from"), resolve, may_be_self=False)
+    resolve = _resolver(names, "destination" if via else verb)
+    destinations = _read_ends(reader, f"{path}.to", known.get("to"), resolve, may_be_self=True)
     ports = _read_services(reader, f"{path}.{verb}", known.get(verb), names.site.services)
     flow = Flow(
         path=path,
@@ -129,8 +180,12 @@ def _read_flow(
         until=_read_until(reader, f"{path}.until", known.get("until"), today),
         limit=_read_limit(reader, f"{path}.limit", known.get("limit"), ports),
         forward=nat.read_forward(reader, f"{path}.forward", known.get("forward")),
+        tailnet=via,
     )
     pairs = dict.fromkeys(_pairs(reader, path, sources, destinations, names))
+    if via:
+        _check_tailnet(reader, flow, pairs)
+        return replace(flow, pairs=tuple(pairs))
     if verb == "allow":
         _check_inside(reader, path, pairs, names.site)
     flow = replace(flow, pairs=tuple(pairs))
@@ -165,7 +220,68 @@ def _read_limit(reader: Reader, path: str, value: object, ports: Mapping[str, tu
     return limit
 
 
-def _read_ends(reader: Reader, path: str, value: object, names: Names, may_be_self: bool) -> Ends:
+def _read_via(reader: Reader, path: str, value: object, names: Names) -> bool:
+    """Whether a flow runs over the tailnet."""
+    if value is None:
+        return False
+    if value != TAILNET:
+        reader.refuse(path, value, TAILNET, "leave it out for a flow of the LAN")
+        return False
+    if names.tailnet is None:
+        reader.refuse(path, value, "a tailnet", "declare bulkhead_tailnet", "no-tailnet")
+    return True
+
+
+def _check_tailnet(reader: Reader, flow: Flow, pairs: Iterable[Pair]) -> None:
+    """Note what no tailnet does."""
+    if flow.forward:
+        reader.note(f"{flow.path}.forward", "a forward, with via: tailnet", "one of them", "remove one of them")
+    portless = [
+        name
+        for name in flow.services
+        if name != ANY and any(ports.proto not in WITH_PORTS for ports in flow.ports[name])
+    ]
+    if portless:
+        reader.note(
+            f"{flow.path}.allow",
+            ", ".join(portless),
+            "services of tcp and udp, or any: a tailnet carries no other protocol but pings",
+            "give them a flow of the LAN",
+            "portless",
+        )
+    ends = list(pairs)
+    tailnet.check_self(reader, flow.path, [pair.source for pair in ends], [pair.destination for pair in ends])
+
+
+#: Reader, key path, name -> the endpoints that it stands for; None after noting a mistake.
+Resolver = Callable[[Reader, str, str], Optional[list[Endpoint]]]
+
+
+def _resolver(names: Names, side: str) -> Resolver:
+    """How the names of one side of a flow are resolved. side: `source` or `destination` over the tailnet, `allow` on the
+    LAN, `deny` for an invariant, which holds over both."""
+    if names.tailnet and side == "source":
+        return names.tailnet.source
+    if names.tailnet and side == "destination":
+        return names.tailnet.destination
+
+    def resolve(reader: Reader, path: str, name: str) -> Optional[list[Endpoint]]:
+        if not tailnet.is_tailnet_name(name):
+            return _resolve(reader, path, name, names)
+        if names.tailnet is None:
+            reader.refuse(
+                path, name, "a name of the LAN", "declare bulkhead_tailnet for names of a tailnet", "no-tailnet"
+            )
+        elif side == "deny":
+            return names.tailnet.anyone(reader, path, name)
+        else:
+            reader.refuse(path, name, "a name of the LAN", "add via: tailnet to the flow", "needs-via")
+        return None
+
+    return resolve
+
+
+def _read_ends(reader: Reader, path: str, value: object, resolve: Resolver, may_be_self: bool) -> Ends:
     """What one side of a flow names."""
     result: Ends = {}
     items = reader.items(path, value, "an endpoint, or a list of them", "management or [management, monitoring]")
@@ -175,7 +291,7 @@ def _read_ends(reader: Reader, path: str, value: object, names: Names, may_be_se
         elif name == SELF:
             result[name] = None
         else:
-            endpoints = _resolve(reader, where, name, names)
+            endpoints = resolve(reader, where, name)
             if endpoints:
                 result[name] = endpoints
     return result
@@ -196,7 +312,12 @@ def _resolve(reader: Reader, path: str, name: str, names: Names) -> Optional[lis
     if name in names.site.addresses:
         return [Endpoint(ADDRESS, name, names.site.addresses[name])]
     try:
-        return [Endpoint(NETWORK, name, (parse_net(name) if "/" in name else parse_address(name),))]
+        net = parse_net(name) if "/" in name else parse_address(name)
+        if any(prefix.holds(net) for prefix in names.site.tailnet.prefixes) if names.site.tailnet else False:
+            remedy = "name the node's tier, tag: or user, with via: tailnet"
+            reader.refuse(path, name, "an address of the LAN: this one is the tailnet's", remedy, "tailnet-address")
+            return None
+        return [Endpoint(NETWORK, name, (net,))]
     except Unreadable as error:
         if name[:1].isdecimal() or ":" in name:
             reader.refuse(path, name, error.expected, error.remedy)
@@ -242,7 +363,8 @@ def _pairs(reader: Reader, path: str, sources: Ends, destinations: Ends, names: 
 def _home(reader: Reader, path: str, source: Endpoint, names: Names) -> Optional[Endpoint]:
     home = names.home(source)
     if home is None:
-        reader.refuse(f"{path}.to", SELF, f"a tier that {source.name} lies in", "name the destination")
+        own = "; autogroup:self is a person's own devices" if tailnet.is_tailnet_name(source.name) else ""
+        reader.refuse(f"{path}.to", SELF, f"a tier that {source.name} lies in", f"name the destination{own}")
     return home
 
 

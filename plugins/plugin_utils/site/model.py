@@ -14,6 +14,12 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import
 
 #: Kinds of endpoints.
 TIER, GATEWAY, ADDRESS, NETWORK, INTERNET = "tier", "gateway", "address", "network", "internet"
+#: Kinds of endpoints that only the tailnet knows. Their names are as written: tag:web, group:admins, alice@example.com.
+TAG, GROUP, USER, AUTOGROUP = "tag", "group", "user", "autogroup"
+#: Of the autogroups: all devices of people, all nodes with a tag, a person's own other devices.
+MEMBER, TAGGED, OWN = "autogroup:member", "autogroup:tagged", "autogroup:self"
+#: The dialects of a tailnet's policy.
+TAILSCALE, HEADSCALE = "tailscale", "headscale"
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,9 @@ class Flow:
     path: where it is declared. sources, destinations and services are the names as declared, pairs and ports what they
     come to. limit: whether a source that opens connections too fast is refused for a while (ufw's `limit`).
     forward: where the routers are asked for what they forward to the destination, None where nothing is forwarded.
+    tailnet: whether it runs over the tailnet, and not over the LAN. exit: for what leaves the tailnet to the internet, the
+    name of the tier (or gateway) whose hosts are the exit nodes. derived: whether it stands in no declaration, but
+    follows from the tailnet.
     """
 
     path: str
@@ -98,6 +107,9 @@ class Flow:
     until: Optional[date] = None
     limit: bool = False
     forward: Optional[Forward] = None
+    tailnet: bool = False
+    exit: str = ""
+    derived: bool = False
 
     @cached_property
     def all_ports(self) -> tuple[Ports, ...]:
@@ -106,7 +118,8 @@ class Flow:
 
     def __str__(self) -> str:
         sources, destinations, services = map(", ".join, (self.sources, self.destinations, self.services))
-        text = f"{sources} -> {destinations} {services}{', limited' if self.limit else ''}"
+        way = ", via tailnet" if self.tailnet else ""
+        text = f"{sources} -> {destinations} {services}{', limited' if self.limit else ''}{way}"
         return f"{text} ({self.why})" if self.why else text
 
 
@@ -201,8 +214,64 @@ class Stack:
 
 
 @dataclass(frozen=True)
+class SshRule:
+    """Who may open Tailscale SSH sessions where, and as which users of the host."""
+
+    path: str
+    sources: tuple[Endpoint, ...]
+    destinations: tuple[Endpoint, ...]
+    users: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Tailnet:
+    """The tailnet. A place is the name of a tier, or gateway; those in `tags` are on it.
+
+    control: the login server, "" for Tailscale's own. direct: whether the nodes' WireGuard port is open from anywhere.
+    tags: of each place, in the declared order. tag_owners: {tag: who may give it to a device}. groups: {name without
+    group:: its users}. users: everyone that is known, empty where that is not declared. exit_nodes: {place: who may use
+    it}. routes: {place: the subnets that its hosts advertise}. outward: flows of the LAN to control and DERP servers.
+    flows: what runs over the tailnet, and after it what may leave by exit nodes.
+    """
+
+    control: str
+    dialect: str
+    prefixes: tuple[Net, ...]
+    port: int
+    direct: bool = True
+    tags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    tag_owners: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    users: tuple[str, ...] = ()
+    exit_nodes: Mapping[str, tuple[Endpoint, ...]] = field(default_factory=dict)
+    routes: Mapping[str, tuple[Net, ...]] = field(default_factory=dict)
+    ssh: tuple[SshRule, ...] = ()
+    outward: tuple[Flow, ...] = ()
+    flows: tuple[Flow, ...] = ()
+
+    @cached_property
+    def own_tags(self) -> dict[str, tuple[str, ...]]:
+        """{place: the tags that no other place has}: what a place stands for over the tailnet."""
+        counts: dict[str, int] = {}
+        for tags in self.tags.values():
+            for tag in tags:
+                counts[tag] = counts.get(tag, 0) + 1
+        return {place: tuple(tag for tag in tags if counts[tag] == 1) for place, tags in self.tags.items()}
+
+    def tags_of(self, tiers: Collection[str], gateway: bool) -> tuple[str, ...]:
+        """The tags of a host, in the declared order; none where it is no node of the tailnet."""
+        found = [tag for place in self.places_of(tiers, gateway) for tag in self.tags[place]]
+        return tuple(dict.fromkeys(found))
+
+    def places_of(self, tiers: Collection[str], gateway: bool) -> list[str]:
+        """The places on the tailnet that a host is in."""
+        return [place for place in self.tags if place in tiers or (gateway and place == GATEWAY)]
+
+
+@dataclass(frozen=True)
 class Site:
-    """The whole declaration. warnings are texts, each with the path that it is about."""
+    """The whole declaration. flows are those of the LAN; what runs over the tailnet is in `tailnet`. warnings are texts,
+    each with the path that it is about."""
 
     tiers: Mapping[str, Tier]
     addresses: Mapping[str, tuple[Net, ...]] = field(default_factory=dict)
@@ -214,6 +283,7 @@ class Site:
     networks: Mapping[str, Network] = field(default_factory=dict)
     swarm: Swarm = field(default_factory=Swarm)
     stacks: Mapping[str, Stack] = field(default_factory=dict)
+    tailnet: Optional[Tailnet] = None
     warnings: tuple[str, ...] = ()
 
     @cached_property
@@ -232,6 +302,8 @@ class Site:
         for network in self.networks.values():
             for net in network.subnets:
                 owners.setdefault(net, f"network {network.name}")
+        if self.tailnet:
+            owners.update((net, "the tailnet") for net in self.tailnet.prefixes)
         return {net: owners[net] for net in widest(owners)}
 
     @cached_property

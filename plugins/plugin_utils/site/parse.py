@@ -9,15 +9,26 @@ from datetime import date
 from typing import Any, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site import advice, checks, docker, flows, nat, stacks
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site import (
+    advice,
+    checks,
+    docker,
+    flows,
+    nat,
+    stacks,
+    tailnet,
+    tailnet_flows,
+)
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.extents import Extents
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.inventory import RESERVED_GROUPS, same_group
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import (
     Bandwidth,
     Dhcp,
+    Flow,
     Network,
     Site,
     Swarm,
+    Tailnet,
     Tier,
 )
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.networks import pin_networks, read_networks
@@ -40,6 +51,7 @@ VARIABLES = (
     "bulkhead_allocations",
     "bulkhead_swarm",
     "bulkhead_stacks",
+    "bulkhead_tailnet",
 )
 
 #: The prefix of those variables.
@@ -77,25 +89,39 @@ def parse_site(variables: Mapping[str, Any], today: date, live: Collection[Live]
         swarm=swarm,
         stacks=stacks.read_stacks(reader, raw["bulkhead_stacks"], tiers, networks, raw["bulkhead_swarm"] is not None),
     )
+    site = replace(site, tailnet=tailnet.read_tailnet(reader, raw["bulkhead_tailnet"], site))
     apart = checks.check_overlaps(reader, site)
     site = replace(site, networks=checks.allocate_networks(reader, site, live))
     checks.check_networks(reader, site)
     docker.check_docker(reader, site)
     checks.check_addresses(reader, site)
     names = flows.Names(site)
+    declared = flows.read_flows(reader, raw["bulkhead_flows"], names, today)
     site = replace(
         site,
-        flows=flows.read_flows(reader, raw["bulkhead_flows"], names, today),
+        flows=tuple(flow for flow in declared if not flow.tailnet),
         never=flows.read_never(reader, raw["bulkhead_never"], names),
     )
+    if site.tailnet:
+        outward = flows.read_outward(reader, raw["bulkhead_tailnet"], names)
+        site = _with_tailnet(site, site.tailnet, outward, [flow for flow in declared if flow.tailnet])
+        tailnet_flows.check_routers(reader, site)
     nat.check_forwards(reader, site)
     extents = Extents(site)
     if apart:
         # Where networks overlap, every flow seems to do what an invariant forbids.
         checks.check_never(reader, site, extents)
+        tailnet_flows.check_never(reader, site)
     if reader.mistakes:
         raise Refused(reader.mistakes)
     return replace(site, warnings=tuple(advice.warnings(site, extents, today)))
+
+
+def _with_tailnet(site: Site, net: Tailnet, outward: tuple[Flow, ...], over: Iterable[Flow]) -> Site:
+    """The site with what runs over its tailnet, and with what that needs of the LAN."""
+    net = replace(net, outward=outward, flows=(*over, *tailnet_flows.exit_flows(net)))
+    site = replace(site, tailnet=net)
+    return replace(site, flows=(*site.flows, *tailnet_flows.lan_flows(site)))
 
 
 def _check_variables(reader: Reader, variables: Iterable[str]) -> None:

@@ -135,6 +135,7 @@ def test_the_plan_of_a_host_has_the_same_keys_whatever_the_host_is(site):
         "networks": [],
         "stacks": [],
         "stack_lint": {},
+        "tailnet": None,
     }
 
 

@@ -310,10 +310,12 @@ BAD = [
         'bulkhead_flows[0].allow: got "shh"; expected a service of bulkhead_services; did you mean ssh?',
     ),
     (
-        [F, 0, "via"],
+        [F, 0, "over"],
         "tailnet",
-        "bulkhead_flows[0].via: got an unknown key; expected one of from, to, allow, why, until, limit, forward; remove",
+        "bulkhead_flows[0].over: got an unknown key; expected one of from, to, allow, why, until, limit, forward, via; "
+        "remove",
     ),
+    ([F, 0, "via"], "tailnet", 'bulkhead_flows[0].via: got "tailnet"; expected a tailnet; declare bulkhead_tailnet'),
     # Flows.
     ([F], {}, "bulkhead_flows: got an empty mapping; expected a list; write it like - {from: management,"),
     ([F, 0], None, "bulkhead_flows[0]: got nothing; expected a mapping of its settings"),
