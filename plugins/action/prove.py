@@ -240,9 +240,7 @@ class ActionModule(ActionBase):
             jobs=[job.to_dict() for job in jobs],
             timeout=options["timeout"],
         )
-        # What a gateway forwards is answered, and judged, where it arrives.
-        arriving = [fleet.forwards.arriving(job) for job in jobs]
-        probes = match(arriving, said.get("results"), fleet.run.key_of, fleet.run.id)
+        probes = match(jobs, said.get("results"), fleet.run.key_of, fleet.run.id)
         fleet.run.keep(Step.PROBED, member.name, probes.to_dict())
         return {"probes": len(jobs)}
 

@@ -20,6 +20,8 @@ JOB = {
     "listening": {"type": "bool", "default": False},
     "service": {"type": "bool", "default": False},
     "again": {"type": "bool", "default": False},
+    "end": {"type": "str"},
+    "end_port": {"type": "int"},
 }
 ARGUMENTS = {
     "mode": {"type": "str", "choices": ["listen", "probe", "stop"], "required": True},

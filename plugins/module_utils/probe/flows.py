@@ -140,6 +140,13 @@ class Job(NamedTuple):
     listening: bool = False  # whether something is known to listen there: tells a reject from a closed port
     service: bool = False  # whether that is a service which was there before and knows nothing of nonces
     again: bool = False  # whether silence is asked again: an answer is expected, and may be late
+    end: Optional[str] = None  # the address at which the packet arrives, if a router forwards it there
+    end_port: Optional[int] = None  # and the port
+
+    @property
+    def arriving(self) -> Job:
+        """The job as its packet arrives: what the listener that answers it sees, and the judge."""
+        return self._replace(dest=self.end or self.dest, port=self.end_port or self.port)
 
     def to_dict(self) -> dict[str, Any]:
         """As flow_probe takes it; what is as by default is left out, for there are thousands."""
@@ -225,7 +232,8 @@ def code_of(key: bytes, token: str, proto: str, job_id: str, name: str, peer: st
 def answers(job: Job, result: Result, key: bytes, token: str) -> bool:
     """Whether the listener with this key answered this very probe."""
     peer = result.peer or job.source or ""
-    code = code_of(key, token, job.proto, job.id, job.host or "", peer, job.dest, job.port)
+    at = job.arriving
+    code = code_of(key, token, job.proto, job.id, job.host or "", peer, at.dest, at.port)
     return hmac.compare_digest(code, result.mac.encode("ascii", "replace").decode())
 
 

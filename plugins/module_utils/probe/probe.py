@@ -256,7 +256,7 @@ class Prober:
             return  # a late answer to another probe
         if job.host and said.get("name") != job.host:
             probe.finish(Verdict.MISDIRECTED, f"{name} answered, at {at}", by=name)
-        elif (at, port) != (job.dest, str(job.port)):
+        elif (at, port) != (job.arriving.dest, str(job.arriving.port)):
             probe.finish(Verdict.MISDIRECTED, f"it arrived at {at} port {port}", by=name)
         else:
             translated = peer if peer != job.source else ""

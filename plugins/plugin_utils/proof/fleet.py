@@ -207,7 +207,7 @@ class Fleet:
                 missing[name] = trouble or "it was not reached"
             else:
                 addresses = {leg.address for leg in self.legs}
-                if any(job.source not in addresses or job.dest not in addresses for job, _dummy in probes.pairs):
+                if any(not {job.source, job.dest, job.arriving.dest} <= addresses for job, _dummy in probes.pairs):
                     trouble = trouble or "addresses changed while it probed"
                 trouble = trouble or listener.claims.trouble or probes.trouble
                 if trouble:
@@ -260,6 +260,10 @@ class Fleet:
             found.append("no host is in group gateway: no packet between the tiers can be followed on its way")
         if not any(member.part is Part.INTERNET for member in members):
             found.append(f"no host is in group {self.record.outside}: nothing is proven about the internet")
+        if self.forwards.unproven:
+            found.append(
+                f"no host of the proof has {some(self.forwards.unproven)}: what the gateways forward there is not proven"
+            )
         for name, one in self.listeners.items():
             if one.claims.unknown:
                 found.append(

@@ -1,13 +1,12 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """What the gateways forward, for the proof: a probe of a forwarded port is asked of the gateway, answered by the host that
-the site names, and judged as the probe of that host that it is."""
+the site names, and judged where it arrives."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Optional
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Job
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import GATEWAY, Arrival, Leg
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import INTERNET, Site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.nat import forwards
@@ -41,8 +40,9 @@ class Forwards:
                 return Arrival(self._legs.get(str(asked.target)), asked.arrives or port)
         return None
 
-    def arriving(self, job: Job) -> Job:
-        """A job as its packet arrives: what the listener that answers it sees, and the judge."""
-        source, dest = self._legs.get(job.source or ""), self._legs.get(job.dest)
-        found = self.arrival(source, dest, job.proto, job.port) if source and dest else None
-        return job._replace(dest=found.leg.address, port=found.port) if found and found.leg else job
+    @property
+    def unproven(self) -> list[str]:
+        """What is forwarded to addresses that no host of the proof has."""
+        return list(
+            dict.fromkeys(f"{asked.target}" for asked, _spans in self._asked if str(asked.target) not in self._legs)
+        )

@@ -152,6 +152,8 @@ def jobs_from(
                     service=Socket(proto, end.address, arrives) in targets[end.host].services,
                     again=bool(flow),
                 )
+                if end is not dest:
+                    job = job._replace(end=end.address, end_port=arrives)
                 jobs.append(job)
                 if flow and flow.limit:
                     limited.append(job)

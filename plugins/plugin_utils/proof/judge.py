@@ -71,6 +71,7 @@ class Judged(NamedTuple):
     ended: str  # where the packet was seen last, if it was dropped
     cause: str = ""
     remedy: str = ""
+    asked: Optional[Socket] = None  # where a router was asked for it, if it forwards it
 
 
 #: A reason why something proves nothing, and what to do.
@@ -100,15 +101,22 @@ class Judge:
         self.legs = {leg.address: leg for host in hosts.values() for leg in host.legs}
         self.gateways = [host for host in hosts.values() if any(leg.place == GATEWAY for leg in host.legs)]
         self.met: set[tuple[Optional[str], str]] = set()  # (source, dest) between which a listener answered
+        self.reached: set[tuple[Optional[str], str, str, int]] = set()  # as they arrived: what a listener answered
         self.within: set[tuple[str, str]] = set()  # (source, path of a flow with a limit) under which one answered
 
     def judge(self, probed: Sequence[tuple[Job, Result]]) -> list[Judged]:
         """probed: of all hosts, each job with its own result, `checked`."""
         self.met = {
-            (job.source, job.dest) for job, result in probed if result.verdict is Verdict.ALLOWED and result.mac
+            (job.source, job.arriving.dest)
+            for job, result in probed
+            if result.verdict is Verdict.ALLOWED and result.mac
         }
-        known = [(job, result) for job, result in probed if job.source in self.legs and job.dest in self.legs]
-        for job, result in known if any(flow.limit for flow in self.policy.site.flows) else ():
+        self.reached = {
+            _path(job.arriving) for job, result in probed if result.verdict is Verdict.ALLOWED and result.mac
+        }
+        known = [(job, result) for job, result in probed if job.source in self.legs and job.arriving.dest in self.legs]
+        for sent, result in known if any(flow.limit for flow in self.policy.site.flows) else ():
+            job = sent.arriving
             if result.verdict is Verdict.ALLOWED and result.mac:
                 source = self.legs[job.source or ""]
                 flow = self._flow(source, self.legs[job.dest], job.proto, job.port)
@@ -116,18 +124,36 @@ class Judge:
                     self.within.add((source.address, flow.path))
         return [self._judged(job, result) for job, result in known]
 
-    def _judged(self, job: Job, result: Result) -> Judged:
+    def _judged(self, sent: Job, result: Result) -> Judged:
+        # What a router forwards is answered, and judged, where it arrives.
+        job = sent.arriving
         source, dest = self.legs[job.source or ""], self.legs[job.dest]
         found, detail = result.verdict, result.detail
         passed = _has(self.hosts[dest.host].passed, job)
+        if sent.end and result.verdict is not Verdict.ALLOWED and _path(job) in self.reached:
+            passed = False  # what was let in is the packet of another probe, which took another way
         if passed and found is Verdict.DROPPED:  # let in, and yet no answer: the way back is cut
             found = Verdict.ONE_WAY
         if found is Verdict.ALLOWED and not result.mac and self._never_came(job):
             found, detail = Verdict.MISDIRECTED, f"a service answered, but no packet ever came to {dest.host}"
         flow = self._flow(source, dest, job.proto, job.port)
-        ended = self._ended(job, source, dest)
+        ended = self._ended(sent, source, dest)
         judged = Judged(Status.INCONCLUSIVE, source, dest, job.proto, job.port, found, detail, flow, ended)
+        if sent.end:
+            judged = judged._replace(asked=Socket(sent.proto, sent.dest, sent.port))
+        if result.mac and not result.peer and found is Verdict.ALLOWED and self._is_masqueraded(job):
+            return self._not_masqueraded(judged)
         return self._decide(judged, passed)
+
+    def _not_masqueraded(self, judged: Judged) -> Judged:
+        """The host that stands for the internet has a way back to the source; the internet has none."""
+        gateways = " or ".join(gateway.name for gateway in self.gateways) or "no gateway"
+        return judged._replace(
+            status=Status.BLOCKED,
+            cause=f"{judged.dest.host} saw {judged.source.address} itself: {gateways} does not masquerade it, and no answer "
+            "of the internet would come back to it",
+            remedy=APPLY,
+        )
 
     def _never_came(self, job: Job) -> bool:
         """Whether a real service answered elsewhere: it knows no nonce, but the right host saw the packet come in."""
@@ -178,17 +204,21 @@ class Judge:
 
     # Where it ended
 
-    def _ended(self, job: Job, source: Leg, dest: Leg) -> str:
+    def _ended(self, sent: Job, source: Leg, dest: Leg) -> str:
         """The host at which the packet was seen last and that did not let it on; "" where that is not known."""
-        host = self.hosts[dest.host]
-        if _has(host.arrived, job):
+        host, job = self.hosts[dest.host], sent.arriving
+        # Where another probe arrives as this one would, only what this one was asked for tells the two apart.
+        ambiguous = bool(sent.end) and _path(job) in self.reached
+        if _has(host.arrived, job) and not ambiguous:
             return host.name
-        if is_beside(source, dest):
+        if is_beside(source, dest) and not sent.end:
             return ""  # no gateway is on the way: what one says of it is no evidence
         for gateway in self.gateways:
             if gateway.name in (source.host, dest.host) or gateway.lost_wire:
                 continue
-            if _has(gateway.arrived, job) and not _has(gateway.left, job):
+            # It comes as it was sent, and leaves as it is to arrive.
+            left = _has(gateway.left, sent) or (_has(gateway.left, job) and not ambiguous)
+            if _has(gateway.arrived, sent) and not left:
                 return gateway.name
         return ""
 
@@ -235,7 +265,9 @@ class Judge:
                 cause=f"{dest.name} let it in, but its answer is lost on the way back",
                 remedy=f"see the way from {dest.name} to {verdict.source.host}: routes, and rules for outgoing packets",
             )
-        if verdict.flow and verdict.flow.limit and not passed and not self._is_denied(verdict):
+        # A limit refuses; what a router does not forward is dropped there.
+        limited = not (verdict.asked and verdict.found is Verdict.DROPPED)
+        if verdict.flow and verdict.flow.limit and limited and not passed and not self._is_denied(verdict):
             return self._limited(verdict, verdict.flow)
         doubt = self._doubt(verdict)
         if passed and not doubt:
@@ -281,6 +313,12 @@ class Judge:
             if live.rule:
                 return f"{host.name}'s rule `{text_of(live.rule)}` stands before what lets it in"
             return f"{host.name}'s default policy for {_kind(packet)} packets denies it, and no rule is compiled for it"
+        if verdict.asked and verdict.ended != verdict.dest.host:
+            asked = f"{verdict.asked.address} port {verdict.asked.port}"
+            return (
+                f"{verdict.ended or 'the gateway'} was asked at {asked}, and did not forward it to {verdict.dest.address} "
+                f"port {verdict.port}: its address translation is missing, or another rule is before it"
+            )
         where = f": it was last seen at {verdict.ended}" if verdict.ended else ""
         return f"no UFW rule explains it{where}"
 
@@ -377,6 +415,11 @@ def declared(policy: Policy, source: Leg, dest: Leg, proto: str, port: int) -> O
     """The flow that declares a packet, or None."""
     flow = policy.flow_for(source.address, dest.address, proto, port)
     return None if flow and dest.place == GATEWAY and not _names(flow, dest) else flow
+
+
+def _path(job: Job) -> tuple[Optional[str], str, str, int]:
+    """What a listener sees of a packet."""
+    return job.source, job.dest, job.proto, job.port
 
 
 def _has(heard: HeardPorts, job: Job) -> bool:

@@ -7,19 +7,12 @@ attack is one that would make the proof hold over a hole, or make the controller
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 import sys
-import textwrap
-from types import SimpleNamespace
 
 import pytest
-import yaml
-from probe_network import ROOT, A, B, C, run
-
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.declaration import Place, declare
-from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import snapshot_of
+from probe_fleet import Fleet, close, reopen
+from probe_network import A, B, C, run
 
 SITE = {
     "bulkhead_tiers": {
@@ -37,79 +30,11 @@ HOLE = f"-p tcp -s {A} -d {B} --dport 5432 -j ACCEPT"
 @pytest.fixture(name="fleet")
 def fixture_fleet(network, tmp_path):
     """The four hosts with the filters that the site declares."""
-    fleet = Fleet(tmp_path)
-    for name in "abr":
-        for rule in ("-P INPUT DROP", "-A INPUT -i lo -j ACCEPT", "-A INPUT -m state --state ESTABLISHED -j ACCEPT"):
-            run(f"ip netns exec fp-{name} iptables {rule}")
-    run("ip netns exec fp-r iptables -P FORWARD DROP")
-    run("ip netns exec fp-r iptables -A FORWARD -m state --state ESTABLISHED -j ACCEPT")
+    fleet = Fleet(tmp_path, SITE, GROUPS, {"c": [f"{C}/24"]})
+    close()
     fleet.let(OPEN)
     yield fleet
-    for name in "abr":
-        run(f"ip netns exec fp-{name} iptables -F; ip netns exec fp-{name} iptables -P INPUT ACCEPT")
-    run("ip netns exec fp-r iptables -P FORWARD ACCEPT")
-
-
-class Fleet:
-    def __init__(self, folder):
-        self.folder = folder
-        self.report = folder / "proof.json"
-        declaration = declare(SITE)
-        hosts = {}
-        for group, names in GROUPS.items():
-            for name in names:
-                tiers = (group,) if group in SITE["bulkhead_tiers"] else ()
-                plan = declaration.plan(name, Place(tiers, group == "gateway"))
-                hosts[name] = self.place(name, snapshot_of(default=plan["default"], rules=plan["rules"]))
-        hosts["c"]["prove_addresses"] = [f"{C}/24"]
-        self.inventory = {
-            "all": {
-                "vars": {"ansible_connection": "local", "ansible_become": False, "ansible_pipelining": True, **SITE},
-                "children": {
-                    group: {"hosts": {name: hosts[name] for name in names}} for group, names in GROUPS.items()
-                },
-            }
-        }
-
-    def place(self, name, live):
-        """The folder of a host with its Python; returns the host's variables."""
-        folder = self.folder / name
-        folder.mkdir()
-        host = {"namespace": f"fp-{name}", "python": sys.executable, "live": live}
-        (folder / "host.json").write_text(json.dumps(host))
-        (folder / "python").symlink_to(ROOT / "tests" / "support" / "taken_python")
-        return {"ansible_python_interpreter": str(folder / "python")}
-
-    @staticmethod
-    def let(rule):
-        """Let a packet in at b, and through r."""
-        run(f"ip netns exec fp-b iptables -A INPUT {rule}; ip netns exec fp-r iptables -A FORWARD {rule}")
-
-    def take(self, name, code):
-        """lie(module, said) of a host that was taken."""
-        (self.folder / name / "lie.py").write_text(textwrap.dedent(code))
-
-    def prove(self, *words):
-        """The proof: its exit status, its output, and the report ({} if there is none)."""
-        self.report.unlink(missing_ok=True)
-        (self.folder / "hosts.yml").write_text(yaml.safe_dump(self.inventory, sort_keys=False))
-        words = ["-i", str(self.folder / "hosts.yml"), "-e", "prove_timeout=1", *words]
-        if not any(word.startswith("prove_report") for word in words):
-            self.inventory["all"]["vars"]["prove_report"] = str(self.report)
-            self.inventory["all"]["vars"]["prove_report_directory"] = str(self.report.parent)
-            (self.folder / "hosts.yml").write_text(yaml.safe_dump(self.inventory, sort_keys=False))
-        done = subprocess.run(
-            [shutil.which("ansible-playbook"), "playbooks/prove.yml", *words],
-            cwd=ROOT,
-            env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-            timeout=300,
-        )
-        report = json.loads(self.report.read_text()) if self.report.exists() else {}
-        return SimpleNamespace(status=done.returncode, output=done.stdout, report=report)
+    reopen()
 
 
 def test_without_a_lie_the_proof_holds(fleet):

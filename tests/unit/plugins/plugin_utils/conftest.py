@@ -62,9 +62,11 @@ class Lab:
         self.verdicts = {}  # (source, dest, proto, port): the prober's verdict instead of the usual one
         self.details = {}
         self.passes = {}  # the same key: whether it is heard past INPUT
+        self.untranslated = set()  # (dest, port) at which the router does not forward what it is asked for
         self.held = set()  # the same keys: packets that end at the router
         self.silent = set()  # hosts whose packets are not seen to arrive
         self.claimed = {}  # host: the keys of packets that it claims to have seen arrive
+        self.masquerades = True
         self.missing = {}
         self.left_out, self.limit = (), ""
 
@@ -93,7 +95,7 @@ class Lab:
         heard = {name: {"passed": {}, "arrived": {}, "left": {}} for name in self.tiers}
         probed = []
         for name in self.tiers:
-            for job in map(self.forwards.arriving, self.jobs(name)):
+            for job in self.jobs(name):
                 probed.append((job, self.packet(job, heard, name)))
         for name, keys in self.claimed.items():
             for *flow, port in keys:
@@ -129,8 +131,13 @@ class Lab:
             self.limit,
         )
 
-    def packet(self, job, heard, name):
+    def packet(self, sent, heard, name):
         """What the prober and the listeners say of one job."""
+        job = sent.arriving
+        if (sent.dest, sent.port) in self.untranslated:
+            for host, where in ((name, "left"), ("router", "arrived")):
+                heard[host][where].setdefault((sent.source, sent.dest, sent.proto), set()).add(sent.port)
+            return Result(job.id, Verdict.DROPPED, 1.0)
         key = job.source, job.dest, job.proto, job.port
         flow = self.policy.flow_for(*key)
         answered = bool(flow) and job.dest != "203.0.113.1"
@@ -147,7 +154,7 @@ class Lab:
                 job.host,
             )
             if crosses:
-                hear("router", "arrived")
+                heard["router"]["arrived"].setdefault((sent.source, sent.dest, sent.proto), set()).add(sent.port)
             if key not in self.held and (not crosses or answered or verdict == "ALLOWED"):
                 hear(job.host, "arrived")
                 if crosses:
@@ -156,7 +163,10 @@ class Lab:
             hear(job.host, "passed")
             hear(job.host, "arrived")
         signed = "a code" if verdict == "ALLOWED" and not job.service else ""
-        return Result(job.id, Verdict(verdict), 1.0, self.details.get(key, ""), mac=signed)
+        # What a router masquerades comes to the outside with the router's address.
+        masquerades = name == "desk" and job.host == "world" and self.site.tiers["office"].masquerade
+        peer = "203.0.113.1" if masquerades and self.masquerades and signed else ""
+        return Result(job.id, Verdict(verdict), 1.0, self.details.get(key, ""), peer=peer, mac=signed)
 
 
 @pytest.fixture
@@ -172,14 +182,24 @@ def limited_lab():
 
 
 @pytest.fixture
-def nat_lab():
+def nat_lab_of():
     """The same with a port of the router that is forwarded to a pump, and an office that is masqueraded."""
-    office = {**DECLARATION["bulkhead_tiers"]["office"], "masquerade": True}
-    forward = {"from": "internet", "to": "10.0.2.11", "allow": "ssh", "forward": {"port": 2222}}
-    return Lab(
-        {
-            **DECLARATION,
-            "bulkhead_tiers": {**DECLARATION["bulkhead_tiers"], "office": office},
-            "bulkhead_flows": [*DECLARATION["bulkhead_flows"], forward],
-        }
-    )
+
+    def lab_of(limit=False, to="10.0.2.11"):
+        office = {**DECLARATION["bulkhead_tiers"]["office"], "masquerade": True}
+        forward = {"from": "internet", "to": to, "allow": "ssh", "limit": limit, "forward": {"port": 2222}}
+        return Lab(
+            {
+                **DECLARATION,
+                "bulkhead_tiers": {**DECLARATION["bulkhead_tiers"], "office": office},
+                "bulkhead_flows": [*DECLARATION["bulkhead_flows"], forward],
+            }
+        )
+
+    return lab_of
+
+
+@pytest.fixture
+def nat_lab(nat_lab_of):
+    """nat_lab_of, as it is."""
+    return nat_lab_of()
