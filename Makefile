@@ -53,7 +53,16 @@ prove: setup ## prove with real packets that the lab is what the site declares
 	$(call stage,prove,ansible-playbook playbooks/prove.yml)
 
 .PHONY: test
-test: lint sanity unit integration molecule ## everything that must be green before a change lands
+test: peers-begin lint sanity unit integration molecule ## everything that must be green before a change lands
+
+# What needs them waits for them, and says what went wrong.
+.PHONY: peers-begin
+peers-begin:
+	@mkdir -p build; nohup nice tests/support/tailnet/build-peers >build/peers.log 2>&1 </dev/null &
+
+.PHONY: peers
+peers: ## build the real Tailscale and Headscale that tests run against, once for this machine
+	$(call stage,peers,tests/support/tailnet/build-peers)
 
 .PHONY: lint
 lint: setup

@@ -15,10 +15,10 @@ import json
 import re
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
@@ -130,8 +130,30 @@ class ActionModule(ActionBase):
         if lost:
             self._roll_back(result, pending, lost)
             return result
-        self._confirm(result, pending, began + pending["timeout"])
+        over = str((arguments.get("confirm") or {}).get("over") or "")
+        with self._another_way(over if pending["over"] else "", task_vars or {}):
+            self._confirm(result, pending, began + pending["timeout"])
+        if pending["over"] and not result.get("failed"):
+            result["confirmation"] += f" to {printable(over, 80)}"
         return result
+
+    @contextlib.contextmanager
+    def _another_way(self, address: str, task_vars: Mapping[str, Any]) -> Iterator[None]:
+        """New connections go to another address of the host meanwhile: the ruleset closes the way of this task. Its
+        connection, which is established, stays as it is."""
+        if not address:
+            yield
+            return
+        own = self._connection
+        name = str(task_vars["inventory_hostname"])
+        self._connection = ways.connection_to(name, task_vars, self._play_context, self._loader, address)
+        self._connection.set_become_plugin(own.become)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(AnsibleError, OSError):
+                self._connection.close()
+            self._connection = own
 
     def _apply(self, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
         """The answer of the module that changes the host."""
@@ -277,6 +299,7 @@ def _pending(told: Any, arguments: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     texts = {key: told.get(key) or "" for key in ("token", "program", "python")}
     numbers = {key: told.get(key) or 0 for key in ("timeout", "pause")}
+    over = told.get("over") is True
     if not all(isinstance(text, str) for text in texts.values()) or not texts["token"].isalnum():
         return None
     if not all(isinstance(number, int) and 0 <= number <= LONGEST_TIMEOUT for number in numbers.values()):
@@ -286,7 +309,7 @@ def _pending(told: Any, arguments: Mapping[str, Any]) -> dict[str, Any] | None:
     with contextlib.suppress(TypeError, ValueError):
         if asked is not None and numbers["timeout"] > int(asked):
             return None
-    return {**texts, **numbers}
+    return {**texts, **numbers, "over": over}
 
 
 #: A number of YAML 1.1 that is not written as it reads: sixties, octal, hexadecimal, binary, with underscores.

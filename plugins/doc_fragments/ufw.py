@@ -21,6 +21,13 @@ options:
           - V(0) writes the change to the files without a confirmation.
         type: int
         default: 30
+      over:
+        description:
+          - Another address or name of the host, such as the one in a tailnet or a management network.
+          - A ruleset that would stop the connection of the task is then not refused. It is confirmed over a new connection to
+            this address, and rolled back where none comes through; so the one way is closed only when the other is proven.
+          - A ruleset that keeps the connection of the task is confirmed over that, as ever.
+        type: str
   accept_lockout:
     description:
       - >-

@@ -59,7 +59,7 @@ def ways(
     within: seconds for all of them together.
     """
     names = [name for name in hosts if _kind(name, task_vars) in NETWORKED]
-    found = _each(names, lambda name: _connection(name, task_vars, context, loader), min(within, ALL))
+    found = _each(names, lambda name: connection_to(name, task_vars, context, loader), min(within, ALL))
     return [found[name] for name in names if name in found], [name for name in names if name not in found]
 
 
@@ -121,9 +121,12 @@ def _ask(name: str, connection: Any, tell: Callable[[tuple[str, Optional[Way]]],
         tell((name, way))
 
 
-def _connection(name: str, task_vars: Mapping[str, Any], context: Any, loader: Any) -> Any:
-    """A connection plugin for another host, with that host's settings, that shares no open connection."""
+def connection_to(name: str, task_vars: Mapping[str, Any], context: Any, loader: Any, address: str = "") -> Any:
+    """A connection plugin for a host, with that host's settings, that shares no open connection. address: another one than
+    the inventory's, over which the same host is reached."""
     variables = dict(task_vars["hostvars"][name])
+    if address:
+        variables["ansible_host"] = address
     templar = Templar(loader=loader, variables=variables)
     one = copy.copy(context)
     one.remote_addr = templar.template(variables.get("ansible_host") or name)

@@ -152,7 +152,11 @@ def _prove_own(
     ready.pending["pause"] = finding.pause
     if finding.refused:
         message = f"the new ruleset would cut the connection of this task, {session.text()}: {finding.refused}"
-        if not params.get("accept_lockout"):
+        over = remote and (params.get("confirm") or {}).get("over")
+        if over:
+            ready.pending["over"] = True
+            message += f"; the confirmation has to come over a new connection to {over}"
+        elif not params.get("accept_lockout"):
             raise RulesetError(
                 f"{message}; nothing was changed. Allow the connection by an earlier rule, or set accept_lockout: true"
             )

@@ -31,7 +31,11 @@ ARGUMENTS = {
     "keep": {"type": "raw"},
     "docker": {"type": "raw"},
     "nat": {"type": "raw"},
-    "confirm": {"type": "dict", "options": {"timeout": {"type": "int", "default": 30}}, "apply_defaults": True},
+    "confirm": {
+        "type": "dict",
+        "options": {"timeout": {"type": "int", "default": 30}, "over": {"type": "str"}},
+        "apply_defaults": True,
+    },
     "accept_lockout": {"type": "bool", "default": False},
     "flush_established": {"type": "bool", "default": False},
     # The action plugin asks these hosts and hands over what they see, as `through`.

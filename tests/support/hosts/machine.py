@@ -46,6 +46,8 @@ class Machine:
         self.prefix, self.release = prefix, release
         self.name = "%s-%d" % (prefix, number)
         self.net = net
+        #: Further options of the command that makes its container.
+        self.options: list[str] = []
         self._inside: list[str] = []
         self.addresses = {4: "%s.1%d" % (net, number), 6: "%s1%d" % (_net6(net), number)}
 
@@ -66,7 +68,7 @@ class Machine:
         ]
         place = ["--network=" + self.prefix, "--ip=" + self.addresses[4], "--ip6=" + self.addresses[6]]
         names = ["--name=" + self.name, "--hostname=" + self.name, "--stop-signal=SIGRTMIN+3"]
-        run("docker", "run", "--detach", *names, *place, *rights, *cgroup, image, "/sbin/init", *init)
+        run("docker", "run", "--detach", *names, *place, *rights, *self.options, *cgroup, image, "/sbin/init", *init)
 
     def ready(self) -> None:
         """What the kind of host needs besides its boot."""

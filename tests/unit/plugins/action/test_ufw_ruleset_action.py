@@ -345,3 +345,69 @@ def test_tries_get_rarer_and_one_comes_right_after_the_rollback(run, monkeypatch
     with pytest.raises(AnsibleConnectionFailure, match="not after its rollback was due"):
         run(CHANGED, DOWN)
     assert tries == [0, 1, 3, 7, 15, 23, 33, 36, 67]
+
+
+class OtherWay:
+    """A connection to another address of the host."""
+
+    def __init__(self, address):
+        self.address, self.become, self.resets, self.closed = address, None, 0, False
+
+    def set_become_plugin(self, become):
+        self.become = become
+
+    def reset(self):
+        self.resets += 1
+
+    def close(self):
+        self.closed = True
+
+
+def over_another_way(monkeypatch, closes, *answers):
+    """(the task's result, the connections that were made to other addresses, the resets of its own) of a change that is
+    confirmed over 100.64.0.2 where it ``closes`` the way of the task."""
+    clock, made = Clock(), []
+    monkeypatch.setattr(ufw_ruleset, "time", clock)
+    monkeypatch.setattr(ufw_ruleset.ActionBase, "run", lambda self, tmp, task_vars: {})
+
+    def connection_to(name, task_vars, context, loader, address):
+        made.append(OtherWay(address))
+        return made[-1]
+
+    monkeypatch.setattr(ufw_ruleset.ways, "connection_to", connection_to)
+    host = Host(clock, {"changed": True, "pending": {**PENDING, "over": closes}}, *answers, cost=10)
+    action = ufw_ruleset.ActionModule.__new__(ufw_ruleset.ActionModule)
+    arguments = {"confirm": {"timeout": 30, "over": "100.64.0.2"}}
+    action._task = SimpleNamespace(args=arguments, check_mode=False, async_val=0, diff=False, action="ufw_ruleset")
+    own = SimpleNamespace(transport="ssh", reset=host.reset, become="sudo")
+    action._connection, action._play_context, action._loader = own, None, None
+    action._execute_module, action._low_level_execute_command = host.execute_module, host.command
+    result = action.run(task_vars={"inventory_hostname": "web1"})
+    assert action._connection is own
+    return result, made, host.resets
+
+
+def test_a_ruleset_that_closes_the_way_of_the_task_is_confirmed_over_the_other_way_and_the_own_one_stays_open(
+    monkeypatch,
+):
+    result, made, resets = over_another_way(monkeypatch, True, answer("kept"))
+    assert result["confirmation"] == "confirmed over a new connection to 100.64.0.2"
+    assert [(way.address, way.become, way.resets, way.closed) for way in made] == [("100.64.0.2", "sudo", 1, True)]
+    assert resets == 0
+
+
+def test_a_ruleset_that_keeps_the_way_of_the_task_is_confirmed_over_that(monkeypatch):
+    result, made, resets = over_another_way(monkeypatch, False, answer("kept"))
+    assert (result["confirmation"], made, resets) == ("confirmed over a new connection", [], 1)
+
+
+def test_a_way_is_not_closed_where_no_connection_comes_over_the_other_one(monkeypatch):
+    result, made, _resets = over_another_way(monkeypatch, True, DOWN, DOWN, answer("back", why="not kept in time"))
+    assert result["failed"] and not result["changed"] and result["confirmation"] == "rolled back"
+    assert made[0].closed
+
+
+@pytest.mark.parametrize("over", ["yes", 1, ["x"], None], ids=str)
+def test_a_host_says_nothing_but_true_or_false_of_the_way(monkeypatch, over):
+    _result, made, _resets = over_another_way(monkeypatch, over, answer("kept"))
+    assert made == []
