@@ -49,12 +49,12 @@ Params = dict[str, Any]
 
 
 class Ready(NamedTuple):
-    """A plan that may be carried out: the kernel as it will be, what that opens and closes, what the lock-out proof knew
-    beside the filter table, what the confirmation has to know, and warnings."""
+    """A plan that may be carried out: the kernel as it will be, what that opens and closes, what there was by family
+    beside the filter table that something was decided by, what the confirmation has to know, and warnings."""
 
     after: dict[int, Kernel]
     effect: Effect
-    beside: Beside | None
+    besides: dict[int, Beside]
     pending: dict[str, Any]
     warnings: list[str]
 
@@ -65,10 +65,11 @@ def prepare(host: Host, state: State, plan: Plan, params: Params, seconds: int, 
     tested = start_test(host, plan.repairs)  # while the packet engine works
     after = candidates(state.kernel, plan.repairs, plan.switch)
     besides = {family: read_beside(host, family) for family in after if after[family] != state.kernel[family]}
-    ready = Ready(after, NO_EFFECT, None, {}, [])
+    decided = bool(params.get("through") or params.get("flush_established"))
+    ready = Ready(after, NO_EFFECT, dict(besides) if decided else {}, {}, [])
     if plan.switch != "disable" and plan.repairs:
         ready.warnings.extend(_prove_ways(host, state.kernel, after, besides, params))
-        ready = _prove_own(host, state, plan, ready, besides, params, bool(seconds))
+        _prove_own(host, state, plan, ready, besides, params, bool(seconds))
     effect = effect_of(state.kernel, after, besides) if describe or params.get("flush_established") else UNDESCRIBED
     if _flushes(params, effect):
         require_conntrack(host)
@@ -86,8 +87,9 @@ def carry_out(host: Host, state: State, plan: Plan, params: Params, seconds: int
     host is no longer what the plan was made of and proven with: (what has changed, 0); then nothing is done."""
     with host.lock():
         changed = what_changed(host, state)
-        if not changed and ready.beside and read_beside(host, ready.beside.family) != ready.beside:
-            changed = f"the kernel's IPv{ready.beside.family} rules"
+        for family, beside in ready.besides.items():
+            if not changed and read_beside(host, family) != beside:
+                changed = f"the kernel's IPv{family} rules"
         if changed:
             return changed, 0
         # What takes nothing away cannot cut the connection.
@@ -109,15 +111,21 @@ def _prove_ways(
         return []
     from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.ways import cut
 
-    closed = cut(host, params["through"], now, after, besides)
+    closed, masked = cut(host, params["through"], now, after, besides)
+    warnings = []
+    if masked:
+        warnings.append(
+            f"the new ruleset masquerades the controller's way to {', '.join(masked)}: these hosts see an address of this host "
+            "as its source, which their rules have to let in"
+        )
     if not closed:
-        return []
+        return warnings
     message = f"the new ruleset would cut the controller's way to {', '.join(closed)}, which leads through this host"
     if not params.get("accept_lockout"):
         raise RulesetError(
             f"{message}; nothing was changed. Declare the flow that lets the controller through, or set accept_lockout: true"
         )
-    return [message]
+    return [*warnings, message]
 
 
 def _prove_own(
@@ -128,7 +136,7 @@ def _prove_own(
     besides: dict[int, Beside],
     params: Params,
     remote: bool,
-) -> Ready:
+) -> None:
     """The same for the connection of the task itself."""
     session = find_session(host)
     if session is None:
@@ -137,18 +145,21 @@ def _prove_own(
                 "the connection of this task was not found in the environment of its processes (SSH_CONNECTION): whether "
                 "the new ruleset lets it in is left to the confirmation"
             )
-        return ready
+        return
     if session.family not in ready.after:
-        return ready
-    beside = besides.get(session.family) or read_beside(host, session.family)
+        return
+    beside = ready.besides[session.family] = besides.get(session.family) or read_beside(host, session.family)
     text = candidate_text(beside, ready.after[session.family])
     finding = prove(session, text, plan.rules[session.family], host.interfaces() or ["eth0"])
-    before = nat_block.BEFORE[session.family]
-    block = nat_block.read_block(plan.files.get(before, state.texts[before]), session.family)
-    stolen = nat_block.forwarded(block, session.client, session.server, session.server_port)
-    if stolen:
-        refused = f"a new connection would be forwarded to {stolen.target} by `{nat_block.describe(stolen)}`"
-        finding = finding._replace(refused=refused)
+    now, then = state.kernel[session.family], ready.after[session.family]
+    if now.others != then.others:
+        from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.translations import steals
+
+        rule = steals(now, then, session, host.interfaces() or ["eth0"])
+        if rule:
+            finding = finding._replace(
+                refused=f"a new connection would be sent to another place by `{rule}` of the table nat"
+            )
     ready.pending["pause"] = finding.pause
     if finding.refused:
         message = f"the new ruleset would cut the connection of this task, {session.text()}: {finding.refused}"
@@ -163,7 +174,6 @@ def _prove_own(
         ready.warnings.append(message)
     elif finding.doubt:
         ready.warnings.append(f"the connection of this task, {session.text()}: {finding.doubt}")
-    return ready._replace(beside=beside)
 
 
 def _apply(

@@ -87,6 +87,8 @@ def effect_of(
         texts = [candidate_text(beside, kernel) for kernel in (old, new)] if hooks else []
         for hook in hooks:
             changes = _difference(texts, family, hook, end, unlisted)
+            if hook == "FORWARD" and elsewhere:
+                changes += _sent_on(texts, family, (old, new), end, unlisted)
             for kind, change in changes:
                 counts[kind] += 1
                 if len(lists[kind]) < LISTED:
@@ -145,6 +147,22 @@ def _difference(texts: list[str], family: int, hook: str, end: float, unlisted: 
             continue
         found += [(kind, change) for kind in KINDS for change in getattr(result, kind)]
     return found
+
+
+def _sent_on(
+    texts: list[str], family: int, kernels: tuple[Kernel, Kernel], end: float, unlisted: list[str]
+) -> list[tuple[str, Any]]:
+    """What a change of the table nat lets through to other hosts, and what not any more."""
+    from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import RulesetError as Unreadable
+    from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.program import Budget, TooComplex
+    from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.translations import difference
+
+    budget = Budget(SEGMENTS, max(end - time.process_time(), 0.0), clock=time.process_time)
+    try:
+        return difference(family, kernels, [read_ruleset(text, family) for text in texts], budget)
+    except (TooComplex, Unreadable) as error:
+        unlisted.append(f"IPv{family} nat: {error}")
+        return []
 
 
 # -- how it reads ----------------------------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ ufw runs before it starts and before it stops, takes away our own two jumps and 
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Optional
@@ -308,28 +307,6 @@ def repair_nat(file: Optional[FileRules], kernel: Kernel) -> Repair:
     if not (chains or edits):
         return Repair((), [])
     return Repair((Section(TABLE, {}, edits, chains, gone),), [f"table {TABLE}: {line}" for line in drift])
-
-
-def forwarded(block: Optional[NatBlock], client: str, server: str, port: int) -> Optional[Translation]:
-    """What would forward a new TCP connection to the host itself, or None: then it stays with the host."""
-    for entry in block.forward if block else ():
-        if (
-            entry.proto in ("any", "tcp")
-            and _holds(entry.src, client)
-            and _holds(entry.dst, server)
-            and _takes(entry.port, port)
-        ):
-            return entry if entry.kind == FORWARD else None
-    return None
-
-
-def _holds(net: str, address: str) -> bool:
-    return ipaddress.ip_address(address) in ipaddress.ip_network(net, strict=False)
-
-
-def _takes(ports: str, port: int) -> bool:
-    ends = [] if ports == "any" else [int(end) for end in ports.split(":")]
-    return not ends or ends[0] <= port <= ends[-1]
 
 
 # -- how it reads ----------------------------------------------------------------------------------------------------

@@ -90,8 +90,9 @@ def edit(name, old, new):
     return act
 
 
-def table(name):
-    return lambda host: host.table(4, name).step("-A PREROUTING -s 198.51.100.0/24 -j DROP")
+def table(name, family=4):
+    source = "198.51.100.0/24" if family == 4 else "2001:db8::/64"
+    return lambda host: host.table(family, name).step(f"-A PREROUTING -s {source} -j DROP")
 
 
 MEANWHILE = {
@@ -142,6 +143,23 @@ def test_what_others_do_to_a_table_that_no_proof_was_about_is_no_matter(host, me
     tries = meanwhile(once(lambda: table("mangle")(host)))
     converge(host, params(), False)
     assert len(tries) == 1
+
+
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"flush_established": True},
+        {"through": [{"host": "db1", "client": "10.0.0.7", "server": "10.0.9.9", "port": 22}]},
+    ],
+)
+def test_a_table_of_either_family_that_something_was_decided_by_is_read_again(
+    host, meanwhile, monkeypatch, option, family
+):
+    monkeypatch.setattr(ufw_change, "find_session", lambda host: None)
+    tries = meanwhile(once(lambda: table("mangle", family)(host)))
+    converge(host, params(rules=[SSH, {"rule": "deny", "to_port": "99"}], **option), False)
+    assert len(tries) == 2
 
 
 # -- it ends -----------------------------------------------------------------------------------------------------------

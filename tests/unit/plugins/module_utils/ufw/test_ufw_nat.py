@@ -278,27 +278,6 @@ def test_a_load_that_fails_leaves_nothing_of_it(host):
     }
 
 
-# -- lock-out ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("item", "client", "taken"),
-    [
-        ({"port": 22, "target": "10.0.1.10"}, "203.0.113.9", True),
-        ({"port": "20:30", "target": "10.0.1.10", "proto": "tcp"}, "203.0.113.9", True),
-        ({"port": 22, "target": "10.0.1.10", "proto": "udp"}, "203.0.113.9", False),
-        ({"port": 22, "target": "10.0.1.10", "from_ip": "10.9.0.0/16"}, "203.0.113.9", False),
-        ({"port": 22, "target": "10.0.1.10", "to_ip": "10.0.0.6"}, "203.0.113.9", False),
-        ({"port": 443, "target": "10.0.1.10"}, "203.0.113.9", False),
-        ({"port": 22, "target": "10.0.1.10"}, "10.0.0.9", False),
-    ],
-)
-def test_a_port_that_would_take_the_tasks_own_connection_is_known(item, client, taken):
-    wish = nat_input.parse_nat({"forward": [{"rule": "none", "from_ip": "10.0.0.0/16"}, item]}, True)
-    found = nat_block.forwarded(wish.blocks[4], client, "10.0.0.5", 22)
-    assert (found is not None) == taken
-
-
 # -- input -------------------------------------------------------------------------------------------------------------
 
 
