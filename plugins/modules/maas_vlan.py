@@ -8,13 +8,11 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.arguments import TREE, client, connection
 from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.run import ensure, failure
 from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.transport import MaasError
-from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.wanted import SCOPES
+from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.wanted import PURGE
 
 
 def main() -> None:
-    purge = {"type": "list", "elements": "str", "choices": list(SCOPES), "default": []}
-    extra = {"purge": purge, "delete_in_use": {"type": "bool", "default": False}}
-    module = AnsibleModule(argument_spec={**connection(), **TREE, **extra}, supports_check_mode=True)
+    module = AnsibleModule(argument_spec={**connection(), **TREE, **PURGE}, supports_check_mode=True)
     try:
         result, warnings = ensure(client(module.params), module.params, module.check_mode)
     except MaasError as error:

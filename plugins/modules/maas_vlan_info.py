@@ -6,17 +6,20 @@ from __future__ import annotations
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.arguments import TREE, client, connection
-from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.run import failure, report
+from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.shapes import take
 from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.transport import MaasError
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec={**connection(), **TREE}, supports_check_mode=True)
+    # What the lists mean is worked out on the controller; see the action plugin.
+    lists = {"type": "list", "elements": "str", "default": []}
+    module = AnsibleModule(argument_spec={**connection(), **TREE, "lists": lists}, supports_check_mode=True)
     try:
-        result = report(client(module.params), module.params)
+        region = client(module.params)
+        answers = take(region, module.params["lists"])
     except MaasError as error:
-        module.fail_json(**failure(error))
-    module.exit_json(**result)
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=False, answers=answers, reads=region.sent["GET"])
 
 
 if __name__ == "__main__":

@@ -43,6 +43,7 @@ LAYERS = {
     ),
     "plugin_utils.report": ("plugin_utils.text", "plugin_utils.site", "plugin_utils.plan", "plugin_utils.proof"),
     "plugin_utils.firewall": ("module_utils.packets", "module_utils.ufw"),
+    "plugin_utils.maas": ("module_utils.maas",),
     "plugin_utils.lint": ("module_utils.docker", "module_utils.stacks", "plugin_utils.text"),
 }
 #: What every room may import.
@@ -62,12 +63,10 @@ LARGEST = 40
 #: to the controller. ufw_ruleset_plan is what a host is sent otherwise; ufw_ruleset_info reads, and what that means is worked
 #: out on the controller.
 #: swarm_network, too, is sent only where something changes, with the migration; swarm_network_plan otherwise. Both bring the
-#: table of Docker's limits (3 kB), by which the controller judges a site as well. maas_vlan checks every field of what a
-#: server answers, and what a deletion would take along. flow_probe is one module for all steps of a proof, though each uses a part: to
-#: pack another one takes the controller longer than the rest of it takes on the way.
+#: table of Docker's limits (3 kB), by which the controller judges a site as well. maas_vlan, too, is sent only
+#: where something changes; maas_vlan_info reads the region for it, and the controller compares.
 LARGER = {
-    "maas_vlan": 43,
-    "maas_vlan_info": 43,
+    "maas_vlan": 40.5,
     "ufw_ruleset": 178,
     "ufw_ruleset_plan": 94.9,
     "ufw_ruleset_info": 43,

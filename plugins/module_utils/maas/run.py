@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""parse -> read -> plan -> render -> apply, for the two modules."""
+"""parse -> read -> plan -> render -> apply, for maas_vlan."""
 
 from __future__ import annotations
 
@@ -7,16 +7,12 @@ from typing import Any
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils import mistakes
 from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.apply import apply
-from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.drift import drift
-from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.plan import needs, plan, touched
-from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.render import diff, export
+from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.plan import Plan, needs, plan, touched
+from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.render import diff
 from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.state import State, read, read_more
 from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.transport import Client, MaasError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.wanted import Wanted, parse
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake
-
-EVERYTHING = frozenset(("spaces", "racks", "routes"))
-"""A report shows these whether a plan would need them or not."""
 
 
 class Refused(mistakes.Refused, MaasError):
@@ -32,51 +28,32 @@ def ensure(client: Client, params: dict, check_mode: bool) -> tuple:
         raise Refused(errors + planned.errors)
     if not check_mode:
         apply(client, planned)
-    result = {
+    reads = client.sent["GET"]
+    return result(planned, reads, sum(client.sent.values()) - reads), planned.warnings
+
+
+def result(planned: Plan, reads: int, writes: int) -> dict:
+    """What a run with this plan returns; so many requests were sent."""
+    return {
         "changed": bool(planned.ops),
         "operations": [str(op) for op in planned.ops],
-        "requests": _requests(client),
+        "requests": {"reads": reads, "writes": writes},
         "diff": diff(planned.before, planned.after),
     }
-    return result, planned.warnings
 
 
-def report(client: Client, params: dict) -> dict:
-    """The result of `maas_vlan_info`: the tree as the other module's input, and what drifted."""
-    wanted, errors = parse(params)
-    state = _read(client, wanted, errors, EVERYTHING)
-    if errors:
-        raise Refused(errors)
-    only = set(wanted.fabrics) if params.get("fabrics") is not None else None
-    return {
-        "changed": False,
-        "tree": export(state, only),
-        "drift": drift(state, wanted),
-        "racks": [
-            {"hostname": rack.hostname, "system_id": rack.system_id, "vids": sorted(rack.vids)}
-            for _name, rack in sorted((state.racks or {}).items())
-        ],
-        "requests": _requests(client),
-    }
-
-
-def _read(client: Client, wanted: Wanted, errors: list, more: frozenset = frozenset()) -> State:
+def _read(client: Client, wanted: Wanted, errors: list) -> State:
     """The state that the plan needs; where MAAS cannot be read, the errors of the input are told with that."""
     try:
         state = read(client)
         leaving, pools = touched(wanted, state)
-        read_more(client, state, needs(wanted, state) | more, leaving, pools)
+        read_more(client, state, needs(wanted, state), leaving, pools)
     except MaasError as error:
         if errors:
             unread = Mistake("url", str(error), "the region's tree, to check the rest", "try again when MAAS answers")
             raise Refused([*errors, unread]) from None
         raise
     return state
-
-
-def _requests(client: Client) -> dict:
-    reads = client.sent["GET"]
-    return {"reads": reads, "writes": sum(client.sent.values()) - reads}
 
 
 def failure(error: MaasError) -> dict:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Protocol
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.transport import MaasError, RequestRefused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
@@ -86,6 +87,8 @@ MACHINE = {
 FABRIC = {"id": NUMBER, "name": NAME, "class_type": Maybe(NAME), "vlans": [VLAN]}
 SPACE = {"id": Maybe(NUMBER), "name": NAME, "description": TEXT}
 
+#: Those that a MAAS may be without.
+_OPTIONAL = ("reservedips/", "dhcp-snippets/")
 _NUMBER = re.compile(r"/\d+/")
 #: Kind of a thing -> its shape.
 THINGS = {"space": SPACE, "fabric": FABRIC, "vlan": VLAN, "subnet": SUBNET, "range": RANGE, "route": ROUTE}
@@ -106,14 +109,21 @@ LISTS = {
 }
 
 
-def listed(client: Any, path: str) -> list:
+class Reader(Protocol):
+    """A region, or what was read of one."""
+
+    def get(self, path: str) -> Any:
+        """The decoded JSON at a path below the API."""
+
+
+def listed(client: Reader, path: str) -> list:
     """The list at ``path``, as MAAS shows it; MaasError where it has another shape."""
     shown = client.get(path)
     _check(shown, LISTS[path.partition("?")[0]], path.rstrip("/"))
     return shown
 
 
-def optional(client: Any, path: str) -> list:
+def optional(client: Reader, path: str) -> list:
     """As `listed`; [] where this MAAS has no such list."""
     try:
         shown = client.get(path)
@@ -121,8 +131,35 @@ def optional(client: Any, path: str) -> list:
         if error.status != 404:
             raise
         return []
-    _check(shown, LISTS[_NUMBER.sub("/N/", path.partition("?")[0])], printable(path))
+    _check(shown, _shape_of(path), printable(path))
     return shown
+
+
+def _shape_of(path: str) -> Any:
+    return LISTS.get(_NUMBER.sub("/N/", path.partition("?")[0]))
+
+
+def take(client: Reader, paths: Iterable[str]) -> dict[str, list]:
+    """{path: its list} of what is read, cut to the fields that this collection uses."""
+    found = {}
+    for path in paths:
+        if _shape_of(path) is None:
+            raise MaasError(f"lists: got {printable(path)}; expected lists of the API: {', '.join(LISTS)}")
+        read = listed if path in LISTS and path not in _OPTIONAL else optional
+        found[path] = _cut(read(client, path), _shape_of(path))
+    return found
+
+
+def _cut(value: Any, shape: Any) -> Any:
+    """A value that has been checked, without the fields that its shape does not name."""
+    if isinstance(shape, Maybe):
+        return None if value is None else _cut(value, shape[0])
+    if isinstance(shape, list):
+        return [_cut(item, shape[0]) for item in value]
+    if isinstance(shape, dict):
+        names = {name.rstrip("?"): inner for name, inner in shape.items()}
+        return {name: _cut(value[name], inner) for name, inner in names.items() if name in value}
+    return value
 
 
 def thing(kind: str, shown: Any) -> dict:

@@ -16,8 +16,8 @@ import ipaddress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Optional
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.shapes import listed, optional
-from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.transport import Client, MaasError
+from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.shapes import Reader, listed, optional
+from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.transport import MaasError
 
 UNDEFINED = "undefined"
 """What a VLAN without a space reads as."""
@@ -206,7 +206,7 @@ def canonical(cidr: str) -> str:
     return str(ipaddress.ip_network(cidr, strict=False))
 
 
-def read(client: Client) -> State:
+def read(client: Reader) -> State:
     """The tree from three GETs."""
     state = State()
     relays = []
@@ -244,7 +244,7 @@ def _known(there: bool, what: str, where: str) -> None:
         raise MaasError(f"{what}: got {where} from MAAS, which another list of it does not have; run the task again")
 
 
-def read_more(client: Client, state: State, needs: set, leaving: tuple = (), pools: tuple = ()) -> None:
+def read_more(client: Reader, state: State, needs: set, leaving: tuple = (), pools: tuple = ()) -> None:
     """Adds what ``needs`` names: ``spaces``, ``racks``, ``routes``, ``interfaces``; a GET each.
 
     leaving: the CIDRs of subnets that are to be deleted, of which it reads what hangs on them; pools: those that get a
@@ -270,7 +270,7 @@ def read_more(client: Client, state: State, needs: set, leaving: tuple = (), poo
     state.sort()
 
 
-def lookup(client: Client, kind: str, key: tuple) -> Optional[dict]:
+def lookup(client: Reader, kind: str, key: tuple) -> Optional[dict]:
     """The thing with this key as MAAS shows it now, or None; reads the list anew."""
     if kind == "vlan":
         shown = [vlan for fabric in listed(client, LISTS["fabric"]) for vlan in fabric["vlans"]]
@@ -357,7 +357,7 @@ def interfaces_of(nodes: list) -> dict:
     return {number: sorted(items) for number, items in found.items()}
 
 
-def uses_of(client: Client, state: State, cidr: str, nodes: list) -> list[str]:
+def uses_of(client: Reader, state: State, cidr: str, nodes: list) -> list[str]:
     """What MAAS would delete together with a subnet, as texts: addresses of nodes, reserved addresses, DHCP snippets, other
     addresses in use, and routes of other subnets that lead to it."""
     net, number = ipaddress.ip_network(cidr), state.subnets[cidr].id
@@ -379,7 +379,7 @@ def uses_of(client: Client, state: State, cidr: str, nodes: list) -> list[str]:
     return sorted(found)
 
 
-def used_of(client: Client, number: Optional[int]) -> list[str]:
+def used_of(client: Reader, number: Optional[int]) -> list[str]:
     """The addresses of a subnet that MAAS has given away or knows as reserved; not those that it has only seen."""
     shown = optional(client, f"subnets/{number}/?op=ip_addresses")
     return sorted(item["ip"] for item in shown if item.get("alloc_type") != _DISCOVERED)

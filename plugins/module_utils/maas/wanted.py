@@ -18,6 +18,11 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mis
 from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
 
 SCOPES = ("spaces", "fabrics", "vlans", "subnets", "ranges", "static_routes")
+#: The options of `maas_vlan` alone.
+PURGE = {
+    "purge": {"type": "list", "elements": "str", "choices": list(SCOPES), "default": []},
+    "delete_in_use": {"type": "bool", "default": False},
+}
 
 FABRIC_NAME = re.compile(r"[\w-]+\Z")
 VLAN_NAME = re.compile(r"\w[ \w-]*\Z")

@@ -8,7 +8,9 @@ import random
 from typing import Any, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.run import ensure
+from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.shapes import take
 from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.transport import ApiKey, Client, Endpoint
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.maas.region import Ask
 
 from .region import Region
 from .serve import Front, Loopback
@@ -52,6 +54,16 @@ def socket_client(url: str, where: Front, **options: Any) -> Client:
     known = {name: options.pop(name) for name in ("ca_path", "validate_certs", "timeout") if name in options}
     options.setdefault("sleep", lambda _seconds: None)
     return Client(Endpoint.parse(url, **known), ApiKey.parse(where.key), **options)
+
+
+def asking(asked: Client) -> Ask:
+    """Reads lists as a host does for the controller, without a module in between."""
+
+    def ask(paths: list[str]) -> tuple[dict[str, list], int]:
+        before = asked.sent["GET"]
+        return take(asked, paths), asked.sent["GET"] - before
+
+    return ask
 
 
 def run(where: Front, tree: dict, check: bool = False, **options: Any) -> dict:

@@ -7,17 +7,22 @@ import contextlib
 import io
 import json
 import pathlib
+from types import SimpleNamespace
 
 import pytest
 import yaml
 from ansible.module_utils import basic
 from ansible.module_utils.testing import patch_module_args
+from ansible.plugins.action import ActionBase
 from maas_server import harness
 from maas_server.serve import Server
 
+from ansible_collections.bulkhead.tiers.plugins.action import maas_vlan as action_maas_vlan
+from ansible_collections.bulkhead.tiers.plugins.action import maas_vlan_info as action_maas_vlan_info
 from ansible_collections.bulkhead.tiers.plugins.doc_fragments.maas import ModuleDocFragment
 from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.arguments import TREE, connection
 from ansible_collections.bulkhead.tiers.plugins.modules import maas_vlan, maas_vlan_info
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.said import HostAction
 
 FABRICS = [
     {
@@ -62,6 +67,88 @@ def run(module, region, **options):
     return result
 
 
+def act(name, region, check_mode=False, **options):
+    """(the result of a task of this module, the modules that its host was sent); texts as `run` has them."""
+    front, url = region
+    sent = []
+    task = SimpleNamespace(
+        args={"url": url, "api_key": front.key, "fabrics": FABRICS, **options}, check_mode=check_mode, async_val=0
+    )
+
+    def execute(module_name, module_args, task_vars):
+        sent.append(module_name.rpartition(".")[2])
+        return {"failed": False, **run(maas_vlan_info, region, **{"fabrics": None, **module_args})}
+
+    def whole(self, tmp, task_vars):
+        sent.append("maas_vlan")
+        return {"failed": False, **run(maas_vlan, region, **self._task.args, _ansible_check_mode=check_mode)}
+
+    plugin = {"maas_vlan": action_maas_vlan, "maas_vlan_info": action_maas_vlan_info}[name]
+    action = plugin.ActionModule.__new__(plugin.ActionModule)
+    action._task, action._execute_module = task, execute
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ActionBase, "run", lambda self, tmp, task_vars: {})
+        patch.setattr(HostAction, "run", whole)
+        return action.run(task_vars={}), sent
+
+
+def test_a_region_that_is_as_it_should_be_is_one_trip_with_a_module_that_only_reads(region):
+    first, sent = act("maas_vlan", region)
+    assert first["changed"] and sent == ["maas_vlan_info", "maas_vlan"]
+    again, sent = act("maas_vlan", region)
+    assert not again["changed"] and again["requests"] == {"reads": 4, "writes": 0} and sent == ["maas_vlan_info"]
+    assert again["operations"] == [] and again["diff"]["before"] == again["diff"]["after"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"fabrics": [{"name": "gough", "vlans": [{"vid": 20, "mtu": 9000}]}]},
+        {"fabrics": [{"name": "gough", "vlans": []}], "purge": ["vlans"]},
+        {"fabrics": [{"name": "gough", "state": "absent"}]},
+        {"fabrics": [{"name": "gough", "vlans": [{"vid": 30, "space": "new"}]}], "spaces": [{"name": "new"}]},
+        {"fabrics": [{"name": "gough", "vlans": [{"vid": 4095}]}]},
+        {"fabrics": [{"name": "gough", "vlans": [{"vid": 20, "primary_rack": "rack9"}]}]},
+        {"fabrics": [{"vlans": []}]},
+        {"no_such_option": 1},
+    ],
+)
+def test_the_module_itself_does_whatever_is_a_change_or_a_mistake(region, options):
+    run(maas_vlan, region)
+    answer, sent = act("maas_vlan", region, check_mode=True, **options)
+    assert sent[-1] == "maas_vlan" and (answer["failed"] or answer["changed"])
+
+
+def test_a_region_that_cannot_be_read_is_asked_once(region):
+    answer, sent = act("maas_vlan", region, api_key="consumerkey1:tokenkey222:wrongsecret9")
+    assert answer["failed"] and not answer["changed"] and answer["operations"] == []
+    assert answer["errors"] == [answer["msg"]] and "refuses the API key" in answer["msg"]
+    assert sent == ["maas_vlan_info"]
+
+
+@pytest.mark.parametrize("odd", [None, [], {}, {"fabrics/": 5}, {"fabrics/": [{"id": 1}]}])
+def test_what_a_host_returns_in_place_of_a_region_changes_and_reports_nothing(region, monkeypatch, odd):
+    monkeypatch.setattr(maas_vlan_info, "take", lambda region, paths: odd)
+    answer, _sent = act("maas_vlan_info", region)
+    assert answer["failed"] and answer["msg"].startswith("fabrics")
+    assert act("maas_vlan", region)[1] == ["maas_vlan_info", "maas_vlan"]
+
+
+def test_the_report_reads_what_hangs_on_a_subnet_that_is_declared_absent(region):
+    run(maas_vlan, region)
+    gone = json.loads(json.dumps(FABRICS))
+    gone[0]["vlans"][0]["subnets"] = [{"cidr": "10.0.2.0/24", "state": "absent"}]
+    gone[0]["vlans"][0]["dhcp_on"] = False
+    live, sent = act("maas_vlan_info", region, fabrics=gone)
+    assert "subnet 10.0.2.0/24: should not be" in live["drift"] and sent == ["maas_vlan_info"] * 2
+    assert any(path.startswith("dhcp-snippets/") for _method, path, *_rest in region[0].log)
+
+
+def test_a_host_is_asked_for_lists_of_the_api_alone(region):
+    said = run(maas_vlan_info, region, lists=["users/"])
+    assert said["failed"] and "got users/; expected lists of the API" in said["msg"]
+
+
 def test_create_again_change_and_absent(region):
     first = run(maas_vlan, region)
     assert first["changed"] and len(first["operations"]) == 5
@@ -100,16 +187,18 @@ def test_warnings_reach_the_user(region, monkeypatch):
 
 def test_the_report_is_input_for_the_other_module(region):
     run(maas_vlan, region)
-    live = run(maas_vlan_info, region)
+    live, _sent = act("maas_vlan_info", region)
     assert live["drift"] == [] and not live["changed"]
     assert [rack["hostname"] for rack in live["racks"]] == ["rack1", "rack2", "rack3"]
     assert run(maas_vlan, region, **live["tree"])["operations"] == []
 
 
-@pytest.mark.parametrize("module", [maas_vlan, maas_vlan_info])
+@pytest.mark.parametrize(("module", "options"), [(maas_vlan, {}), (maas_vlan_info, {"lists": ["fabrics/"]})])
 @pytest.mark.parametrize("key", [None, "consumerkey1:tokenkey222:wrongsecret9", "junk"])
-def test_no_part_of_the_key_is_in_any_output(region, module, key):
-    result = run(module, region, **({"api_key": key} if key else {}), _ansible_diff=True, _ansible_verbosity=4)
+def test_no_part_of_the_key_is_in_any_output(region, module, options, key):
+    result = run(
+        module, region, **options, **({"api_key": key} if key else {}), _ansible_diff=True, _ansible_verbosity=4
+    )
     # The invocation is what Ansible itself prints, with no_log values masked.
     for part in (region[0].key + ":" + (key or "")).split(":"):
         assert not part or part not in result["text"]

@@ -15,9 +15,10 @@ from maas_server.region import Reply
 from maas_server.serve import Fault
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.maas import transport
-from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.run import failure, report
+from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.run import failure
 from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.state import read
 from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.transport import MaasError
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.maas.region import report
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
@@ -168,7 +169,7 @@ def test_a_wrong_value_at_any_place_of_any_list_is_an_error_that_names_it_or_har
         for wrong in WRONG:
             client = answering(name, changed(SOUND[name], path, wrong))
             try:
-                client.get("spaces/") if name == "nodes/" else report(client, {})
+                client.get("spaces/") if name == "nodes/" else report(harness.asking(client), {})
             except MaasError as error:
                 text = json.dumps(failure(error), ensure_ascii=False)
                 assert "\x1b" not in text and "\x9b" not in text and len(text) < 2000

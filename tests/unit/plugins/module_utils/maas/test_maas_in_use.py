@@ -6,7 +6,8 @@ from __future__ import annotations
 import pytest
 from maas_server import harness
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.run import Refused, report
+from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.run import Refused
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.maas.region import report
 
 
 def tree(*vlans, **more):
@@ -163,7 +164,7 @@ def test_an_export_of_names_that_maas_gave_and_of_two_addresses_is_applied():
     (number,) = front.region.spaces
     harness.run(front, tree(vlan(subnet("10.0.9.0/31", ("reserved", "10.0.9.0", "10.0.9.1")))))
     front.region.vlans[ids(front)[1]["gough", 20]].update(space=number, name="")
-    exported = report(harness.client(front), {})["tree"]
+    exported = report(harness.asking(harness.client(front)), {})["tree"]
     assert any(space["name"] == f"space-{number}" for space in exported["spaces"])
     assert harness.run(front, exported)["operations"] == []
 

@@ -10,7 +10,8 @@ from maas_server import harness
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.apply import ApplyError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.plan import rack_steps
-from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.run import Refused, report
+from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.run import Refused
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.maas.region import report
 
 
 def tree(*vlans, purge=(), **more):
@@ -199,7 +200,7 @@ def test_a_subnet_that_maas_moved_is_moved_back_and_reported_before():
     wanted = tree(vlan(20, subnet("10.0.2.0/24")))
     harness.run(front, wanted)
     front.region.handle("PUT", "subnets/1/", {"vlan": "5001"})
-    drift = report(harness.client(front), copy.deepcopy(wanted))["drift"]
+    drift = report(harness.asking(harness.client(front)), copy.deepcopy(wanted))["drift"]
     assert "subnet 10.0.2.0/24: is on vlan fabric-0/0, declared on gough/20: MAAS or someone else moved it" in drift
     assert harness.run(front, wanted)["operations"] == ["update subnet 10.0.2.0/24: vlan=gough/20"]
 
@@ -303,7 +304,10 @@ def test_dhcp_without_a_rack_is_repaired():
     front = harness.front()
     harness.run(front, tree(served()))
     front.region.handle("PUT", "vlans/%d/" % max(front.region.vlans), {"primary_rack": ""})
-    assert "vlan gough/20: DHCP is on without a rack: nobody answers" in report(harness.client(front), {})["drift"]
+    assert (
+        "vlan gough/20: DHCP is on without a rack: nobody answers"
+        in report(harness.asking(harness.client(front)), {})["drift"]
+    )
     assert harness.run(front, tree(served(primary_rack="rack2")))["operations"] == [
         "update vlan gough/20: primary_rack=rack2"
     ]
@@ -334,7 +338,10 @@ def test_a_rack_that_lost_its_interface_can_be_replaced_and_cleared():
     dead = front.region.nodes["rackc2"]["interfaces"]
     for number in [number for number, item in dead.items() if front.region.vlans[item["vlan"]]["vid"] == 20]:
         del dead[number]
-    assert any("rack rack2 has no interface with vid 20" in text for text in report(harness.client(front), {})["drift"])
+    assert any(
+        "rack rack2 has no interface with vid 20" in text
+        for text in report(harness.asking(harness.client(front)), {})["drift"]
+    )
     with pytest.raises(Refused, match="rack2, which has no interface with vid 20"):
         harness.run(front, tree({"vid": 20, "mtu": 9000}))
     assert harness.run(front, tree({"vid": 20, "mtu": 9000, "secondary_rack": ""}))["operations"] == [
@@ -447,17 +454,19 @@ def test_an_exported_tree_changes_nothing_where_it_came_from_and_rebuilds_it_els
     )
     front, other = harness.front(), harness.front()
     harness.run(front, wanted)
-    exported = report(harness.client(front), {})
+    exported = report(harness.asking(harness.client(front)), {})
     assert exported["drift"] == [] and exported["requests"] == {"reads": 6, "writes": 0}
     assert harness.run(front, exported["tree"])["operations"] == []
     harness.run(other, exported["tree"])
-    assert report(harness.client(other), {})["tree"] == exported["tree"]
+    assert report(harness.asking(harness.client(other)), {})["tree"] == exported["tree"]
 
 
 def test_an_export_is_cut_down_to_the_fabrics_that_are_named():
     front = harness.front()
     harness.run(front, tree(vlan(10)))
-    assert [fabric["name"] for fabric in report(harness.client(front), tree(vlan(10)))["tree"]["fabrics"]] == ["gough"]
+    assert [
+        fabric["name"] for fabric in report(harness.asking(harness.client(front)), tree(vlan(10)))["tree"]["fabrics"]
+    ] == ["gough"]
 
 
 def test_drift_names_missing_ranges_other_fields_and_what_should_not_be():
@@ -469,20 +478,20 @@ def test_drift_names_missing_ranges_other_fields_and_what_should_not_be():
         vlan(40, relay_vlan={"vid": 20}),
         vlan(10, subnet("10.0.1.0/24", ("reserved", "10.0.1.2", "10.0.1.9"))),
     )
-    drift = report(harness.client(front), wanted)["drift"]
+    drift = report(harness.asking(harness.client(front)), wanted)["drift"]
     assert "subnet 10.0.2.0/24: the range 10.0.2.100-10.0.2.200 is missing; MAAS has 10.0.2.100-10.0.2.150" in drift
     assert "vlan gough/20: differs from the declaration (mtu=9000)" in drift
     assert "vlan gough/30: should not be" in drift
     assert [text for text in drift if "gough/40" in text] == ["vlan gough/40: is missing"]
     assert "subnet 10.0.1.0/24: is missing" in drift
     assert front.writes and harness.run(front, wanted)["changed"]
-    assert report(harness.client(front), wanted)["drift"] == []
+    assert report(harness.asking(harness.client(front)), wanted)["drift"] == []
 
 
 def test_an_unsound_region_is_told_without_any_declaration():
     front = harness.front()
     locked(front)
-    drift = report(harness.client(front), {})["drift"]
+    drift = report(harness.asking(harness.client(front)), {})["drift"]
     assert drift == ["vlan gough/20: DHCP is on without a dynamic range: MAAS refuses every change of it"]
 
 

@@ -10,7 +10,8 @@ import pytest
 from maas_server import generate, harness
 from maas_server.serve import Front
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.run import Refused, report
+from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.run import Refused
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.maas.region import report
 
 TREES = 500
 BATCHES = 10
@@ -156,7 +157,7 @@ def one(seed):
     rng = random.Random(seed)
     front = Front(harness.region(shuffle=random.Random(seed)))
     generate.earlier(front.region, rng)
-    exported = report(harness.client(front), {})["tree"]
+    exported = report(harness.asking(harness.client(front)), {})["tree"]
     assert harness.run(front, exported)["operations"] == []
     tree = generate.target(rng)
     assert front.writes == []
