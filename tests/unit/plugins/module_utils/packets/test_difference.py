@@ -7,11 +7,13 @@ import pytest
 from asking import rules
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.difference import (
+    _compared,
+    _largest_first,
     _Widened,
     accepted,
     difference,
 )
-from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.fields import FIELDS
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.fields import DPORT, FIELDS, PROTO, SRC
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.program import (
     ALLOWED,
     DENIED,
@@ -21,7 +23,8 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.program imp
     Question,
     TooComplex,
 )
-from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.sweep import SERVICES_FIRST, Diagram
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.sweep import SERVICES_FIRST, Cells, Diagram
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.unfold import unfold
 
 INPUT = Question("INPUT", addresses=EVERY)
 
@@ -106,3 +109,71 @@ def test_where_every_usual_interface_is_ruled_out_the_witness_has_another_name()
     taken = ["-A INPUT -i eth0 -j DROP", "-A INPUT -i eth1 -j DROP"]
     (change,) = difference(rules(*taken), rules(*taken, "-A INPUT -j ACCEPT"), INPUT).opened
     assert change.witness.text(4) == "tcp 9 from 192.0.2.1 port 40000 to 192.0.2.2 in on 0"
+
+
+def test_segments_of_a_comparison_are_spent_and_end_it():
+    """Two rulesets in the segments of both: more than either has."""
+    ports = range(100, 4000, 100)
+    programs = [
+        unfold(rules(*(f"-A INPUT -p tcp --dport {port + add} -j ACCEPT" for port in ports)), INPUT, budget=Budget())
+        for add in (0, 50)
+    ]
+    old, new = (Cells(program, SERVICES_FIRST) for program in programs)
+    old.budget.spent = 0
+    _compared(old, new)
+    assert old.budget.spent > 4 * len(ports)
+    old.budget.spent, old.budget.segments = 0, 3 * len(ports)
+    with pytest.raises(TooComplex):
+        _compared(old, new)
+
+
+@pytest.mark.parametrize(("opened", "closed"), [(True, False), (False, True), (True, True), (False, False)])
+def test_a_difference_is_true_where_anything_changes(opened, closed):
+    old = ["-A INPUT -p udp -j ACCEPT"] if closed else []
+    new = ["-A INPUT -p tcp -j ACCEPT"] if opened else []
+    found = difference(rules(*old), rules(*new), INPUT)
+    assert (bool(found.opened), bool(found.closed)) == (opened, closed)
+    assert bool(found) == (opened or closed)
+
+
+def box(**sides):
+    names = {"proto": PROTO, "src": SRC, "dport": DPORT}
+    found = [None] * len(FIELDS)
+    for name, side in sides.items():
+        found[names[name]] = side
+    return tuple(found)
+
+
+def test_large_sets_come_first():
+    universe = [(0, (1 << 16) - 1)] * len(FIELDS)
+    one, two = ((7, 7),), ((7, 8),)
+    boxes = [box(src=one, dport=one), box(src=two, dport=one), box(src=two, dport=two), box(dport=one), box()]
+    for order in (boxes, boxes[::-1]):
+        assert [part for _leaf, part in _largest_first(enumerate(order), universe)] == boxes[::-1]
+
+
+@pytest.mark.parametrize("port", [((22, 22),), ((20, 30),), None])
+def test_a_set_that_lies_in_a_wider_one_is_swallowed(port):
+    sets = _Widened(Diagram(SERVICES_FIRST, [(0, 1)] * len(FIELDS), Budget()), frozenset())
+    wide = box(src=((0, 9),), dport=port)
+    (sets.single if port == ((22, 22),) else sets.wider).setdefault(port, []).append(wide)
+    assert sets.swallowed(box(src=((1, 2),), dport=((22, 22),)))
+    assert not sets.swallowed(wide) and not sets.swallowed(box(src=((1, 20),), dport=((22, 22),)))
+
+
+def test_the_witness_of_what_is_translated_was_sent_to_the_same_port_where_the_port_is_free():
+    question = INPUT._replace(translated=True)
+    (change,) = difference(rules(), rules("-A INPUT -p tcp --dport 22 -j ACCEPT"), question).opened
+    assert (change.witness.dport, change.witness.oport) == (22, 22)
+    assert change.witness.odst == change.witness.dst
+    words = "-p tcp --dport 22 -m conntrack --ctorigdstport 8022"
+    (change,) = difference(rules(), rules(f"-A INPUT {words} -j ACCEPT"), question).opened
+    assert (change.witness.dport, change.witness.oport) == (22, 8022)
+
+
+def test_neighbours_that_are_equal_are_one_segment():
+    diagram = Diagram(SERVICES_FIRST, [(0, 9)] * len(FIELDS), Budget())
+    one, other = diagram.leaf("one"), diagram.leaf("other")
+    assert diagram.make(3, [4, 9], [one, one]) == one
+    assert diagram.nodes[diagram.make(3, [2, 4, 9], [one, one, other])] == (3, (4, 9), (one, other))
+    assert diagram.make(3, [2, 4, 9], [one, one, other]) == diagram.make(3, [4, 9], [one, other])

@@ -719,3 +719,14 @@ def test_two_denied_ports_are_one_match(proto):
 )
 def test_other_pairs_of_ports_are_two(words):
     assert [type(match) for match in matches("-p tcp -m tcp " + words)] == [Within, Within, Within]
+
+
+@pytest.mark.parametrize("words", ["--sport 22", "--dport 22", "--syn", "--icmp-type 8", "--espspi 5"])
+def test_an_option_of_a_protocol_that_is_not_given_is_none_of_its_module(words):
+    found = rule(f"{words} -j ACCEPT")
+    assert not any(isinstance(match, Within) for match in found.matches) and found.matches
+
+
+@pytest.mark.parametrize("words", ["-p6", "-ieth0", "-s10.0.0.1", "-mtcp"])
+def test_a_value_in_the_word_of_a_short_option_is_not_understood(words):
+    assert rule(f"{words} -j ACCEPT").target == UNREAD

@@ -271,3 +271,28 @@ def test_a_rule_that_is_not_understood_is_said_to_be_so():
     assert [condition.text for condition in found.conditions] == [
         "-A INPUT -m unheard --of -f -j DROP; (not understood)"
     ]
+
+
+@pytest.mark.parametrize("table_name", ["raw", "mangle", "nat"])
+@pytest.mark.parametrize("words", ["-d 10.0.9.1", "-p tcp --dport 8022"])
+def test_every_table_before_the_translation_sees_the_first_destination(table_name, words):
+    text = table("filter", ":INPUT ACCEPT", "-A INPUT -m conntrack --ctstate INVALID -j DROP")
+    text += table(table_name, ":PREROUTING ACCEPT", f"-A PREROUTING {words} -j DROP")
+    assert ask(parse(text, 4), translated=True, original=("10.0.9.1", 8022)).answer == DENIED
+    assert ask(parse(text, 4), translated=False).answer == ALLOWED
+
+
+@pytest.mark.parametrize(
+    ("chain", "state", "answer"),
+    [
+        ("PREROUTING", "NEW", ALLOWED),  # it is translated behind mangle's PREROUTING
+        ("PREROUTING", "ESTABLISHED", DENIED),
+        ("INPUT", "NEW", DENIED),
+        ("INPUT", "ESTABLISHED", DENIED),
+    ],
+)
+def test_a_new_connection_is_no_translated_one_before_its_translation(chain, state, answer):
+    text = table("filter", ":INPUT ACCEPT")
+    text += table("mangle", f":{chain} ACCEPT", f"-A {chain} -m conntrack --ctstate DNAT -j DROP")
+    assert ask(parse(text, 4), state=state, translated=True, original=("10.0.9.1", 8022)).answer == answer
+    assert ask(parse(text, 4), state=state, translated=False).answer == ALLOWED
