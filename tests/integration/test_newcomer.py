@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from hosts import NET
 from hosts.machine import run, started
-from newcomer import FLEETS, RULES, Desk, Mirror, Newcomer, Run, commands, inventory_of, site_of
+from newcomer import FLEETS, RULES, Desk, Mirror, Newcomer, Run, commands, inventory_of, site_of, takeover
 
 FLEET = os.environ.get("BULKHEAD_NEWCOMER", "small")
 PLAN, CHECK, SITE, PROVE = commands("bulkhead.tiers.site")
@@ -69,6 +69,15 @@ def test_it_installs_as_the_readme_says(fleet: Fleet):
 def test_the_plan_names_every_tier_and_asks_no_host(fleet: Fleet):
     done = fleet.go(PLAN)
     assert all(f" {tier} " in done.output for tier in site_of(FLEETS[FLEET])["bulkhead_tiers"]), done.output[-4000:]
+
+
+def test_the_takeover_page_keeps_what_every_host_with_a_firewall_has(fleet: Fleet):
+    for name, text in takeover.playbooks().items():
+        (fleet.desk.folder / name).write_text(text)
+    for command in takeover.commands("1."):
+        fleet.go(command)
+    here = {name for name, host in fleet.hosts.items() if not host.kind.fresh}
+    assert {file.stem for file in (fleet.desk.folder / "before").iterdir()} == here
 
 
 def test_the_check_changes_nothing_of_any_host(fleet: Fleet):
@@ -131,3 +140,29 @@ def test_rules_that_are_flows_by_now_go_when_they_are_not_kept_and_let_in_what_t
 def test_the_proof_holds(fleet: Fleet):
     done = fleet.go(PROVE)
     assert "0 wrong, 0 inconclusive" in done.output and "\u2717" not in done.output, done.output[-6000:]
+
+
+def test_the_way_back_of_the_takeover_page_leads_back(fleet: Fleet):
+    kept = [name for name, host in fleet.hosts.items() if host.kind.rules]
+    for name in kept:
+        (back,) = takeover.commands("The way back", name)
+        assert fleet.go(back).changed()
+        assert fleet.hosts[name].theirs() == fleet.before[name]
+        # "changes no file in `before`"
+        assert fleet.go(f"{takeover.commands('1.')[-1]} --limit {name}").changed() == set()
+
+
+def test_the_takeover_page_takes_a_host_over_one_step_after_the_other(fleet: Fleet):
+    (name, tier) = next((name, host.kind.tier) for name, host in fleet.hosts.items() if host.kind.rules)
+    _plan, check = takeover.commands("2.", name, tier)
+    foreseen = fleet.go(check)
+    assert len([line for line in foreseen.rules() if line.startswith("-")]) == len(RULES)
+    kept, taken, whole, prove = takeover.commands("3.", name, tier)
+    fleet.go(kept)
+    assert fleet.hosts[name].theirs() == fleet.before[name]
+    fleet.go(taken)
+    assert not [line for line in fleet.hosts[name].theirs()["rules"] if line.startswith("ufw ")]
+    fleet.go(whole)
+    done = fleet.go(SITE)
+    assert set(done.totals()) - {"localhost"} == set(fleet.hosts)
+    assert "0 wrong, 0 inconclusive" in fleet.go(prove).output

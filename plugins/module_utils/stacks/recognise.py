@@ -17,13 +17,15 @@ ZONES_LABEL = "bulkhead.zones"
 
 #: Words in the names of images that keep data.
 DATA_IMAGES = frozenset(
-    "arangodb cassandra clickhouse cockroach cockroachdb couchbase couchdb dragonfly dragonflydb elasticsearch etcd "
-    "foundationdb influxdb keydb mariadb meilisearch memcached milvus mongo mongodb mssql mysql neo4j opensearch "
-    "percona pgvecto pgvector postgis postgres postgresql qdrant questdb redis rethinkdb scylla scylladb solr surrealdb "
-    "timescaledb typesense valkey weaviate".split()
+    "aerospike arangodb cassandra chroma chromadb clickhouse cockroach cockroachdb couchbase couchdb crate "
+    "cratedb db2 dgraph dolt dragonfly dragonflydb edgedb elasticsearch etcd eventstore eventstoredb ferretdb "
+    "firebird foundationdb greptimedb immudb influxdb keydb kvrocks manticore manticoresearch mariadb meilisearch "
+    "memcached memgraph milvus mongo mongodb mssql mysql neo4j oceanbase opensearch orientdb percona pgvecto "
+    "pgvector postgis postgres postgresql qdrant questdb ravendb redis rethinkdb rqlite scylla scylladb solr "
+    "surrealdb tarantool tdengine tidb tikv timescaledb typesense valkey vectorchord weaviate yugabyte yugabytedb".split()
 )
 #: Paths of images whose own name says nothing: mcr.microsoft.com/mssql/server.
-_DATA_PATHS = frozenset(("mssql", "azure-sql-edge"))
+_DATA_PATHS = frozenset(("mssql", "azure-sql-edge", "oracle-free", "oracle-xe"))
 
 #: Words that say that an image only has to do with such a service, or stands beside such a proxy.
 TOOL_IMAGES = frozenset(
@@ -56,14 +58,17 @@ DATA_PORTS = {
     5432: "PostgreSQL",
     5984: "CouchDB",
     6379: "Redis",
+    7687: "Neo4j",
     7700: "Meilisearch",
     8529: "ArangoDB",
     9042: "Cassandra",
     9200: "Elasticsearch",
     9300: "Elasticsearch",
     11211: "Memcached",
+    19530: "Milvus",
     26257: "CockroachDB",
     27017: "MongoDB",
+    28015: "RethinkDB",
 }
 
 #: Reverse proxies, by words of the image's own name; Traefik, which reads labels, by its whole name.

@@ -3,8 +3,21 @@
 
 from __future__ import annotations
 
+from . import takeover
 from .desk import Desk, Run, commands, settings
 from .fleet import FLEETS, RULES, Newcomer, inventory_of, site_of
 from .mirror import Mirror
 
-__all__ = ["FLEETS", "RULES", "Desk", "Mirror", "Newcomer", "Run", "commands", "inventory_of", "settings", "site_of"]
+__all__ = [
+    "FLEETS",
+    "RULES",
+    "Desk",
+    "Mirror",
+    "Newcomer",
+    "Run",
+    "commands",
+    "inventory_of",
+    "settings",
+    "site_of",
+    "takeover",
+]

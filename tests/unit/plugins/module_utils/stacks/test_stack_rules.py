@@ -71,6 +71,14 @@ def found(tmp_path, services, **options):
         ("mcr.microsoft.com/mssql/server:2022-latest", True),
         ("mcr.microsoft.com/azure-sql-edge:latest", True),
         ("mcr.microsoft.com/mssql-tools", False),
+        ("gvenzl/oracle-free:23-slim", True),
+        ("ghcr.io/ferretdb/ferretdb:2", True),
+        ("chromadb/chroma:1.0", True),
+        ("yugabytedb/yugabyte:2.20", True),
+        ("firebirdsql/firebird:5", True),
+        ("pingcap/tidb-dashboard", False),
+        ("oraclelinux:9", False),
+        ("eclipse-mosquitto:2", False),
     ],
 )
 def test_a_data_service_is_known_by_the_words_of_its_image(image, keeps):
