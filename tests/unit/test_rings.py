@@ -64,9 +64,11 @@ LARGEST = 40
 #: out on the controller.
 #: swarm_network, too, is sent only where something changes, with the migration; swarm_network_plan otherwise. Both bring the
 #: table of Docker's limits (3 kB), by which the controller judges a site as well. maas_vlan, too, is sent only
-#: where something changes; maas_vlan_info reads the region for it, and the controller compares.
+#: where something changes; maas_vlan_info reads the region for it, and the controller compares. tailnet_policy runs once, on
+#: one host, and brings the grammar, the evaluator and the comparison of policies.
 LARGER = {
     "maas_vlan": 40.5,
+    "tailnet_policy": 45,
     "ufw_ruleset": 178,
     "ufw_ruleset_plan": 94.9,
     "ufw_ruleset_info": 43,

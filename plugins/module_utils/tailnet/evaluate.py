@@ -141,6 +141,28 @@ class Policy:
                             found.append(Failure(test.path, test.source.text, where, expected, got))
         return found
 
+    @property
+    def decidable(self) -> bool:
+        """Whether the document's own tests can be judged without the server: no rule and no test depends on which device
+        has which address, which user which role, or what an `ipset:` or `svc:` stands for."""
+        ends = [*self._mentioned(), *self._tested()]
+        nets = [
+            self.document.hosts[end.text] if end.kind is Kind.HOST else end.net
+            for end in ends
+            if end.kind in (Kind.HOST, Kind.NETWORK)
+        ]
+        if any(net is not None and net.overlaps(inside) for net in nets for inside in _TAILNET) and not self.nodes:
+            return False
+        return not any(end.kind is Kind.OPAQUE or (end.kind is Kind.AUTOGROUP and _is_role(end.text)) for end in ends)
+
+    def _tested(self) -> Iterator[Endpoint]:
+        for test in self.document.tests:
+            yield test.source
+            yield from (line.endpoint for line in (*test.accept, *test.deny))
+        for login in self.document.ssh_tests:
+            yield login.source
+            yield from login.targets
+
     # one packet
 
     def passes(self, source: Atom, destination: Atom, proto: int, port: Optional[int]) -> bool:
