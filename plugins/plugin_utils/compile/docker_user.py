@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.docker_input import BRIDGES
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.ufw import Rule
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.rule import Rule
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import INTERNET, Network, Site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.nat import forwards
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.ports import WITHOUT_PORTS
@@ -49,7 +49,12 @@ def _names(bridges: Iterable[Network]) -> list[str]:
 
 
 def _concerns(rule: Rule, bridges: Iterable[Network]) -> bool:
-    """Whether a rule is about what containers serve: a published port, or the address of a container in a bridge."""
+    """Whether a rule is about what containers serve: a published port, or the address of a container in a bridge.
+
+    Entries know no interface: what the tailnet's rules say of one alone, the kernel's own routes keep apart.
+    """
+    if rule.outgoing or rule.leaving or (rule.interface and rule.source is None):
+        return False
     if not rule.route:
         return rule.proto not in WITHOUT_PORTS  # there is no port to publish
     end = rule.destination

@@ -60,7 +60,7 @@ def shared_plan(site: Site, tiers: Collection[str], gateway: bool) -> SharedPlan
         "rules": [rule.to_dict() for rule in rules],
         "default": dict(DEFAULTS) if concerned else {},
         "docker": host_docker(site, tiers, rules, gateway) if concerned else {},
-        "nat": host_nat(site, gateway),
+        "nat": host_nat(site, gateway, tiers),
         "vlans": maas_vlans(site) if concerned else [],
         "engine": engine_settings(site) if concerned else {},
         "stack_lint": lint_arguments(site) if concerned else {},

@@ -7,6 +7,7 @@ site without any translation.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import INTERNET, Site
@@ -17,11 +18,13 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import
 Item = dict[str, Any]
 
 
-def host_nat(site: Site, gateway: bool) -> dict[str, list[Item]]:
-    """{forward, masquerade} of a host; {} where it translates nothing. Only routers do."""
-    if not gateway:
-        return {}
-    lists = {"forward": _forward(site), "masquerade": _masquerade(site)}
+def host_nat(site: Site, gateway: bool, tiers: Collection[str] = ()) -> dict[str, list[Item]]:
+    """{forward, masquerade} of a host; {} where it translates nothing. Only routers do: those between the tiers, and those
+    of the tailnet."""
+    lists = {
+        "forward": _forward(site) if gateway else [],
+        "masquerade": _masquerade(site, tiers, gateway),
+    }
     return {name: items for name, items in lists.items() if items}
 
 
@@ -59,16 +62,38 @@ def _item(asked: Asked) -> Item:
     return item
 
 
-def _masquerade(site: Site) -> list[Item]:
-    """What stays inside of the site keeps its address."""
+def _masquerade(site: Site, tiers: Collection[str], gateway: bool) -> list[Item]:
+    """What stays inside of the site keeps its address, but for what comes off the tailnet to a route: the hosts behind it
+    know no way back."""
+    routed, out = _from_tailnet(site, tiers, gateway)
     sources = [
-        (tier.name, net) for tier in site.tiers.values() for net in tier.subnets if net.version in tier.masquerade
+        (tier.name, net)
+        for tier in site.tiers.values()
+        for net in tier.subnets
+        if gateway and net.version in tier.masquerade
     ]
-    versions = {net.version for _name, net in sources}
+    versions = {net.version for _name, net in sources} | {net.version for net in out}
     return [
+        *routed,
         *(_kept(net, name) for net, name in site.own.items() if net.version in versions),
         *({"from_ip": str(net), "comment": f"{name} -> internet"} for name, net in sources),
+        *({"from_ip": str(net), "comment": "the tailnet -> internet: exit node"} for net in out),
     ]
+
+
+def _from_tailnet(site: Site, tiers: Collection[str], gateway: bool) -> tuple[list[Item], list[Net]]:
+    """What a host of the tailnet masquerades: to its routes, and the networks whose packets it lets out as an exit node."""
+    tailnet = site.tailnet
+    if tailnet is None:
+        return [], []
+    places = tailnet.places_of(tiers, gateway)
+    routed = [
+        {"from_ip": str(prefix), "to_ip": str(net), "comment": f"the tailnet -> {net}"}
+        for net in dict.fromkeys(net for place in places for net in tailnet.routes.get(place, ()))
+        for prefix in tailnet.prefixes
+        if prefix.version == net.version
+    ]
+    return routed, list(tailnet.prefixes) if any(tailnet.exit_nodes.get(place) for place in places) else []
 
 
 def _kept(net: Net, name: str) -> Item:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple, Optional
 
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.tailnet_rules import INTERFACE
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import (
     ADDRESS,
     GATEWAY,
@@ -34,8 +35,6 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.tailnet_policy
     stands_for,
 )
 
-#: The interface that tailscaled makes.
-INTERFACE = "tailscale0"
 #: What is probed where no flow over the tailnet names a port.
 _PROBE = Ports("tcp", 22, 22)
 #: What an exit node leads to, and every user of a host but root.
@@ -184,11 +183,13 @@ def _ssh(tailnet: Tailnet, names: _Names, rule: SshRule) -> dict[str, Any]:
 
 
 class _End(NamedTuple):
-    """One end of a test: its name there, and who or which address it is."""
+    """One end of a test: its name there, and who or which address it is. leg: whether it is a router's own address, which
+    a network that control lets through may hold, and the router's rules close."""
 
     name: str
     identity: Identity
     address: str = ""
+    leg: bool = False
 
     def meets_itself(self, other: _End) -> bool:
         """Whether both are devices of one user: what `autogroup:self` allows, no test can ask."""
@@ -219,9 +220,12 @@ class _Asked:
         for end in destinations:
             target = end.address or end.identity
             for port in () if source.meets_itself(end) else ports:
-                if self._policy.flow_for(source.identity, target, proto, port):
+                flow = self._policy.flow_for(source.identity, target, proto, port)
+                if flow and flow.exit:
+                    continue  # by which node a packet leaves, no test can ask
+                if flow:
                     found.setdefault("accept", []).append(f"{end.name}:{port}")
-                elif not self._most.flow_for(source.identity, target, proto, port):
+                elif not end.leg and not self._most.flow_for(source.identity, target, proto, port):
                     found.setdefault("deny", []).append(f"{end.name}:{port}")
         return {"src": source.name, "proto": proto, **found} if found else {}
 
@@ -230,7 +234,7 @@ class _Asked:
         ends = dict.fromkeys(pair.destination for flow in self._tailnet.flows for pair in flow.pairs)
         for span in dict.fromkeys(span for end in ends if routed(end) for span in destination_spans(self._site, end)):
             text = point_text(span.first if span.single else span.first + 1)
-            yield _End(f"[{text}]" if span.version == 6 else text, Identity(), text)
+            yield _End(f"[{text}]" if span.version == 6 else text, Identity(), text, span in self._site.legs)
 
     def ssh_tests(self) -> list[dict[str, Any]]:
         """For each source, the nodes with tags: the users of a host that it may be there, and those that it may not."""

@@ -8,85 +8,17 @@ the declaration is in it: inserting a flow must not touch the rules of the other
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import rule as ufw
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.edges import Edge, host_edges
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Flow, Site
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.ports import ANY, WITHOUT_PORTS, merge, port_arguments
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import EVERYTHING, Net
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.rule import Grant, Rule, comment_of, grants_of
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.tailnet_rules import node_rules
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Site
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.ports import ANY, WITHOUT_PORTS
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net
 
 #: The policies that the rules are written for.
 DEFAULTS: Mapping[str, str] = {"incoming": "deny", "outgoing": "allow", "routed": "deny"}
-
-
-class Rule(NamedTuple):
-    """A rule of a host. source, destination: None is any address; ports: as ufw writes them, "" for any.
-
-    A NamedTuple, since a router may have tens of thousands.
-    """
-
-    action: str
-    proto: str
-    source: Optional[Net]
-    destination: Optional[Net]
-    ports: str
-    route: bool
-    comment: str
-
-    @property
-    def match(self) -> tuple[Any, ...]:
-        """What the rule matches: a whole family is any address as soon as the other end says which family."""
-        source = None if self.source in EVERYTHING else self.source
-        destination = None if self.destination in EVERYTHING else self.destination
-        if source is None and destination is None:
-            source, destination = self.source, self.destination
-        return self.route, self.proto, source, destination, self.ports
-
-    def to_dict(self) -> dict[str, Any]:
-        """An item of ufw_ruleset's option `rules`."""
-        item: dict[str, Any] = {
-            "rule": self.action,
-            "proto": self.proto,
-            "from_ip": _ip(self.source),
-            "to_ip": _ip(self.destination),
-            "comment": self.comment,
-        }
-        if self.ports:
-            item["to_port"] = self.ports
-        if self.route:
-            item["route"] = True
-        return item
-
-    def __str__(self) -> str:
-        """The rule in the words of the ufw command, without its comment."""
-        return ufw.describe(
-            ufw.Rule(
-                action=self.action,
-                proto=self.proto,
-                dport=self.ports or ANY,
-                dst=_block(self.destination, self.source),
-                sport=ANY,
-                src=_block(self.source, self.destination),
-                route=self.route,
-            )
-        )
-
-
-def _ip(net: Optional[Net]) -> str:
-    return ANY if net is None else str(net)
-
-
-def _block(net: Optional[Net], other: Optional[Net]) -> str:
-    return str(net) if net else ufw.ANYWHERE[other.version if other else 4]
-
-
-class Grant(NamedTuple):
-    """What a flow allows of one protocol. services: their names; ports: as ufw writes them, one text for each rule."""
-
-    proto: str
-    services: str
-    ports: tuple[str, ...]
 
 
 def host_rules(site: Site, tiers: Collection[str], gateway: bool) -> tuple[Rule, ...]:
@@ -95,7 +27,8 @@ def host_rules(site: Site, tiers: Collection[str], gateway: bool) -> tuple[Rule,
     site: a Site; tiers: the names of the tiers that the host is in; gateway: whether it is a router. A router has no
     INPUT rules for its tiers: of its addresses only the gateways' own are a destination.
 
-    The first match wins, so the order is: what names both ends; then for each direction of the internet (in, out) the
+    The first match wins, so the order is: all of the tailnet's, which end with the denies that keep it and the LAN apart;
+    what names both ends; then for each direction of the internet (in, out) the
     denies that carve the site's own networks out, and the allows. Rules with the same match appear once.
 
     What any flow allows without a limit is not limited, in whatever order the flows stand: allows with a limit come last,
@@ -115,6 +48,7 @@ def host_rules(site: Site, tiers: Collection[str], gateway: bool) -> tuple[Rule,
             {"": both, "source": inward, "destination": outward}[late].append(edge)
     return _first_of_each(
         [
+            *node_rules(site, tiers, gateway),
             *_allows(both, grants),
             *_carve_sources(site, inward),
             *_allows(inward, grants),
@@ -136,18 +70,6 @@ def _beyond(site: Site, source: Net, destination: Net) -> str:
     return "source" if not site.is_own(source) else "destination" if not site.is_own(destination) else ""
 
 
-def grants_of(flow: Flow) -> tuple[Grant, ...]:
-    """What a flow allows, a grant for each protocol."""
-    grants = []
-    for proto, ranges in merge(flow.all_ports).items():
-        services = ", ".join(
-            name for name in flow.services if proto == ANY or any(ports.proto == proto for ports in flow.ports[name])
-        )
-        portless = proto == ANY or proto in WITHOUT_PORTS
-        grants.append(Grant(proto, services, ("",) if portless else tuple(port_arguments(ranges))))
-    return tuple(grants)
-
-
 def _allows(edges: Iterable[Edge], grants: dict[str, tuple[Grant, ...]]) -> Iterator[Rule]:
     """The allow and limit rules of edges: one for each protocol, more where ufw's multiport limit asks for it.
 
@@ -158,14 +80,11 @@ def _allows(edges: Iterable[Edge], grants: dict[str, tuple[Grant, ...]]) -> Iter
         if path not in grants:
             grants[path] = grants_of(edge.flow)
         named = edge.source or edge.destination
-        why = f": {edge.flow.why}" if edge.flow.why else ""
         for proto, services, texts in grants[path]:
             # ufw knows igmp and ipv6 for IPv4 alone.
             if named is not None and named.version not in WITHOUT_PORTS.get(proto, (4, 6)):
                 continue
-            comment = f"{edge.source_name} -> {edge.destination_name} {services}{why}"
-            # ufw refuses the straight quote in a comment (ufw.parser).
-            comment = comment.replace("'", "\u2019")
+            comment = comment_of(edge.source_name, edge.destination_name, services, edge.flow.why)
             for ports in texts:
                 yield Rule(
                     "limit" if edge.flow.limit else "allow",

@@ -9,7 +9,8 @@ from typing import Any, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.nat import host_nat
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.networks import engine_settings
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.ufw import DEFAULTS, Rule, host_rules
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.rule import Rule
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.ufw import DEFAULTS, host_rules
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.plan.matrix import Entry, Matrix, forbidden, matrix, places
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.inventory import inventory_advice
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import GATEWAY, Flow, Network, Site, Stack, Tier

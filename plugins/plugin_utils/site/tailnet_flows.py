@@ -74,7 +74,10 @@ def lan_flows(site: Site) -> Iterator[Flow]:
         pairs = tuple(dict.fromkeys(pair for each in flow.pairs for pair in _passed_on(site, tailnet, each)))
         if pairs:
             sources = tuple(dict.fromkeys(pair.source.name for pair in pairs))
-            yield replace(flow, path=f"{flow.path}.via", sources=sources, pairs=pairs, tailnet=False, derived=True)
+            why = f"for {', '.join(flow.sources)} of the tailnet"
+            yield replace(
+                flow, path=f"{flow.path}.via", sources=sources, pairs=pairs, why=why, tailnet=False, derived=True
+            )
 
 
 def _wireguard(site: Site, tailnet: Tailnet) -> Flow:

@@ -6,7 +6,7 @@ Like policy.py it knows of no rule and of no document of a control server.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import NamedTuple, Optional, Union
 
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import (
@@ -29,7 +29,8 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import (
 )
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.policy import destination_spans
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.ports import ANY, WITH_PORTS
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import parse_point
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net, parse_point
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.wellknown import exit_space
 
 
 class Identity(NamedTuple):
@@ -93,12 +94,12 @@ class TailnetPolicy:
         destination: Union[Identity, str],
         proto: str,
         port: Optional[int] = None,
-        exit: str = "",
+        by: Collection[str] = (),
     ) -> Optional[Flow]:
         """The first flow that allows it, or None. A flow with a limit is the answer only where none without one is.
 
         destination: a node, or an address behind a route or, through an exit node, outside of the site. proto: tcp or
-        udp. exit: the place of the exit node that the source uses; without it, any counts.
+        udp. by: the places of the node that passes it on to an address; without them, any router and exit node counts.
         """
         tailnet = self.site.tailnet
         if tailnet is None:
@@ -106,9 +107,8 @@ class TailnetPolicy:
         found = [
             flow
             for flow in tailnet.flows
-            if (not exit or not flow.exit or flow.exit == exit)
-            and any(
-                stands_for(tailnet, pair.source, source)
+            if any(
+                stands_for(tailnet, pair.source, source, self.roles)
                 and self._reaches(tailnet, pair.destination, source, destination)
                 for pair in flow.pairs
             )
@@ -117,8 +117,15 @@ class TailnetPolicy:
                 or (ports.proto == proto and (port is None or ports.first <= port <= ports.last))
                 for ports in flow.all_ports
             )
+            and (not by or isinstance(destination, Identity) or self._passes(tailnet, flow, destination, by))
         ]
         return min(found, key=lambda flow: flow.limit, default=None)
+
+    def _passes(self, tailnet: Tailnet, flow: Flow, address: str, by: Collection[str]) -> bool:
+        """Whether a node of some places passes on what a flow leads to."""
+        if flow.exit:
+            return flow.exit in by
+        return any(_in(tailnet.routes.get(place, ()), parse_point(address)) for place in by)
 
     def _reaches(self, tailnet: Tailnet, end: Endpoint, source: Identity, destination: Union[Identity, str]) -> bool:
         if isinstance(destination, Identity):
@@ -126,9 +133,14 @@ class TailnetPolicy:
                 return bool(source.user) and source.user == destination.user
             return stands_for(tailnet, end, destination)
         point = parse_point(destination)
+        if end.kind == INTERNET:
+            return _in(self.site.outside, point) and _in(exit_space(), point)
         # Like the LAN's: the routers' own addresses are a destination only where they are named.
-        spans = self.site.outside if end.kind == INTERNET else destination_spans(self.site, end) if routed(end) else ()
-        return any(span.first <= point <= span.last for span in spans)
+        return routed(end) and _in(destination_spans(self.site, end), point)
+
+
+def _in(spans: Iterable[Net], point: int) -> bool:
+    return any(span.first <= point <= span.last for span in spans)
 
 
 def routed(end: Endpoint) -> bool:

@@ -8,7 +8,7 @@ from ipaddress import ip_network
 from typing import Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.limits import nowhere_of
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net, parse_net
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net, parse_net, subtract
 
 
 @cache
@@ -27,6 +27,26 @@ def swarm_defaults() -> tuple[Net, ...]:
 def shared_space() -> tuple[Net, ...]:
     """Carrier-grade NAT (RFC 6598): where tailnets number their nodes."""
     return (parse_net("100.64.0.0/10"),)
+
+
+@cache
+def private_space() -> tuple[Net, ...]:
+    """What an exit node does not lead to, of IPv4: control servers do not take it for the internet (Headscale:
+    hscontrol/util/net.go)."""
+    texts = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "100.64.0.0/10")
+    return tuple(map(parse_net, texts))
+
+
+@cache
+def global_unicast() -> Net:
+    """What an exit node leads to, of IPv6."""
+    return parse_net("2000::/3")
+
+
+@cache
+def exit_space() -> tuple[Net, ...]:
+    """The spans that an exit node leads to."""
+    return (*subtract([parse_net("0.0.0.0/0")], private_space()), global_unicast())
 
 
 def nowhere(net: Net) -> Optional[tuple[str, str]]:
