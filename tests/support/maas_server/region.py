@@ -36,6 +36,15 @@ _NODE = next(
     for entry in json.loads((pathlib.Path(__file__).parent / "transcripts" / "3.6.5.json").read_text())
     if entry["path"] == "rackcontrollers/"
 )
+#: A machine as recorded; what is of its own is laid over it.
+_MACHINE = next(
+    machine
+    for machine in json.loads((pathlib.Path(__file__).parent / "transcripts" / "3.6.5-machines.json").read_text())[0][
+        "response"
+    ]
+    if machine["hostname"] == "deployed1"
+)
+_NO_GATEWAYS = {version: {"gateway_ip": None, "link_id": None} for version in ("ipv4", "ipv6")}
 _USER = {
     "is_superuser": True,
     "username": "admin",
@@ -252,8 +261,8 @@ class Region:
         }
 
     def show_node(self, node: dict) -> dict:
-        """A rack as recorded; a machine in the same form with the fields that only machines have (unrecorded)."""
-        shown = copy.deepcopy(_NODE)
+        """A rack and a machine, each in the form that was recorded of one."""
+        shown = copy.deepcopy(_NODE if node["node_type"] == 2 else _MACHINE)
         kind = "rackcontrollers" if node["node_type"] == 2 else "machines"
         shown.update(
             hostname=node["hostname"],
@@ -271,12 +280,12 @@ class Region:
             ]
             shown.update(
                 {
-                    "node_type_name": "Machine",
                     "boot_interface": first,
+                    "default_gateways": _NO_GATEWAYS,
                     "ip_addresses": addresses,
                     "status_name": "Deployed",
                     "power_state": "on",
-                    "pool": {"name": "default", "description": "Default pool", "id": 0},
+                    "tag_names": [],
                 }
             )
             shown.update(node["facts"])
@@ -328,27 +337,37 @@ class Region:
         names += "bridging-automatic-ubuntu authenticate-api"
         return {"capabilities": names.split(), "version": "3.6.5", "subversion": ""}
 
-    def get_racks(self, _data: dict) -> list:
-        return self._mixed([self.show_node(node) for node in self.nodes.values() if node["node_type"] == 2])
+    def get_racks(self, data: dict) -> list:
+        return self._some_nodes(data, [2])
 
     def get_machines(self, data: dict) -> list:
-        """All machines, or those of the ``status`` (``deployed``) and ``hostname`` in the query; another filter is a 400."""
+        return self._some_nodes(data, [0])
+
+    def get_machine(self, _data: dict, system_id: str) -> dict:
+        node = self.nodes.get(system_id)
+        if node is None or node["node_type"] != 0:
+            raise Failed(404, "No Machine matches the given query.")
+        return self.show_node(node)
+
+    def _some_nodes(self, data: dict, types: list) -> list:
+        """The nodes of some types, or those of the ``status`` (``deployed``) and ``hostname`` in the query; another filter is
+        a 400."""
         unknown = sorted(set(data) - {"status", "hostname"})
         if unknown:
             raise Invalid({name: ["No such constraint."] for name in unknown})
-        shown = [self.show_node(node) for node in self.nodes.values() if node["node_type"] == 0]
+        shown = [self.show_node(node) for node in self.nodes.values() if node["node_type"] in types]
+        # What was recorded of a rack alone has no status.
+        statuses = [item.get("status_name", "").lower().replace(" ", "_") for item in shown]
         return self._mixed(
             [
                 item
-                for item in shown
-                if data.get("status", item["status_name"].lower().replace(" ", "_"))
-                == item["status_name"].lower().replace(" ", "_")
-                and data.get("hostname", item["hostname"]) == item["hostname"]
+                for item, status in zip(shown, statuses)
+                if data.get("status", status) == status and data.get("hostname", item["hostname"]) == item["hostname"]
             ]
         )
 
-    def get_nodes(self, _data: dict) -> list:
-        return self._mixed([self.show_node(node) for node in self.nodes.values()])
+    def get_nodes(self, data: dict) -> list:
+        return self._some_nodes(data, [0, 1, 2])
 
     # Fabrics.
 
@@ -1018,6 +1037,7 @@ _ROUTES = tuple(
         (r"static-routes/(\d+)/", "route"),
         (r"rackcontrollers/", "racks"),
         (r"machines/", "machines"),
+        (r"machines/([^/]+)/", "machine"),
         (r"nodes/", "nodes"),
         (r"reservedips/", "reservedips"),
         (r"dhcp-snippets/", "snippets"),

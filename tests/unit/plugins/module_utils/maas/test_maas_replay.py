@@ -89,3 +89,62 @@ def test_the_whole_transcript_gets_the_recorded_answers(name):
         assert reply.headers.get("WWW-Authenticate") == entry.get("www_authenticate"), where
         assert encoded(reply) is not None
     assert len(entries) == {"3.6.5.json": 64, "3.6.5-more.json": 71}[name]
+
+
+MACHINES = transcript("3.6.5-machines.json")
+
+
+def by_id(value):
+    """Nodes in one order; what the recording has of racks beyond their names is in the other transcripts."""
+    if not isinstance(value, list):
+        return value
+    plain = [item if item["node_type"] == 0 else (item["system_id"], item["hostname"]) for item in value]
+    return sorted(plain, key=str)
+
+
+@pytest.mark.parametrize("number", [number for number, entry in enumerate(MACHINES) if number != 11])
+def test_a_region_with_the_recorded_nodes_gives_the_recorded_lists_of_them(number):
+    """Each request is put to a region with the nodes that were there: those of the first list, of an ordinary user's own list
+    for his key (the stand-in has one user), and, in the second region, the ones that are shown."""
+    entry = MACHINES[number]
+    shown = MACHINES[4]["response"] if number < 6 else entry["response"]
+    player = Player()
+    player.region.nodes.clear()
+    for node in shown:
+        facts = node if node["node_type"] == 0 else {}
+        player.region.add_node(node["system_id"], node["hostname"], node["node_type"], facts)
+    path, _question, query = entry["path"].partition("?")
+    query = "?" + (query or urlencode(entry["body"] or {}))
+    header = {"authorization": player.header("")}
+    reply = player.front.answer("GET", API + path + query, header, "")
+    assert (reply.status, reply.content_type) == (entry["status"], entry["content_type"]), entry["note"]
+    assert by_id(reply.body) == by_id(entry["response"]), entry["note"]
+
+
+def test_an_unknown_key_is_refused_as_it_was():
+    entry, player = MACHINES[11], Player()
+    header = {"authorization": ApiKey("another", "token", "REDACTED-SECRET").header(NOW)}
+    reply = player.front.answer("GET", API + entry["path"], header, "")
+    assert (reply.status, reply.content_type, reply.body) == (entry["status"], entry["content_type"], entry["response"])
+
+
+def keys_of(value, path=""):
+    """The key paths of everything in a value; those of a list are those of what it holds."""
+    found = set()
+    for key, item in value.items() if isinstance(value, dict) else ():
+        found |= {f"{path}.{key}"} | keys_of(item, f"{path}.{key}")
+    for item in value if isinstance(value, list) else ():
+        found |= keys_of(item, f"{path}[]")
+    return found
+
+
+def test_a_machine_that_the_stand_in_makes_has_the_form_of_a_recorded_one():
+    region = Region()
+    (vlan, *_others) = sorted(region.vlans)
+    made = region.handle("POST", "subnets/", {"cidr": "10.9.0.0/24", "vlan": str(vlan)}).body
+    region.add_node("abc123", "made", 0, {})
+    region.plug("abc123", vlan, ((made["id"], "10.9.0.5"),), "eth0")
+    (machine,) = region.handle("GET", "machines/", {"hostname": "made"}).body
+    recorded = next(item for item in MACHINES[0]["response"] if item["hostname"] == "deployed1")
+    assert keys_of(machine) == keys_of(recorded)
+    assert machine["ip_addresses"] == ["10.9.0.5"] and machine["boot_interface"]["name"] == "eth0"
