@@ -69,7 +69,7 @@ LARGEST = 40
 LARGER = {
     "maas_vlan": 40.5,
     "tailnet_policy": 45,
-    "ufw_ruleset": 178,
+    "ufw_ruleset": 179,
     "ufw_ruleset_plan": 94.9,
     "ufw_ruleset_info": 43,
     "swarm_network": 51.5,

@@ -26,6 +26,8 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import PRE
 LISTED = 200
 #: What the engine may take for each hook and family. A change is never held up by its description.
 SEGMENTS, SECONDS = 400000, 1.0
+#: Seconds for looking through the tracked flows, while ufw's lock is held.
+LOOKING = 0.5
 KINDS = ("opened", "closed", "unclear")
 _WAYS = {"INPUT": "in", "OUTPUT": "out", "FORWARD": "routed"}
 # Rules that tell translated packets from others: FORWARD has to be asked about both.
@@ -238,15 +240,24 @@ def _terms(after: Any) -> str:
 
 def find_flows(host: Host, effect: Effect) -> list[list[str]]:
     """A command to cut each tracked flow that the change would not let in any more. A flow has no interface: one that
-    came by another interface, which stays open, is tracked anew with its next packet."""
-    commands = []
+    came by another interface, which stays open, is tracked anew with its next packet. Where there are too many to be
+    looked at under ufw's lock, ``effect.unlisted`` says so."""
+    commands: list[list[str]] = []
+    end = time.process_time() + LOOKING
     for family in sorted({family for family, _hook, _packets in effect.stopped}):
         done = host.run(["conntrack", "-L", "-f", f"ipv{family}"])
         if done.status:
             raise RulesetError(f"`conntrack -L` failed (status {done.status}): {done.err.strip()}")
         own = own_addresses(host, family)
         stopped = [(hook, packets) for one, hook, packets in effect.stopped if one == family]
-        for line in done.out.splitlines():
+        lines = done.out.splitlines()
+        for number, line in enumerate(lines):
+            if time.process_time() > end:
+                effect.unlisted.append(
+                    f"IPv{family} flushed: {len(lines) - number} more connections are tracked than could be looked at in time: "
+                    "those that the change does not let in any more go on; `conntrack -D` cuts them"
+                )
+                return commands
             command = _cut(line, family, own, stopped)
             if command:
                 commands.append(command)

@@ -63,12 +63,15 @@ _XTABLES_LOCK = FOLDER + "/xtables.lock"
 
 KEPT, BACK, WAITING, UNKNOWN = "kept", "back", "waiting", "unknown"
 #: What CHANGE becomes in the end.
+FLOWS = FOLDER + "/flows"  # commands that are left to be run
 OUTCOMES = {KEPT: FOLDER + "/kept.json", BACK: FOLDER + "/back.json"}
 
 SAVE = {4: "iptables-save", 6: "ip6tables-save"}
 RESTORE = {4: "iptables-restore", 6: "ip6tables-restore"}
 #: How often a table is read and loaded until it is as wanted: others may write to it at the same moment.
 _TRIES = 5
+#: Seconds for cutting flows under ufw's lock, and for those that are left then.
+_CUTTING, _CUT_LATER = 0.5, 600
 #: Seconds between the tries of a rollback that fails, at most.
 _LONGEST_PAUSE = 60.0
 _TOKEN = "# change "
@@ -338,8 +341,8 @@ class Guard:
                 raise GuardError(f"{name} cannot be loaded: {done.err.strip()} (status {done.status})")
 
     def _close(self, change: Change, state: str, why: str) -> None:
-        for argv in change.after if state == KEPT else ():
-            self._run_any(argv)
+        if state == KEPT:
+            self._cut(change.after)
         self.remove(*OUTCOMES.values())
         # In one step, and with no need of room.
         os.rename(self.path(CHANGE), self.path(OUTCOMES[state]))
@@ -352,6 +355,21 @@ class Guard:
         # that the change is gone, and ends.
         if change.timer:
             self._run_any(["systemctl", "stop", change.timer])
+
+    def _cut(self, commands: list[list[str]]) -> None:
+        """Run the commands that cut flows: as many as fit into a moment, for each looks at the kernel's whole table, and the
+        rest when this process has given ufw's lock back."""
+        end = time.monotonic() + _CUTTING
+        for place, argv in enumerate(commands):
+            if time.monotonic() > end:
+                lines = [shlex.join(argv) for argv in commands[place:]]
+                with contextlib.suppress(OSError):
+                    self.write(FLOWS, "\n".join([*lines, f"rm -f {self.path(FLOWS)}", ""]), 0o600)
+                    self._run_any(
+                        ["sh", "-c", f"setsid timeout {_CUT_LATER} sh {self.path(FLOWS)} >/dev/null 2>&1 </dev/null &"]
+                    )
+                return
+            self._run_any(argv)
 
     def settle(self, why: str, token: Optional[str] = None) -> Optional[str]:
         """Bring what a process left to an end: a decided change is finished, one that waits is taken back.

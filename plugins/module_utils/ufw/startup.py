@@ -100,11 +100,18 @@ def check_files(state: State, enabled: bool) -> list[str]:
 def _line_ends(state: State) -> list[str]:
     if not state.carriage_returns:
         return []
-    names = " and ".join(state.carriage_returns)
-    return [
-        f"{names}: got lines that end with a carriage return (CRLF); expected plain line ends, for iptables-restore and the "
-        f"shell read them otherwise, and ufw does not start with them: run sed -i 's/\\r$//' {' '.join(state.carriage_returns)}"
-    ]
+    found = []
+    for name in state.carriage_returns:
+        lines = state.texts[name].replace("\r\n", "\n").split("\n")
+        inside = next((number for number, line in enumerate(lines, 1) if "\r" in line), 0)
+        where, edit = "lines that end with a carriage return (CRLF)", "s/\\r$//"
+        if inside:
+            where, edit = f"a carriage return within line {inside}", "s/\\r$//; s/\\r/\\n/g"
+        found.append(
+            f"{name}: got {where}; expected plain line ends, for iptables-restore and the shell read them otherwise, and ufw "
+            f"does not start with them: run sed -i '{edit}' {name}"
+        )
+    return found
 
 
 def _why_not_loaded(files: Iterable[FileRules], family: int, present: Iterable[str]) -> Iterator[str]:

@@ -536,6 +536,16 @@ def test_flows_are_cut_when_the_change_is_kept_and_not_before(host):
     assert [line for line in host.ran if "conntrack -D" in line]
 
 
+def test_flows_that_cannot_be_looked_at_in_time_are_said_and_hold_the_lock_no_longer(host, monkeypatch):
+    converge(host, params([SSH, WEB]), False)
+    host.flows = FLOW * 5000
+    monkeypatch.setattr(effect, "LOOKING", 0.0)
+    result = converge(host, params([SSH], flush_established=True), False)
+    assert result["flushed"] < 5000
+    (text,) = [text for text in result["unlisted"] if "flushed" in text]
+    assert f"{5000 - result['flushed']} more connections" in text and "`conntrack -D` cuts them" in text
+
+
 def test_check_mode_counts_the_flows_and_cuts_none(host):
     converge(host, params([SSH, WEB]), False)
     host.flows = FLOW

@@ -947,3 +947,35 @@ def test_an_outcome_is_known_by_its_change_or_as_the_last_one(host):
     assert guard.outcome(token).state == UNKNOWN
     guard.keep(guard.change())
     assert guard.outcome().state == KEPT and guard.settle("again") is None
+
+
+# -- flows that are cut ------------------------------------------------------------------------------------------------
+
+
+def test_flows_are_cut_for_a_moment_under_the_lock_and_the_rest_of_them_afterwards(host, monkeypatch):
+    commands = [["conntrack", "-D", "-s", f"10.0.0.{number}"] for number in range(9)]
+    guard = Guard(host.root, host.run)
+    guard._cut(commands)
+    assert host.ran == [" ".join(argv) for argv in commands]
+    host.ran.clear()
+    clock = iter(range(100))
+    monkeypatch.setattr(guard_program.time, "monotonic", lambda: 0.2 * next(clock))
+    guard._cut(commands)
+    *cut, later = host.ran
+    assert cut == [" ".join(argv) for argv in commands[: len(cut)]] and 0 < len(cut) < 9
+    assert later.startswith("sh -c setsid timeout 600 sh ") and later.endswith("&")
+    left = host.file(guard_program.FLOWS).read_text().splitlines()
+    assert left == [*(" ".join(argv) for argv in commands[len(cut) :]), f"rm -f {host.path(guard_program.FLOWS)}"]
+
+
+def test_a_file_that_cannot_be_written_for_them_is_no_failure_of_the_change(host, monkeypatch):
+    guard = Guard(host.root, host.run)
+    clock = iter(range(100))
+    monkeypatch.setattr(guard_program.time, "monotonic", lambda: float(next(clock)))
+
+    def full(*_arguments):
+        raise OSError("no room")
+
+    monkeypatch.setattr(guard, "write", full)
+    guard._cut([["conntrack", "-D"]] * 3)
+    assert host.ran == []

@@ -1,6 +1,9 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 from __future__ import annotations
 
+import re
+import subprocess
+
 import pytest
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.converge import converge
@@ -524,3 +527,35 @@ def test_commands_of_two_kinds_are_refused(host):
 def test_commands_of_one_kind_are_not(host, kind):
     xtables(host, kind)
     assert converge(host, params(), False)["changed"] is False
+
+
+# -- line ends ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "got", "repaired"),
+    [
+        (lambda text: text.replace("\n", "\r\n"), "lines that end with a carriage return (CRLF)", lambda text: text),
+        (
+            lambda text: text.replace("\n", "\r\n", 3),
+            "lines that end with a carriage return",
+            lambda text: text,
+        ),
+        (lambda text: text.replace("\n", "\r"), "a carriage return within line 1", lambda text: text),
+        (
+            lambda text: "# one\n# two\r# three\r\n" + text,
+            "a carriage return within line 2",
+            lambda text: "# one\n# two\n# three\n" + text,
+        ),
+    ],
+)
+@pytest.mark.parametrize("name", ["/etc/ufw/before.rules", "/etc/ufw/after6.rules", "/etc/default/ufw"])
+def test_a_carriage_return_is_an_error_whose_command_takes_it_away(host, name, change, got, repaired):
+    text = host.file(name).read_text()
+    host.file(name).write_bytes(change(text).encode())
+    with pytest.raises(RulesetError) as error:
+        converge(host, params(), False)
+    assert f"{name}: got {got}" in str(error.value)
+    command = re.search(r"run (sed -i '[^']+') (\S+)", str(error.value))
+    subprocess.run(f"{command[1]} {host.path(command[2])}", shell=True, check=True)
+    assert host.file(name).read_bytes().decode().rstrip() == repaired(text).rstrip()
