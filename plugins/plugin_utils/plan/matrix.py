@@ -15,6 +15,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import (
     Site,
 )
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.ports import ANY
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import EVERYTHING
 
 
 class Entry(NamedTuple):
@@ -82,7 +83,8 @@ def matrix(site: Site) -> Matrix:
             only = " ".join(
                 f"{word} {end.name}"
                 for word, end in (("from", source), ("to", destination))
-                if end.kind in (ADDRESS, NETWORK)
+                # What is open from anywhere is not narrowed.
+                if end.kind in (ADDRESS, NETWORK) and end.nets != EVERYTHING
             )
             for start in places_of(site, source):
                 for end in places_of(site, destination):

@@ -12,6 +12,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.networks im
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.rule import Rule
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.ufw import DEFAULTS, host_rules
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.plan.matrix import Entry, Matrix, forbidden, matrix, places
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.plan.tailnet import tailnet_json, tailnet_text
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.inventory import inventory_advice
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import GATEWAY, Flow, Network, Site, Stack, Tier
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.nat import described
@@ -44,13 +45,15 @@ def plan_text(
     """
     parts = [_summary(site), _addresses(site), _networks(site), _stacks(site)]
     advice = [] if hosts_by_tier is None else inventory_advice(site, hosts_by_tier)
-    parts += [_matrix(site), _translations(site), _invariants(site), _warnings([*site.warnings, *map(str, advice)])]
+    parts += [_matrix(site), tailnet_text(site, WIDTH), _translations(site), _invariants(site)]
+    parts += [_warnings([*site.warnings, *map(str, advice)])]
     parts += _rules(site, hosts_by_tier or {}, rules or site_rules(site))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def plan_json(site: Site, rules: Optional[SiteRules] = None) -> dict[str, Any]:
-    """The same as data: {tiers, pools, networks, stacks, flows, never, matrix, nat, warnings, default, engine, rules}."""
+    """The same as data: {tiers, pools, networks, stacks, flows, never, matrix, nat, warnings, default, engine, rules}, and
+    tailnet where there is one."""
     return {
         "tiers": {tier.name: _tier_json(tier) for tier in site.tiers.values()},
         "pools": {name: [str(net) for net in nets] for name, nets in site.pools.items()},
@@ -74,6 +77,7 @@ def plan_json(site: Site, rules: Optional[SiteRules] = None) -> dict[str, Any]:
             }
             for (start, end), cell in matrix(site).items()
         ],
+        **({"tailnet": tailnet_json(site.tailnet)} if site.tailnet else {}),
         "nat": host_nat(site, True),
         "warnings": list(site.warnings),
         "default": dict(DEFAULTS),
@@ -146,7 +150,8 @@ def _summary(site: Site) -> str:
     counts = [
         (len(site.tiers), "tier"),
         (len(site.services), "service"),
-        (len(site.flows), "flow"),
+        (sum(not flow.derived for flow in site.flows), "flow"),
+        *([(len(site.tailnet.flows), "tailnet flow")] if site.tailnet else []),
         (len(site.never), "invariant"),
         (len(site.networks), "Docker network"),
         (len(site.stacks), "stack"),

@@ -100,6 +100,7 @@ def claims_of(site: Site, member: Member, said: Listening, named: Named) -> Clai
     own bridges; a host that stands for the internet where the inventory says.
     """
     known = [ipaddress.ip_network(text) for text in known_networks(site, member, named)]
+    tailnet = [ipaddress.ip_network(str(net)) for net in (site.tailnet.prefixes if site.tailnet else ())]
     legs: list[Leg] = []
     unknown: list[str] = []
     claimed = 0
@@ -107,6 +108,8 @@ def claims_of(site: Site, member: Member, said: Listening, named: Named) -> Clai
         address = ipaddress.ip_address(one.address)
         if address.version == 6 or (one.bridge and one.address not in named.texts):
             continue  # the proof is IPv4's, and a Docker Engine's bridges are no way to another host
+        if any(address in net for net in tailnet):
+            continue  # what the LAN's flows say nothing of
         if not any(address in net for net in known):
             unknown.append(one.address)
             continue

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
@@ -14,6 +16,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.claims import
 )
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import Leg
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.members import Member, Part
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
 
 PUMP, ROUTER, WORLD = Member("pump1", Part.TIER, ("plant",)), Member("router", Part.GATEWAY), Member("w", Part.INTERNET)
 
@@ -114,3 +117,16 @@ def test_the_inventory_says_whose_address_it_is(lab):
 def test_claims_are_read_as_they_were_written(lab):
     found = claims(lab, PUMP, address("10.0.2.11"), address("8.8.8.8"))
     assert Claims.from_dict(found.to_dict()) == found
+
+
+def test_an_address_of_the_tailnet_is_no_leg_of_the_lan_and_no_unknown_one():
+    site = parse_site(
+        {
+            "bulkhead_tiers": {"plant": {"vlan": 2, "subnet": "10.0.2.0/24"}},
+            "bulkhead_tailnet": {"tags": {"plant": "tag:plant"}},
+        },
+        date(2026, 1, 1),
+    )
+    own, node = address("10.0.2.11"), address("100.64.0.7", 32, interface="tailscale0")
+    found = claims_of(site, PUMP, said(own, node, others=[node]), Named.read(site, "pump1", [], "100.64.0.7"))
+    assert [leg.address for leg in found.legs] == ["10.0.2.11"] and found.unknown == ()
