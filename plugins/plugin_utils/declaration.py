@@ -48,7 +48,7 @@ INJECTED = "injected"
 #: Whole names and no prefixes: a network interface is a fact by its name, and may well be called swarm_br0.
 ROLE_VARIABLES = frozenset(
     """
-    __allocate_engine __allocate_live __cleanup_found __docker_engine __docker_engine_settings __firewall_declared
+    __allocate_engine __allocate_live __ask_begun __cleanup_found __docker_engine __docker_engine_settings __firewall_declared
     __firewall_log __firewall_log_targets __firewall_logged __firewall_rules __firewall_tailnet_address
     __monitoring_collector_addresses __monitoring_collects __monitoring_links __monitoring_own_addresses
     __monitoring_ports __networks_engine __networks_live __prove_begun __stacks_all __stacks_beside

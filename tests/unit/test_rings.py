@@ -41,6 +41,13 @@ LAYERS = {
         "plugin_utils.site",
         "plugin_utils.declaration",
     ),
+    "plugin_utils.ask": (
+        "module_utils.packets",
+        "plugin_utils.text",
+        "plugin_utils.site",
+        "plugin_utils.declaration",
+        "plugin_utils.proof",
+    ),
     "plugin_utils.report": ("plugin_utils.text", "plugin_utils.site", "plugin_utils.plan", "plugin_utils.proof"),
     "plugin_utils.firewall": ("module_utils.packets", "module_utils.ufw"),
     "plugin_utils.maas": ("module_utils.maas",),

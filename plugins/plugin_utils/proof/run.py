@@ -28,6 +28,8 @@ class Step(str, Enum):
     LISTENING = "listening"
     PROBED = "probed"
     STOPPED = "stopped"
+    #: Addresses, routes and rules, for a question (plugin_utils/ask).
+    NETFILTER = "netfilter"
     #: Why it is out of the proof, in the words of the first step that failed.
     TROUBLE = "trouble"
 

@@ -1,0 +1,222 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The walk of a question against the kernel: random rules, translations and routes in four network namespaces of our own, and
+connections that are really made.
+
+    ak-a (10.81.1.2) ---.
+                         ak-r (10.81.x.1) --- ak-c (10.81.3.2)
+    ak-b (10.81.2.2) ---'
+
+BULKHEAD_ASK_SITES: how many sets of rules (default 8). BULKHEAD_ASK_SEED: the first of their seeds (default 1).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import itertools
+import json
+import os
+import pathlib
+import random
+import select
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.ask.node import read_node
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.ask.walk import Answer, Asked, walk
+
+SITES = int(os.environ.get("BULKHEAD_ASK_SITES", "8"))
+SEED = int(os.environ.get("BULKHEAD_ASK_SEED", "1"))
+ROOT = pathlib.Path(__file__).parents[2]
+NAMES = ("ak-a", "ak-b", "ak-r", "ak-c")
+LINKS = {"ak-a": 1, "ak-b": 2, "ak-c": 3}
+PORTS = (22, 80, 443, 3000, 8080)
+ADDRESSES = {"ak-a": "10.81.1.2", "ak-b": "10.81.2.2", "ak-r": "10.81.3.1", "ak-c": "10.81.3.2"}
+CLONE_NEWNET = 0x40000000
+#: Seconds that a connection is waited for, and how often it is tried again where the answer is not the expected one.
+PATIENCE, AGAIN = 2.0, 3
+
+
+def run(*words, **options):
+    done = subprocess.run(words, capture_output=True, text=True, check=False, **options)
+    assert done.returncode == 0, f"{' '.join(words)}: {done.stderr}{options.get('input', '')}"
+    return done.stdout
+
+
+def inside(name, make):
+    """What `make` returns, made in a network namespace: sockets stay in the namespace where they were opened."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    home = os.open("/proc/self/ns/net", os.O_RDONLY)
+    there = os.open(f"/run/netns/{name}", os.O_RDONLY)
+    try:
+        assert libc.setns(there, CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
+        try:
+            return make()
+        finally:
+            assert libc.setns(home, CLONE_NEWNET) == 0
+    finally:
+        os.close(there)
+        os.close(home)
+
+
+def listener(port):
+    one = socket.socket()
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    one.bind(("", port))
+    one.listen(64)
+    return one
+
+
+@pytest.fixture(scope="module")
+def namespaces():
+    assert os.geteuid() == 0, "this test makes network namespaces and loads rules into them: it needs root"
+    clear()
+    sockets = []
+    try:
+        for name in NAMES:
+            run("ip", "netns", "add", name)
+            run("ip", "-n", name, "link", "set", "lo", "up")
+        for name, number in LINKS.items():
+            run(
+                "ip",
+                "link",
+                "add",
+                "eth0",
+                "netns",
+                name,
+                "type",
+                "veth",
+                "peer",
+                "name",
+                f"leg{number}",
+                "netns",
+                "ak-r",
+            )
+            for end, link, host in ((name, "eth0", 2), ("ak-r", f"leg{number}", 1)):
+                run("ip", "-n", end, "address", "add", f"10.81.{number}.{host}/24", "dev", link)
+                run("ip", "-n", end, "link", "set", link, "up")
+            run("ip", "-n", name, "route", "add", "default", "via", f"10.81.{number}.1")
+        run("ip", "netns", "exec", "ak-r", "sysctl", "-qw", "net.ipv4.ip_forward=1")
+        for name in NAMES:
+            sockets += [inside(name, lambda port=port: listener(port)) for port in PORTS]
+        yield
+    finally:
+        for one in sockets:
+            one.close()
+        clear()
+
+
+def clear():
+    for name in NAMES:
+        subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False)
+
+
+def node(name):
+    """The namespace as the module reads it there."""
+    module = ROOT / "plugins/modules/netfilter_info.py"
+    arguments = json.dumps({"ANSIBLE_MODULE_ARGS": {}})
+    out = run("ip", "netns", "exec", name, sys.executable, str(module), input=arguments)
+    return read_node(name, json.loads(out))
+
+
+def rules_of(draw, name):
+    """A filter table, and on some a nat table."""
+    sources = [*(f"-s {address}" for address in ADDRESSES.values()), "-s 10.81.2.0/24", "! -s 10.81.1.0/24", ""]
+    ports = [
+        *(f"-p tcp -m tcp --dport {port}" for port in PORTS),
+        "-p tcp -m multiport --dports 22,3000:8080",
+        "-p tcp",
+        "",
+    ]
+    lines = ["*filter"]
+    for chain in ("INPUT", "FORWARD", "OUTPUT"):
+        lines.append(f":{chain} {draw.choice(['ACCEPT', 'ACCEPT', 'DROP'])} [0:0]")
+    lines.append(":ours - [0:0]")
+    for chain in ("INPUT", "FORWARD", "OUTPUT", "ours"):
+        if chain != "ours" and draw.random() < 0.9:
+            lines.append(f"-A {chain} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT")
+        for _number in range(draw.randrange(4)):
+            target = draw.choice(["ACCEPT", "DROP", "REJECT", "RETURN", *(["ours"] if chain != "ours" else [])])
+            state = draw.choice(["", "", " -m conntrack --ctstate NEW", " -m conntrack --ctstate DNAT"])
+            lines.append(" ".join(f"-A {chain} {draw.choice(sources)} {draw.choice(ports)}{state} -j {target}".split()))
+    lines += [
+        "COMMIT",
+        "*nat",
+        ":PREROUTING ACCEPT [0:0]",
+        ":INPUT ACCEPT [0:0]",
+        ":OUTPUT ACCEPT [0:0]",
+        ":POSTROUTING ACCEPT [0:0]",
+    ]
+    if name == "ak-r":
+        for _number in range(draw.randrange(3)):
+            to = draw.choice(["10.81.3.2", "10.81.3.2:22", "10.81.2.2:80"])
+            at = draw.choice(["-i leg1", "-m addrtype --dst-type LOCAL", "-d 10.81.3.1"])
+            lines.append(f"-A PREROUTING {at} -p tcp -m tcp --dport {draw.choice(PORTS)} -j DNAT --to-destination {to}")
+        if draw.random() < 0.5:
+            lines.append(
+                draw.choice(
+                    [
+                        "-A POSTROUTING -o leg3 -j MASQUERADE",
+                        "-A POSTROUTING -s 10.81.1.0/24 -j SNAT --to-source 10.81.3.1",
+                    ]
+                )
+            )
+    elif name == "ak-c" and draw.random() < 0.6:
+        lines.append(
+            f"-A PREROUTING -p tcp -m tcp --dport {draw.choice(PORTS)} -j REDIRECT --to-ports {draw.choice(PORTS)}"
+        )
+    return "\n".join([*lines, "COMMIT", ""])
+
+
+def connects(asked):
+    """Which of the connections come about, all tried at once."""
+    waiting = {}
+    found = {}
+    for one in asked:
+        sender = next(name for name, address in ADDRESSES.items() if address == one.source)
+        sock = inside(sender, socket.socket)
+        sock.setblocking(False)
+        sock.bind((one.source, 0))
+        state = sock.connect_ex((one.destination, one.port))
+        found[one] = False
+        if state in (0, errno.EINPROGRESS):
+            waiting[sock.fileno()] = (sock, one)
+    poll = select.poll()
+    for number in waiting:
+        poll.register(number, select.POLLOUT)
+    end = time.monotonic() + PATIENCE
+    while waiting and time.monotonic() < end:
+        for number, _event in poll.poll(100):
+            sock, one = waiting.pop(number)
+            poll.unregister(number)
+            found[one] = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+            sock.close()
+    for sock, _one in waiting.values():
+        sock.close()
+    return found
+
+
+def asked_of(ends):
+    return [Asked(start, end, "tcp", port) for start, end in ends for port in PORTS]
+
+
+@pytest.mark.parametrize("seed", range(SEED, SEED + SITES))
+def test_a_connection_comes_about_where_the_walk_says_so(namespaces, seed):
+    draw = random.Random(seed)
+    for name in NAMES:
+        run("ip", "netns", "exec", name, "iptables-restore", input=rules_of(draw, name))
+    nodes = {name: node(name) for name in NAMES}
+    ends = [(a, b) for a, b in itertools.permutations(ADDRESSES.values(), 2) if a != "10.81.3.1"]
+    walks = {one: walk(nodes, one) for one in asked_of(ends)}
+    unknown = [one for one in walks.values() if one.answer is Answer.UNKNOWN]
+    assert unknown == [], unknown[0]
+    expected = {one: found.answer is Answer.ALLOWED for one, found in walks.items()}
+    wrong = list(expected)
+    for _try in range(1 + AGAIN):
+        seen = connects(wrong)
+        wrong = [one for one in wrong if seen[one] != expected[one]]
+    assert wrong == [], f"{wrong[0].text()}: the kernel says {not expected[wrong[0]]}: {walks[wrong[0]]}"
