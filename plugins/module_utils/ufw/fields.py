@@ -137,9 +137,9 @@ class Fields:
                 "write the name that `ip link` shows, not an alias such as eth0:1",
             )
             return ""
-        if name == "all":
+        if name.lower() in ("all", "any"):
             self.warnings.append(
-                f"{self.path(key)}: got all, which is the name of one interface to ufw and to the kernel, and of none on "
+                f"{self.path(key)}: got {name}, which is the name of one interface to ufw and to the kernel, and of none on "
                 "most hosts: the rule matches no packet there; leave the option away for every interface"
             )
         return name
@@ -157,7 +157,13 @@ def parse_address(fields: Fields, key: str) -> tuple[str, int | None]:
     family = 6 if ":" in address else 4
     try:
         packed = socket.inet_pton(socket.AF_INET6 if family == 6 else socket.AF_INET, address)
-        return _normalize(packed, mask if slash else None, family), family
+        found = _normalize(packed, mask if slash else None, family)
+        if "." in found.partition("/")[2]:
+            fields.warnings.append(
+                f"{fields.path(key)}: got {text}, a mask with holes: the rule is about the addresses whose bits under the mask "
+                f"are those of {found}; write a prefix length such as /24 where a network is meant"
+            )
+        return found, family
     except (OSError, ValueError):
         fields.fail(
             key,

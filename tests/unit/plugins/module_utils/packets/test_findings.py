@@ -9,6 +9,7 @@ import random
 import pytest
 from asking import rules, table
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.difference import accepted
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.findings import dead_rules, examine
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import parse
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.program import (
@@ -147,3 +148,26 @@ def test_no_dead_rule_changes_an_answer_when_it_is_removed_whatever_is_not_known
             answer = decide(chains, values, packet)
             changes |= {place for place in unneeded if decide(chains, values, packet, place) != answer}
     assert not changes, "\n".join(text)
+
+
+# -- what is not looked at ---------------------------------------------------------------------------------------------
+
+LATER = [f"-A INPUT -s 10.0.{n}.0/24 -d 10.1.{n}.0/24 -p tcp --dport {2 * n} -j DROP" for n in range(150)]
+
+
+def spent(ask, *lines):
+    budget = Budget()
+    ask(rules(*lines, *LATER), INPUT, budget=budget)
+    return budget.spent
+
+
+def test_what_a_rule_takes_whole_is_cut_no_further():
+    first = "-A INPUT -p tcp -j ACCEPT"
+    assert spent(accepted, first) < 20 < 300 < spent(accepted)
+
+
+def test_what_two_rules_take_whole_is_cut_no_further_for_the_findings_either():
+    """Two: a finding is about the ruleset without the first of them, too."""
+    first = ["-A INPUT -p tcp -j ACCEPT", "-A INPUT -p tcp -j DROP"]
+    for ask in (dead_rules, examine):
+        assert spent(ask, *first) < 60 < 300 < spent(ask, first[0])

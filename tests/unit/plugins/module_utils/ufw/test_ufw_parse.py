@@ -417,9 +417,21 @@ def test_a_rule_that_is_to_go_is_no_rule_that_is_wanted():
     assert "contradicts" in errors_of(SSH, {**SSH, "delete": True})[0]
 
 
-def test_an_interface_called_all_is_a_warning():
-    (warning,) = parse({"rule": "deny", "interface": "all"}).warnings
+@pytest.mark.parametrize("name", ["all", "any", "Any", "ALL"])
+def test_an_interface_called_all_or_any_is_a_warning(name):
+    (warning,) = parse({"rule": "deny", "interface": name}).warnings
+    assert f"got {name}, " in warning
     assert "the name of one interface" in warning and "leave the option away" in warning
+
+
+@pytest.mark.parametrize("mask", ["0.255.255.255", "0.0.0.255", "255.0.255.0"])
+def test_a_mask_with_holes_is_taken_as_ufw_takes_it_with_a_warning(mask):
+    """A wildcard mask, as routers have it, is most likely."""
+    wanted = parse({**SSH, "from_ip": f"10.0.0.0/{mask}"})
+    assert wanted.v4[0].src.endswith(f"/{mask}")
+    (warning,) = wanted.warnings
+    assert f"got 10.0.0.0/{mask}, a mask with holes" in warning and "prefix length" in warning
+    assert parse({**SSH, "from_ip": "10.0.0.0/255.255.0.0"}).warnings == []
 
 
 # -- profiles ----------------------------------------------------------------------------------------------------------
