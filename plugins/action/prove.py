@@ -17,7 +17,6 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake, Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Listening, Malformed, Stopped
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.declaration import (
     GATEWAY_GROUP,
@@ -27,11 +26,17 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.declaration import 
 )
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.firewall.inform import configuration
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.paths import report_path
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.arguments import mistakes
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.claims import Named, claims_of, known_networks
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.fleet import Fleet, Listener, match
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.inventory import groups_of_sources
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import ports_of
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.members import Member, Part, changed, members_of
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.parse import (
+    Malformed,
+    parse_listening,
+    parse_stopped,
+)
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.report import (
     report_lines,
     summary,
@@ -42,7 +47,8 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.run import Re
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.report.files import site_name, write_proof
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.report.formats import FORMATS
 
-PROBE, READ = "bulkhead.tiers.flow_probe", "bulkhead.tiers.ufw_ruleset_info"
+PROBE, LISTENER = "bulkhead.tiers.flow_probe", "bulkhead.tiers.flow_listen"
+READ = "bulkhead.tiers.ufw_ruleset_info"
 
 ARGUMENTS = {
     "step": {"type": "str", "choices": ["begin", "read", "listen", "probe", "stop", "report"], "required": True},
@@ -188,7 +194,10 @@ class ActionModule(ActionBase):
             run.keep(Step.TROUBLE, name, f"the step {step} failed: {printable(' '.join(why.split()))}")
 
     def _module(self, module: str, task_vars: Mapping[str, Any], **arguments: Any) -> Mapping[str, Any]:
-        """What a module returned. Raises StepFailed, Malformed."""
+        """What a module returned. Raises StepFailed, Malformed, and Refused for arguments that flow_probe cannot do anything with."""
+        wrong = list(mistakes(arguments)) if module in (PROBE, LISTENER) else []
+        if wrong:
+            raise Refused(wrong)
         said = self._execute_module(module_name=module, task_vars=task_vars, module_args=arguments)
         if not isinstance(said, Mapping):
             raise Malformed(f"{module}: it returned no mapping")
@@ -213,9 +222,8 @@ class ActionModule(ActionBase):
         ports = ports_of(fleet.site, fleet.rules_for(member.name), fleet.record.seed)
         named = Named.read(fleet.site, member.name, options["addresses"], task_vars.get("ansible_host"))
         said = self._module(
-            PROBE,
+            LISTENER,
             task_vars,
-            mode="listen",
             token=fleet.run.id,
             name=member.name,
             key=fleet.run.key_of(member.name).hex(),
@@ -223,7 +231,7 @@ class ActionModule(ActionBase):
             addresses=known_networks(fleet.site, member, named),
             listen=[{"proto": proto, "port": port} for proto, port in sorted(ports)],
         )
-        listening = Listening.from_dict(said)
+        listening = parse_listening(said)
         claims = claims_of(fleet.site, member, listening, named)
         fleet.run.keep(Step.LISTENING, member.name, Listener(listening, claims, named.texts, ports).to_dict())
         return {"addresses": [leg.address for leg in claims.legs], "bound": listening.bound}
@@ -248,6 +256,6 @@ class ActionModule(ActionBase):
         self, fleet: Fleet, member: Member, options: Mapping[str, Any], task_vars: Mapping[str, Any]
     ) -> dict[str, Any]:
         peers = [leg.address for leg in fleet.legs]
-        stopped = Stopped.from_dict(self._module(PROBE, task_vars, mode="stop", token=fleet.run.id, peers=peers))
+        stopped = parse_stopped(self._module(PROBE, task_vars, mode="stop", token=fleet.run.id, peers=peers))
         fleet.run.keep(Step.STOPPED, member.name, stopped.to_dict())
         return {"running": stopped.running}

@@ -31,6 +31,7 @@ OTHERS = {"site", "allocations", "networks_report", "prove"}
 ARGUMENTS = {
     "stack_lint": {"running": True},
     "flow_probe": {"mode": "stop", "token": "x"},
+    "flow_listen": {"token": "x", "name": "h", "key": "00" * 16},
     "maas_vlan": {"url": "http://maas.example/MAAS", "api_key": "a:b:c", "fabrics": []},
     "maas_vlan_info": {"url": "http://maas.example/MAAS", "api_key": "a:b:c"},
     "swarm_network": {"networks": []},

@@ -14,9 +14,7 @@ import socket
 import struct
 import time
 from collections.abc import Sequence
-from typing import Optional
-
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Stopped
+from typing import Any, Optional
 
 #: What the names of control sockets begin with, as /proc/net/unix prints them (@ is the zero byte).
 CONTROL = "@bulkhead.tiers.flow_probe."
@@ -35,12 +33,12 @@ def peer_uid(sock: socket.socket) -> int:
     return int(struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1])
 
 
-def ask(token: Optional[str], peers: Sequence[str]) -> Stopped:
-    """Stop the listener and return what it heard. token: only the one of this run; None: whichever runs here. peers:
+def ask(token: Optional[str], peers: Sequence[str]) -> dict[str, Any]:
+    """Stop the listener and return what it heard, as flows.Stopped says it. token: only the one of this run; None: whichever runs here. peers:
     sources to report about."""
     end = time.monotonic() + BUSY_TIMEOUT
     names = _control_names()
-    stopped = Stopped()
+    stopped: dict[str, Any] = {"running": False}
     while names and time.monotonic() < end:
         busy = []
         for name in names:
@@ -49,7 +47,7 @@ def ask(token: Optional[str], peers: Sequence[str]) -> Stopped:
             except BlockingIOError:  # its queue is full of others: they are turned away, and it is asked again
                 busy.append(name)
                 continue
-            if said.running:
+            if said.get("running"):
                 stopped = said
         names = busy
         if names:
@@ -66,18 +64,18 @@ def _control_names() -> list[str]:
     )
 
 
-def _ask(name: str, token: Optional[str], peers: Sequence[str]) -> Stopped:
+def _ask(name: str, token: Optional[str], peers: Sequence[str]) -> dict[str, Any]:
     """Ask one control socket. Raises BlockingIOError where its queue is full."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.setblocking(False)
         try:
             sock.connect(f"\0{name[1:]}")
             if peer_uid(sock) not in (0, os.getuid()):
-                return Stopped()
+                return {}
             sock.settimeout(CONTROL_TIMEOUT)
             sock.sendall(json.dumps({"token": token, "peers": list(peers)}).encode())
             sock.shutdown(socket.SHUT_WR)
             said = b"".join(iter(lambda: sock.recv(1 << 16), b""))
         except (ConnectionError, FileNotFoundError, socket.timeout):
-            return Stopped()
-    return Stopped.from_dict(json.loads(said.decode())) if said else Stopped()
+            return {}
+    return dict(json.loads(said.decode())) if said else {}

@@ -39,7 +39,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import 
     Stopped,
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.hostnet import family_of
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.probe import LONGEST, answer, read_question
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.nonce import LONGEST, answer, read_question
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.wire import (
     AUXDATA,
     PACKET_AUXDATA,

@@ -11,7 +11,6 @@ from __future__ import annotations
 import collections
 import errno
 import heapq
-import json
 import os
 import select
 import socket
@@ -21,13 +20,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Icmp, Job, Result, Verdict, code_of
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Icmp, Job, Result, Verdict
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.hostnet import allow_descriptors, family_of
-
-# The first four bytes. They differ, or else two listeners that hear raw packets would answer each other's answers for
-# ever.
-ASKS, ANSWERS = b"bhq ", b"bha "
-LONGEST = 1024  # bytes of a question or an answer
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.nonce import LONGEST, question, read_answer
 
 # A reject of IPv6 reaches a connecting TCP socket only after 1.03 s, and Linux sends a SYN again after 1 s and 3 s:
 # under 3.2 s a reject reads as a drop, and a lost packet as a block.
@@ -57,36 +52,6 @@ NO_WAY = {
 PORT_UNREACHABLE = {(UNREACHABLE, 3), (UNREACHABLE6, 4)}
 REFUSALS = {errno.ECONNREFUSED, errno.EACCES, errno.EPERM}
 NO_WAYS = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETDOWN, errno.EADDRNOTAVAIL, errno.EINVAL}
-
-
-def question(token: str, job_id: str) -> bytes:
-    """The nonce of a probe. Datagrams are found by their first bytes, so ASKS and the run's token come first."""
-    return ASKS + token.encode() + b" " + job_id.encode() + b"\n"
-
-
-def read_question(token: str, data: bytes) -> Optional[str]:
-    """The probe's id, or None if these bytes are not a question of this run."""
-    start = ASKS + token.encode() + b" "
-    return data[len(start) :].split(b"\n", 1)[0].decode("ascii", "replace") if data.startswith(start) else None
-
-
-def answer(token: str, key: bytes, proto: str, job_id: str, name: str, peer: str, at: str, port: int) -> bytes:
-    """What the listener `name` says to a question that came from the address `peer` to its own address and port."""
-    said = {"id": job_id, "name": name, "peer": peer, "at": at, "port": port}
-    said["mac"] = code_of(key, token, proto, job_id, name, peer, at, port)
-    return ANSWERS + token.encode() + b" " + json.dumps(said).encode() + b"\n"
-
-
-def read_answer(token: str, data: bytes) -> Optional[dict[str, Any]]:
-    """{id, name, peer, at, port, mac}, or None if these bytes are not an answer of this run."""
-    start = ANSWERS + token.encode() + b" "
-    if not data.startswith(start):
-        return None
-    try:
-        said = json.loads(data[len(start) :].decode())
-    except ValueError:
-        return None
-    return said if isinstance(said, dict) else None
 
 
 class Probe:

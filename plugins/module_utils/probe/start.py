@@ -49,7 +49,7 @@ def start(
     ttl: seconds until it ends by itself. ranges: it binds the host's own addresses that are inside one of them. ports:
     [(proto, port)]. Raises ListenerError.
     """
-    replaced = ask(None, []).running
+    replaced = ask(None, [])["running"]
     known = own_addresses()
     own = [found for found in known if _inside(found.address, ranges)]
     addresses = [found.address for found in own]
@@ -83,9 +83,11 @@ class _Opened:
     """What the process says about its sockets."""
 
     def __init__(self, said: dict[str, Any]) -> None:
-        self.busy = [Noted.from_dict(one, "error") for one in said["busy"]]
-        self.unusable = [Noted.from_dict(one, "error") for one in said["unusable"]]
-        self.hears = Hears.from_dict(said["hears"])
+        self.busy, self.unusable = (
+            [Noted(Socket(one["proto"], one["address"], one["port"]), one["error"]) for one in said[key]]
+            for key in ("busy", "unusable")
+        )
+        self.hears = Hears(**said["hears"])
 
 
 def _spawn(

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Sequence
 from typing import NamedTuple, Optional
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.probe import ASKS, LONGEST, read_question
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.nonce import ASKS, LONGEST, read_question
 
 SO_ATTACH_FILTER, SO_RCVBUFFORCE, SO_MEMINFO = 26, 33, 55
 SOL_PACKET, PACKET_STATISTICS, PACKET_AUXDATA = 263, 6, 8

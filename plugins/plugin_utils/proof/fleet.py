@@ -11,7 +11,6 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import 
     Heard,
     Job,
     Listening,
-    Malformed,
     Result,
     Socket,
     Stopped,
@@ -28,6 +27,12 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.judge import 
     declared,
 )
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.members import Member, Part
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.parse import (
+    Malformed,
+    parse_listening,
+    parse_result,
+    parse_stopped,
+)
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.report import Proof
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.rules import Firewall, Live
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.run import Run, Step
@@ -58,7 +63,7 @@ class Listener(NamedTuple):
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Listener:
         return cls(
-            Listening.from_dict(found["said"]),
+            parse_listening(found["said"]),
             Claims.from_dict(found["claims"]),
             tuple(found["named"]),
             {(proto, port): why for proto, port, why in found["ports"]},
@@ -76,7 +81,7 @@ class Probes(NamedTuple):
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Probes:
-        pairs = tuple((Job.from_dict(job), Result.from_dict(result)) for job, result in found["pairs"])
+        pairs = tuple((Job.from_dict(job), parse_result(result)) for job, result in found["pairs"])
         return cls(pairs, found["trouble"])
 
 
@@ -112,7 +117,7 @@ def _only(job: Job, values: Sequence[Any]) -> Result:
         why = "the host returned no result for it" if not values else "the host returned several results for it"
         return Result(job.id, Verdict.INCONCLUSIVE, detail=why)
     try:
-        return Result.from_dict(values[0])
+        return parse_result(values[0])
     except Malformed as error:
         return Result(job.id, Verdict.INCONCLUSIVE, detail=f"the host returned a malformed result: {error}")
 
@@ -229,7 +234,7 @@ class Fleet:
 
     def _host(self, member: Member, listener: Listener, compile_for: Compile) -> Host:
         kept = self.run.kept(Step.STOPPED, member.name)
-        stopped = Stopped.from_dict(kept) if kept else Stopped()
+        stopped = parse_stopped(kept) if kept else Stopped()
         live = self.live(member.name)
         firewalled = member.part is not Part.INTERNET
         return Host(

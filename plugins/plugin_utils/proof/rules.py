@@ -12,19 +12,12 @@ from typing import Any, NamedTuple, Optional, Union
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import (
-    PORTS,
-    PROTOS,
-    Malformed,
-    flag,
-    mapping,
-    sequence,
-    text,
-)
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import PORTS, PROTOS
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.docker_block import Published, describe_published
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.docker_input import parse_docker
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.parse import parse_rules
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import Rule, describe
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.parse import Malformed, flag, mapping, sequence, text
 
 POLICY_OF = {"input": "incoming", "output": "outgoing", "forward": "routed"}
 LETS_IN = ("allow", "limit")

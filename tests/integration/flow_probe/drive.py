@@ -25,7 +25,7 @@ def main():
         found = {result.id: result.to_dict() for result in probe_all(jobs, asked["token"], asked.get("timeout", 1.5))}
         result = [found[job.id] for job in jobs]
     else:
-        result = ask(asked["token"], asked["peers"]).to_dict()
+        result = ask(asked["token"], asked["peers"])
     json.dump(result, sys.stdout)
 
 

@@ -17,8 +17,9 @@ import time
 import pytest
 from probe_network import A, B, C, heard, run
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Job, Result, Verdict
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Job, Verdict
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.judge import checked
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.parse import parse_result
 
 FIRST, MANY = 3000, 600
 EVERY = list(range(FIRST, FIRST + MANY))
@@ -233,7 +234,7 @@ while True:
 def judged(prober, result):
     """What the controller makes of a result for B's port 1000."""
     job = Job("0", "udp", B, 1000, A, host="b", listening=True)
-    return checked(job, Result.from_dict(result), b"the key of b", prober.token).verdict
+    return checked(job, parse_result(result), b"the key of b", prober.token).verdict
 
 
 def test_another_host_cannot_answer_in_the_place_of_the_listener(prober, rules, service):

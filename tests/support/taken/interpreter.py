@@ -20,7 +20,8 @@ ANSWERS = {
     "bulkhead.tiers.swarm_network_info": {"networks": [], "node": {"name": HOST}, "pools": {"engine": [], "swarm": []}},
     "bulkhead.tiers.ufw_ruleset_info": {"snapshot": SNAPSHOT},
     "bulkhead.tiers.ufw_ruleset_plan": {"same": False},
-    "bulkhead.tiers.flow_probe": {"addresses": [], "services": [], "hears": {"wire": True}, "results": []},
+    "bulkhead.tiers.flow_listen": {"addresses": [], "services": [], "hears": {"wire": True}},
+    "bulkhead.tiers.flow_probe": {"results": []},
 }
 
 

@@ -15,8 +15,8 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.playbook.task import Task
 from ansible.template import Templar
 
-from ansible_collections.bulkhead.tiers.plugins.action.prove import PROBE, READ, ActionModule
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import code_of
+from ansible_collections.bulkhead.tiers.plugins.action.prove import LISTENER, PROBE, READ, ActionModule
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.nonce import code_of
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import snapshot_of
 
 SITE = {
@@ -39,6 +39,11 @@ def live():
     """The snapshot of a host that lets 22/tcp in."""
     rules = [{"rule": "allow", "proto": "tcp", "from_ip": "10.0.2.0/24", "to_ip": "10.0.2.0/24", "to_port": "22"}]
     return snapshot_of(rules=rules, default={"incoming": "deny", "outgoing": "allow", "routed": "deny"})
+
+
+def step_of(args):
+    """The step that a host is asked for, by what it is asked with."""
+    return args.get("mode") or ("listen" if "key" in args else "read")
 
 
 class Play:
@@ -88,7 +93,7 @@ class Play:
         said = {
             "changed": False,
             "invocation": {"module_args": args},
-            **getattr(self, f"_{args.get('mode', 'read')}")(host, args),
+            **getattr(self, f"_{step_of(args)}")(host, args),
         }
         return self.lies.get(host, lambda module, args, said: said)(module, args, said)
 
@@ -174,17 +179,18 @@ def test_nothing_of_a_host_becomes_a_result_of_a_task(play):
 def test_the_keys_of_listeners_reach_their_own_host_and_nothing_else(play):
     result = play.prove()
     assert len(set(play.keys.values())) == 3
-    texts = [json.dumps(args) for _host, _module, args in play.calls if args.get("mode") != "listen"]
+    texts = [json.dumps(args) for _host, _module, args in play.calls if step_of(args) != "listen"]
     shown = "".join([*texts, *play.printed, json.dumps(result), play.report.read_text()])
     assert not any(key.hex() in shown for key in play.keys.values())
     for host, _module, args in play.calls:
-        if args.get("mode") == "listen":
+        if step_of(args) == "listen":
             assert args["key"] == play.keys[host].hex() and args["token"] not in args["key"]
 
 
 def test_the_host_that_stands_for_the_internet_needs_no_firewall(play):
     play.prove()
     assert [host for host, module, _args in play.calls if module == READ] == ["a", "b"]
+    assert {host for host, module, _args in play.calls if module == LISTENER} == {"a", "b", "o"}
     assert {host for host, module, _args in play.calls if module == PROBE} == {"a", "b", "o"}
 
 
@@ -204,8 +210,7 @@ def test_a_host_that_leaves_the_play_is_missed(play, step):
     "said", [{"failed": True, "msg": "no\n  Python \x1b[2J"}, {"results": []}, {"addresses": 7}, {"running": "yes"}, []]
 )
 def test_a_host_whose_step_failed_or_answers_nonsense_is_named_with_the_reason(play, step, said):
-    mode = "mode" if step != "read" else "none"
-    play.lies["a"] = lambda module, args, honest: said if args.get(mode, "read") == step else honest
+    play.lies["a"] = lambda module, args, honest: said if step_of(args) == step else honest
     result = play.prove()
     content = json.loads(play.report.read_text())
     assert result["failed"] is True and result["msg"].isprintable()

@@ -6,18 +6,18 @@ import threading
 
 import pytest
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Job, Verdict, code_of
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Job, Verdict
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.hostnet import _address, bound_ports, own_addresses
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.probe import (
-    AGAIN,
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.nonce import (
     ANSWERS,
     ASKS,
     answer,
-    probe_all,
+    code_of,
     question,
     read_answer,
     read_question,
 )
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.probe import AGAIN, probe_all
 
 
 def test_a_question_and_its_answer_are_read_as_they_were_written():

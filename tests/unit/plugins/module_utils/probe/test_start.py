@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe import start
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Result, Socket, Verdict, code_of
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Result, Socket, Verdict
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.nonce import code_of
 
 SSH, DNS = Socket("tcp", "10.0.3.11", 22), Socket("udp", "10.0.3.11", 53)
 KEY = b"k" * 32

@@ -15,8 +15,8 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import 
     Socket,
     Stopped,
     Verdict,
-    code_of,
 )
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.nonce import code_of
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.claims import Named, claims_of
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.fleet import Fleet, Listener, Probes, match
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import DECLARED

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Result, Verdict, code_of
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Result, Verdict
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.nonce import code_of
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.judge import checked
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.status import Status
 

@@ -4,7 +4,8 @@ from collections import Counter
 
 import pytest
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Job, Result, Verdict, code_of
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Job, Result, Verdict
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.nonce import code_of
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.judge import checked
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.status import Status
 

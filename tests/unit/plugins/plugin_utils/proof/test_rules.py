@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Malformed
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.parse import Malformed
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.rules import (
     MOST_PORTS,
     MOST_RULES,

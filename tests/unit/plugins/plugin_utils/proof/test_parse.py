@@ -5,20 +5,27 @@ import json
 import pytest
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import (
-    MOST_ADDRESSES,
-    MOST_SERVICES,
     Address,
     Heard,
     Hears,
     Icmp,
     Job,
     Listening,
-    Malformed,
     Noted,
     Result,
     Socket,
     Stopped,
     Verdict,
+)
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.parse import (
+    MOST_ADDRESSES,
+    MOST_SERVICES,
+    Malformed,
+    parse_address,
+    parse_heard,
+    parse_listening,
+    parse_result,
+    parse_stopped,
 )
 
 JOB = Job("1/2", "tcp", "10.0.3.11", 22, "10.0.1.11", "mon1", True, False, True)
@@ -43,10 +50,10 @@ def through_json(value):
 
 def test_each_type_is_read_as_it_was_written():
     assert Job.from_dict(through_json(JOB.to_dict())) == JOB
-    assert Result.from_dict(through_json(RESULT.to_dict())) == RESULT
-    assert Listening.from_dict(through_json(LISTENING.to_dict())) == LISTENING
-    assert Stopped.from_dict(through_json(STOPPED.to_dict())) == STOPPED
-    assert Stopped.from_dict(through_json(Stopped().to_dict())) == Stopped()
+    assert parse_result(through_json(RESULT.to_dict())) == RESULT
+    assert parse_listening(through_json(LISTENING.to_dict())) == LISTENING
+    assert parse_stopped(through_json(STOPPED.to_dict())) == STOPPED
+    assert parse_stopped(through_json(Stopped().to_dict())) == Stopped()
 
 
 RESULTS = [
@@ -75,14 +82,14 @@ RESULTS = [
 @pytest.mark.parametrize(("key", "value"), RESULTS)
 def test_a_result_of_other_types_or_bounds_is_malformed(key, value):
     with pytest.raises(Malformed):
-        Result.from_dict({**RESULT.to_dict(), key: value})
+        parse_result({**RESULT.to_dict(), key: value})
 
 
 @pytest.mark.parametrize("value", [None, [], "x", 7, {}])
 def test_what_is_no_mapping_at_all_is_malformed(value):
-    for kind in (Result, Heard, Address):
+    for parse in (parse_result, parse_heard, parse_address):
         with pytest.raises(Malformed):
-            kind.from_dict(value)
+            parse(value)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +110,7 @@ def test_what_is_no_mapping_at_all_is_malformed(value):
 )
 def test_a_listener_s_words_of_other_types_or_bounds_are_malformed(key, value):
     with pytest.raises(Malformed):
-        Listening.from_dict({**LISTENING.to_dict(), key: value})
+        parse_listening({**LISTENING.to_dict(), key: value})
 
 
 @pytest.mark.parametrize(
@@ -121,13 +128,13 @@ def test_a_listener_s_words_of_other_types_or_bounds_are_malformed(key, value):
 )
 def test_what_was_heard_of_other_types_or_bounds_is_malformed(key, value):
     with pytest.raises(Malformed):
-        Stopped.from_dict({**STOPPED.to_dict(), key: value})
+        parse_stopped({**STOPPED.to_dict(), key: value})
 
 
 def test_foreign_text_is_printable_and_bounded():
-    result = Result.from_dict({**RESULT.to_dict(), "detail": "\x1b[2J\u202e" + "x" * 100000})
+    result = parse_result({**RESULT.to_dict(), "detail": "\x1b[2J\u202e" + "x" * 100000})
     assert result.detail.isprintable() and len(result.detail) < 400
-    listening = Listening.from_dict(
+    listening = parse_listening(
         {
             **LISTENING.to_dict(),
             "services": [{"proto": "tcp", "address": "10.0.3.11", "port": 22, "process": "\x1b]0;x\x07"}],
@@ -138,5 +145,5 @@ def test_foreign_text_is_printable_and_bounded():
 
 def test_a_malformed_value_is_quoted_printable_and_short():
     with pytest.raises(Malformed) as error:
-        Result.from_dict({**RESULT.to_dict(), "verdict": "\x1b[2J" * 1000})
+        parse_result({**RESULT.to_dict(), "verdict": "\x1b[2J" * 1000})
     assert str(error.value).isprintable() and len(str(error.value)) < 300
