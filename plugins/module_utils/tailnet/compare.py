@@ -68,6 +68,7 @@ class _Scale:
                 self.bits[number, piece] = 1 << len(self.bits)
         self.all = (1 << len(self.bits)) - 1
         self._masks: dict[Traffic, int] = {}
+        self._words: dict[int, list[str]] = {}
 
     def mask(self, traffic: Traffic) -> int:
         """What a rule's traffic is, as bits."""
@@ -90,7 +91,12 @@ class _Scale:
                 yield bit
 
     def words(self, mask: int) -> list[str]:
-        """Bits in the words of a grant's `ip`."""
+        """Bits in the words of a grant's `ip`; many pairs have the same."""
+        if mask not in self._words:
+            self._words[mask] = self._worded(mask) if mask else []
+        return self._words[mask]
+
+    def _worded(self, mask: int) -> list[str]:
         if mask == self.all:
             return ["any protocol"]
         ports = {number: self._ports(mask, number) for number in sorted(grammar.PORTED)}
@@ -193,6 +199,8 @@ class _Access:
 
     def _words(self, more: int, condition: str, other: _Access, source: str, destination: str) -> list[str]:
         """Bits in words; those that the other document has under a condition are more only where that does not hold."""
+        if not more:
+            return []
         if condition:
             return [f"{word} {condition}" for word in self.scale.words(more)]
         found = []

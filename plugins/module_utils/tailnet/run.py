@@ -107,8 +107,14 @@ def _plan(wish: Wish, given: hujson.Tree, live: Live) -> Plan:
     changed = there is None or canonical(wanted) != canonical(plain)
     if changed:
         _hold_to_its_tests(document)
-    gains, loses = changes(before, document) if before is not None else (None, None)
+    gains, loses = _gains_and_losses(before, document) if changed else ([], [])
     return Plan(live, str(tree) if changed else live.text, changed, document, gains, loses, tuple(warnings))
+
+
+def _gains_and_losses(
+    before: Optional[Document], after: Document
+) -> tuple[Optional[list[Change]], Optional[list[Change]]]:
+    return changes(before, after) if before is not None else (None, None)
 
 
 def _merged(wish: Wish, given: hujson.Tree, there: Optional[hujson.Tree]) -> hujson.Tree:
