@@ -100,6 +100,8 @@ options:
       subnet:
         description:
           - The subnets as CIDRs. A bridge has one IPv4 subnet and at most one IPv6 subnet; an overlay may have more.
+          - The Swarm of Engine 28 and newer allocates no IPv6 subnet to an overlay, and a new one that has one is refused
+            there.
           - Without it the engine takes one from its own pools, which know nothing of the site's VLANs.
         type: list
         elements: str

@@ -28,6 +28,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.plan import 
     Plan,
     in_use,
     make_plan,
+    overlays_with_ipv6,
     taken_over,
     with_migrations,
     without_ipv4,
@@ -81,6 +82,7 @@ def compare(open_engine: Callable[[], Engine], params: dict[str, Any], check_mod
     mistakes += more
     plan, more = make_plan(requests, networks, node, params["purge"], params["recreate"])
     mistakes += more
+    mistakes += overlays_with_ipv6(plan, answers)
     if plan.removals or plan.migrations:
         users = read_users(engine, node)
         if params["recreate"] == "migrate":

@@ -239,6 +239,11 @@ class Plan:
         return not self.removals and not self.creations and not self.migrations
 
     @property
+    def made(self) -> list[Creation]:
+        """What comes, by migrations too."""
+        return [*self.creations, *((item.request, item.wanted) for item in self.migrations if not item.wanted.id)]
+
+    @property
     def touched(self) -> set[Optional[str]]:
         """The ids and names of the networks that go away or are migrated."""
         networks = [network for path, network in self.removals]
@@ -515,8 +520,7 @@ def _taken_interfaces(plan: Plan, networks: list[Network]) -> Iterator[Mistake]:
         for network in networks
         if network.driver == "bridge" and network.id not in gone
     }
-    made = [*plan.creations, *((item.request, item.wanted) for item in plan.migrations if not item.wanted.id)]
-    for request, network in made:
+    for request, network in plan.made:
         owner = owners.get(network.options.get(BRIDGE_NAME_OPTION, ""))
         if owner is not None:
             yield Mistake(
@@ -551,6 +555,17 @@ def without_ipv4(requests: list[Request], answers: list[dict[str, Any]]) -> Iter
         if request.sound and request.present and request.ipv4 is False:
             expected = "Engine 28 or newer: this one gives every network IPv4"
             yield Mistake(f"{request.path}.enable_ipv4", "false", expected, "give an IPv4 subnet as well, or update it")
+
+
+def overlays_with_ipv6(plan: Plan, answers: list[dict[str, Any]]) -> Iterator[Mistake]:
+    """New overlays with IPv6, which the Swarm does not allocate (moby issue 52469; 28.5.2, not 26.1)."""
+    if not any("EnableIPv4" in answer for answer in answers):
+        return
+    for request, network in plan.made:
+        six = [str(cidr) for cidr in network.cidrs if cidr.version == 6]
+        if network.driver == "overlay" and six:
+            expected = "IPv4 alone: this engine's Swarm allocates no IPv6 subnet"
+            yield Mistake(f"{request.path}.subnet", ", ".join(six), expected, "leave it out, or take a bridge")
 
 
 def in_use(plan: Plan, usage: Usage) -> Iterator[Mistake]:

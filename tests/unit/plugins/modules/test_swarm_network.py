@@ -796,6 +796,23 @@ def test_an_engine_that_gives_every_network_ipv4_is_told_before_anything_is_made
     assert error.startswith("networks[1].enable_ipv4: got false; expected Engine 28 or newer") and engine.writes == []
 
 
+@pytest.mark.parametrize("recreated", [False, True])
+def test_an_overlay_with_ipv6_is_refused_where_the_swarm_allocates_none(newest, recreated):
+    both = {"name": "both", "subnet": ["10.9.0.0/24", "fd00:9::/64"]}
+    if recreated:
+        newest.newer = False
+        assert converge(newest, [both])["created"] == ["both"]
+    newest.newer = True
+    wanted = {**both, "mtu": 1400} if recreated else both
+    (error,) = converge(newest, [wanted], recreate="if_unused")["errors"]
+    assert error.startswith("networks[0].subnet: got fd00:9::/64; expected IPv4 alone: this engine's Swarm allocates")
+    # One that is there stays, and a bridge may have both.
+    assert not recreated or not converge(newest, [both])["changed"]
+    assert converge(newest, [{**both, "name": "b", "driver": "bridge", "subnet": ["10.8.0.0/24", "fd00:8::/64"]}])[
+        "created"
+    ]
+
+
 @pytest.mark.parametrize("said", [True, False])
 def test_what_was_not_said_of_ip_versions_is_left_to_the_engine(engine, said):
     converge(engine, [{"name": "x", "driver": "bridge", **({"subnet": "10.9.0.0/24"} if said else {})}])
