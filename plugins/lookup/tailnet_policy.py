@@ -12,6 +12,7 @@ author:
 description:
   - Compiles C(bulkhead_tailnet) and the flows with C(via=tailnet) into the policy document of the control server, in the dialect of the
     site (Headscale or Tailscale), without asking a host or a server, so that C(--limit) changes nothing.
+  - The inventory's groups decide nothing but what the policy's own tests ask, where a host is in several tiers.
   - What no flow allows is denied. The key C(grants) is always there, for a policy without it allows everything.
 requirements:
   - netaddr 0.8.0 or newer, in the Python that runs Ansible
@@ -69,10 +70,12 @@ class LookupModule(LookupBase):
         self.set_options(var_options=variables, direct=kwargs)
         present = self.get_option("present")
         try:
-            site = declaration.read(variables or {}, self._templar).site
+            declared = declaration.read(variables or {}, self._templar)
+            site = declared.site
         except Refused as error:
             raise AnsibleLookupError(str(error)) from error
-        found: Any = policy_document(site, present)
+        groups = (variables or {}).get("groups") or {}
+        found: Any = policy_document(site, present, declared.places(groups).values())
         for depth, key in enumerate(terms):
             if not isinstance(found, Mapping) or key not in found:
                 raise AnsibleLookupError(f"tailnet_policy has no {'.'.join(terms[: depth + 1])}")

@@ -8,7 +8,7 @@ A policy without the key `grants` allows everything, so that it is always there.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple, Optional, Union
 
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.tailnet_rules import INTERFACE
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import (
@@ -79,16 +79,19 @@ def host_tailnet(site: Site, tiers: Collection[str], gateway: bool) -> Optional[
 # -- the policy ------------------------------------------------------------------------------------------------------
 
 
-def policy_document(site: Site, present: Optional[Collection[str]] = None) -> Document:
+def policy_document(
+    site: Site, present: Optional[Collection[str]] = None, hosts: Iterable[tuple[Collection[str], bool]] = ()
+) -> Document:
     """The policy of a site's tailnet: what has no grant is denied. Without a tailnet, everything is.
 
     present: the tags, groups and users that have a node by now, as "tag:web"; tests are emitted for these alone. Headscale
-    calls a test wrong whose ends resolve to no address. None: all tests.
+    calls a test wrong whose ends resolve to no address. None: all tests. hosts: (tiers, whether it is a router) of each
+    host of the inventory: one in several places has the tags of all of them, and what a tag reaches is what its nodes do.
     """
     tailnet = site.tailnet
     if tailnet is None:
         return {"grants": []}
-    names, asked = _Names(tailnet), _Asked(site, tailnet, present)
+    names, asked = _Names(tailnet), _Asked(site, tailnet, present, hosts)
     document: Document = {
         "groups": {f"group:{name}": list(users) for name, users in tailnet.groups.items()},
         "tagOwners": {tag: list(owners) for tag, owners in tailnet.tag_owners.items()},
@@ -187,22 +190,32 @@ class _End(NamedTuple):
     a network that control lets through may hold, and the router's rules close."""
 
     name: str
-    identity: Identity
+    identities: tuple[Identity, ...] = ()
     address: str = ""
     leg: bool = False
 
+    @property
+    def targets(self) -> tuple[Union[Identity, str], ...]:
+        return (self.address,) if self.address else self.identities
+
     def meets_itself(self, other: _End) -> bool:
         """Whether both are devices of one user: what `autogroup:self` allows, no test can ask."""
-        return bool(self.identity.user) and self.identity == other.identity
+        return self.name == other.name and any(one.user for one in self.identities)
 
 
 class _Asked:
     """What the tests of a site's policy ask."""
 
-    def __init__(self, site: Site, tailnet: Tailnet, present: Optional[Collection[str]]) -> None:
+    def __init__(
+        self,
+        site: Site,
+        tailnet: Tailnet,
+        present: Optional[Collection[str]],
+        hosts: Iterable[tuple[Collection[str], bool]],
+    ) -> None:
         self._site, self._tailnet = site, tailnet
         self._policy, self._most = TailnetPolicy(site), TailnetPolicy(site, roles=True)
-        self.nodes = [end for end in _nodes(tailnet) if present is None or end.name in present]
+        self.nodes = [end for end in _nodes(site, tailnet, hosts) if present is None or end.name in present]
         self.ports = _probes(tailnet.flows)
 
     def tests(self) -> list[dict[str, Any]]:
@@ -218,23 +231,37 @@ class _Asked:
     def _test(self, source: _End, destinations: Iterable[_End], proto: str, ports: Iterable[int]) -> dict[str, Any]:
         found: dict[str, list[str]] = {}
         for end in destinations:
-            target = end.address or end.identity
             for port in () if source.meets_itself(end) else ports:
-                flow = self._policy.flow_for(source.identity, target, proto, port)
-                if flow and flow.exit:
-                    continue  # by which node a packet leaves, no test can ask
-                if flow:
+                if self._reaches(source, end, proto, port):
                     found.setdefault("accept", []).append(f"{end.name}:{port}")
-                elif not end.leg and not self._most.flow_for(source.identity, target, proto, port):
+                elif not end.leg and not self._may(source, end, proto, port):
                     found.setdefault("deny", []).append(f"{end.name}:{port}")
         return {"src": source.name, "proto": proto, **found} if found else {}
+
+    def _reaches(self, source: _End, end: _End, proto: str, port: int) -> bool:
+        """Whether every node of the source surely reaches some of the destination, and not by an exit node: by which node
+        a packet leaves, no test can ask."""
+        return all(
+            any(
+                flow is not None and not flow.exit
+                for target in end.targets
+                for flow in [self._policy.flow_for(start, target, proto, port)]
+            )
+            for start in source.identities
+        )
+
+    def _may(self, source: _End, end: _End, proto: str, port: int) -> bool:
+        """Whether any node of the source may reach any of the destination, by whatever way."""
+        return any(
+            self._most.flow_for(start, target, proto, port) for start in source.identities for target in end.targets
+        )
 
     def _addresses(self) -> Iterator[_End]:
         """One address of each network that flows lead to: a test names one host."""
         ends = dict.fromkeys(pair.destination for flow in self._tailnet.flows for pair in flow.pairs)
         for span in dict.fromkeys(span for end in ends if routed(end) for span in destination_spans(self._site, end)):
             text = point_text(span.first if span.single else span.first + 1)
-            yield _End(f"[{text}]" if span.version == 6 else text, Identity(), text, span in self._site.legs)
+            yield _End(f"[{text}]" if span.version == 6 else text, (), text, span in self._site.legs)
 
     def ssh_tests(self) -> list[dict[str, Any]]:
         """For each source, the nodes with tags: the users of a host that it may be there, and those that it may not."""
@@ -245,8 +272,9 @@ class _Asked:
             # Nodes with the same answers share a test.
             shared: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = {}
             for target in self.nodes:
-                if target.identity.tags:
-                    surely, maybe = (self._logins(source, target, logins, role) for role in (False, True))
+                if any(one.tags for one in target.identities):
+                    surely = self._logins(source, target, logins, False)
+                    maybe = self._logins(source, target, logins, True)
                     never = tuple(login for login in logins if login not in maybe)
                     shared.setdefault((tuple(surely), never), []).append(target.name)
             for answers, names in shared.items():
@@ -254,22 +282,32 @@ class _Asked:
                 tests += [{"src": source.name, "dst": names, **lists}] if lists else []
         return tests
 
-    def _logins(self, source: _End, target: _End, logins: Iterable[str], role: bool) -> list[str]:
-        users = {
-            user
+    def _logins(self, source: _End, target: _End, logins: Iterable[str], maybe: bool) -> list[str]:
+        """The users of a host that every node of the source may be at every node of the target; maybe: any, at any."""
+        each = any if maybe else all
+        return [
+            login
+            for login in logins
+            if each(self._logs_in(start, end, login, maybe) for start in source.identities for end in target.identities)
+        ]
+
+    def _logs_in(self, start: Identity, end: Identity, login: str, maybe: bool) -> bool:
+        return any(
+            (login in rule.users or (login != "root" and _NONROOT in rule.users))
+            and any(stands_for(self._tailnet, one, start, maybe) for one in rule.sources)
+            and any(stands_for(self._tailnet, one, end) for one in rule.destinations)
             for rule in self._tailnet.ssh
-            if any(stands_for(self._tailnet, end, source.identity, role) for end in rule.sources)
-            and any(stands_for(self._tailnet, end, target.identity) for end in rule.destinations)
-            for user in rule.users
-        }
-        return [login for login in logins if login in users or (login != "root" and _NONROOT in users)]
+        )
 
 
-def _nodes(tailnet: Tailnet) -> Iterator[_End]:
-    """The nodes that a test can be about. A place goes by a tag that only it has."""
+def _nodes(site: Site, tailnet: Tailnet, hosts: Iterable[tuple[Collection[str], bool]]) -> Iterator[_End]:
+    """The nodes that a test can be about. A place goes by a tag that only it has, and is all hosts that are in it."""
+    known = {one for tiers, gateway in hosts for one in [identity_of(site, tiers, gateway)] if one}
     names = {frozenset(tags): tailnet.own_tags[place][0] for place, tags in tailnet.tags.items()}
     for identity in known_identities(tailnet):
-        yield _End(identity.user or names.get(identity.tags) or str(identity), identity)
+        name = identity.user or names.get(identity.tags) or str(identity)
+        having = tuple(sorted((one for one in known if name in one.tags), key=str))
+        yield _End(name, having or (identity,))
 
 
 def _probes(flows: Iterable[Flow]) -> list[Ports]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Site
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net, blocks_of, subtract
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.wellknown import (
     engine_defaults,
     shared_space,
@@ -92,4 +92,5 @@ def all_claims(site: Site) -> Iterator[tuple[Net, Owner]]:
         yield from ((net, Owner(Kind.SWARM)) for net in swarm_defaults())
     nodes = site.tailnet.prefixes if site.tailnet else ()
     yield from ((net, Owner(Kind.TAILNET, path="bulkhead_tailnet.prefixes")) for net in nodes)
-    yield from ((net, Owner(Kind.SHARED)) for net in shared_space() if not any(net.meets(node) for node in nodes))
+    apart = [span for net in shared_space() for span in subtract([net], nodes)]
+    yield from ((net, Owner(Kind.SHARED)) for span in apart for net in blocks_of(span))

@@ -87,6 +87,16 @@ class TailnetPolicy:
         """roles: whether every user is taken to have every role (autogroup:admin ...): only control knows who has."""
         self.site = site
         self.roles = roles
+        ends: dict[Endpoint, int] = {}
+        self._grants = [
+            (ends.setdefault(pair.source, len(ends)), ends.setdefault(pair.destination, len(ends)), flow)
+            for flow in (site.tailnet.flows if site.tailnet else ())
+            for pair in flow.pairs
+        ]
+        self._ends = ends
+        self._senders: dict[Identity, int] = {}
+        self._targets: dict[Union[Identity, str], int] = {}
+        self._candidates: dict[tuple[int, int], list[Flow]] = {}
 
     def flow_for(
         self,
@@ -104,39 +114,61 @@ class TailnetPolicy:
         tailnet = self.site.tailnet
         if tailnet is None:
             return None
-        found = [
-            flow
-            for flow in tailnet.flows
+        for flow in self._flows(self._sender(tailnet, source), self._target(tailnet, source, destination)):
             if any(
-                stands_for(tailnet, pair.source, source, self.roles)
-                and self._reaches(tailnet, pair.destination, source, destination)
-                for pair in flow.pairs
-            )
-            and any(
                 (ports.proto == ANY and proto in WITH_PORTS)
                 or (ports.proto == proto and (port is None or ports.first <= port <= ports.last))
                 for ports in flow.all_ports
+            ) and (not by or isinstance(destination, Identity) or _passes(tailnet, flow, destination, by)):
+                return flow
+        return None
+
+    def _flows(self, sources: int, destinations: int) -> list[Flow]:
+        """The flows between two sets of endpoints, in the declared order, those with a limit last; remembered by set."""
+        key = (sources, destinations)
+        if key not in self._candidates:
+            found = dict.fromkeys(
+                number
+                for number, (source, destination, _flow) in enumerate(self._grants)
+                if sources >> source & 1 and destinations >> destination & 1
             )
-            and (not by or isinstance(destination, Identity) or self._passes(tailnet, flow, destination, by))
-        ]
-        return min(found, key=lambda flow: flow.limit, default=None)
+            flows = {id(self._grants[number][2]): self._grants[number][2] for number in found}
+            self._candidates[key] = sorted(flows.values(), key=lambda flow: flow.limit)
+        return self._candidates[key]
 
-    def _passes(self, tailnet: Tailnet, flow: Flow, address: str, by: Collection[str]) -> bool:
-        """Whether a node of some places passes on what a flow leads to."""
-        if flow.exit:
-            return flow.exit in by
-        return any(_in(tailnet.routes.get(place, ()), parse_point(address)) for place in by)
+    def _sender(self, tailnet: Tailnet, source: Identity) -> int:
+        """The endpoints that stand for a sender, as bits."""
+        if source not in self._senders:
+            self._senders[source] = sum(
+                1 << number for end, number in self._ends.items() if stands_for(tailnet, end, source, self.roles)
+            )
+        return self._senders[source]
 
-    def _reaches(self, tailnet: Tailnet, end: Endpoint, source: Identity, destination: Union[Identity, str]) -> bool:
+    def _target(self, tailnet: Tailnet, source: Identity, destination: Union[Identity, str]) -> int:
+        """The endpoints that stand for a destination, as bits. What is a user's own depends on who asks."""
+        if destination not in self._targets:
+            self._targets[destination] = sum(
+                1 << number for end, number in self._ends.items() if self._is_at(tailnet, end, destination)
+            )
+        own = isinstance(destination, Identity) and bool(source.user) and source.user == destination.user
+        mine = sum(1 << number for end, number in self._ends.items() if own and end.name == OWN)
+        return self._targets[destination] | mine
+
+    def _is_at(self, tailnet: Tailnet, end: Endpoint, destination: Union[Identity, str]) -> bool:
         if isinstance(destination, Identity):
-            if end.name == OWN:
-                return bool(source.user) and source.user == destination.user
-            return stands_for(tailnet, end, destination)
+            return end.name != OWN and stands_for(tailnet, end, destination)
         point = parse_point(destination)
         if end.kind == INTERNET:
             return _in(self.site.outside, point) and _in(exit_space(), point)
         # Like the LAN's: the routers' own addresses are a destination only where they are named.
         return routed(end) and _in(destination_spans(self.site, end), point)
+
+
+def _passes(tailnet: Tailnet, flow: Flow, address: str, by: Collection[str]) -> bool:
+    """Whether a node of some places passes on what a flow leads to."""
+    if flow.exit:
+        return flow.exit in by
+    return any(_in(tailnet.routes.get(place, ()), parse_point(address)) for place in by)
 
 
 def _in(spans: Iterable[Net], point: int) -> bool:

@@ -6,12 +6,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml
+from ansible import constants
 from ansible._internal._datatag._tags import TrustedAsTemplate
 from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
 
-from ansible_collections.bulkhead.tiers.plugins.lookup import declared, host_plan, stack_file, waves
+from ansible_collections.bulkhead.tiers.plugins.lookup import declared, host_plan, stack_file, tailnet_policy, waves
 
 SITE: dict[str, Any] = {
     "bulkhead_tiers": {
@@ -173,3 +175,44 @@ def test_a_wrong_declaration_is_the_error_of_the_play():
     variables["hostvars"]["w1"]["bulkhead_flows"] = [{}]
     with pytest.raises(AnsibleError, match="bulkhead_flows"):
         ask(waves, variables=variables)
+
+
+@pytest.fixture(name="options", scope="module")
+def fixture_options():
+    """Ansible's loader of plugins does this, which no test here goes through."""
+    options = yaml.safe_load(tailnet_policy.DOCUMENTATION)["options"]
+    name = "bulkhead.tiers.tailnet_policy"
+    constants.config.initialize_plugin_configuration_definitions("lookup", name, options)
+
+
+TAILNET: dict[str, Any] = {
+    "bulkhead_tailnet": {"control": "https://headscale.example", "tags": {"web": "tag:web", "db": "tag:db"}},
+    "bulkhead_flows": [{"from": "web", "to": "db", "allow": "ssh", "via": "tailnet"}],
+}
+
+
+def test_the_policy_of_the_tailnet_or_a_part_of_it(options):
+    grants = [{"src": ["tag:web"], "dst": ["tag:db"], "ip": ["tcp:22"]}]
+    assert ask(tailnet_policy, "grants", variables=TAILNET) == grants
+    assert ask(tailnet_policy) == {"grants": []}
+    assert "tests" in ask(tailnet_policy, variables=TAILNET) and "tests" not in ask(
+        tailnet_policy, variables=TAILNET, present=[]
+    )
+    with pytest.raises(AnsibleError, match="tailnet_policy has no acls"):
+        ask(tailnet_policy, "acls", variables=TAILNET)
+    with pytest.raises(AnsibleError, match="bulkhead_tailnet.tags.wbe: got"):
+        ask(tailnet_policy, variables={"bulkhead_tailnet": {"tags": {"wbe": "tag:web"}}})
+
+
+def test_the_tests_of_the_policy_know_of_hosts_in_several_tiers(options):
+    groups = {"all": ["web1", "db1"], "web": ["web1", "db1"], "db": ["db1"]}
+    tests = ask(tailnet_policy, "tests", variables={**TAILNET, "groups": groups})
+    denied = {(test["src"], end) for test in tests for end in test.get("deny", ())}
+    assert ("tag:web", "tag:web:22") not in denied and ("tag:web", "tag:web:22") in {
+        (test["src"], end) for test in ask(tailnet_policy, "tests", variables=TAILNET) for end in test.get("deny", ())
+    }
+
+
+def test_a_node_of_the_tailnet_has_its_part_in_the_plan():
+    assert ask(host_plan, "tailnet", variables=TAILNET)["tags"] == ["tag:web"]
+    assert ask(host_plan, "tailnet") is None

@@ -190,6 +190,12 @@ def test_the_prefixes_of_the_tailnet_overlap_nothing_of_the_site(kind, value):
     assert [one.kind for one in mistakes(site)] == ["overlap"]
 
 
+def test_what_of_the_shared_space_is_not_the_tailnets_stays_what_carriers_and_tailnets_use():
+    tiers = {**BASE["bulkhead_tiers"], "more": {"vlan": 9, "subnet": "100.100.0.0/24"}}
+    site = changed(prefixes=["100.64.0.0/16"], tiers=tiers)
+    assert [(one.path, one.kind) for one in mistakes(site)] == [("bulkhead_tiers.more.subnet", "overlap")]
+
+
 def test_an_address_of_the_tailnet_is_no_address_of_a_named_host():
     site = changed(addresses={**BASE["bulkhead_addresses"], "node": "100.64.0.7"})
     assert [one.path for one in mistakes(site)] == ["bulkhead_addresses.node"]
