@@ -27,8 +27,8 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.docker.node import 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake
 
 OVERLAY, BRIDGE = DRIVERS = ("overlay", "bridge")
-#: Swarm takes DNS labels of at most 63 characters (its answers: "name must be valid as a DNS name component", "name must
-#: be 63 characters or fewer"); for bridges this is the docker command's rule, which the API itself does not check.
+#: Swarm takes DNS labels of at most 63 characters; for bridges this is the docker command's rule, which the API itself
+#: does not check.
 NAMES = {
     OVERLAY: (
         re.compile(r"(?=.{1,63}\Z)[a-zA-Z0-9](?:[-_]*[a-zA-Z0-9]+)*\Z"),
@@ -57,15 +57,16 @@ NOWHERE: tuple[tuple[Cidr, str], ...] = tuple(
         ("240.0.0.0/4", "reserved and broadcast"),
         ("::/128", "unspecified"),
         ("::1/128", "loopback"),
+        ("::ffff:0:0/96", "IPv4"),
         ("fe80::/10", "link-local"),
         ("ff00::/8", "multicast"),
     )
 )
 #: Labels that say what this collection made, and what it was.
 OWN_LABELS = (OWNERSHIP_LABEL, MIGRATES_LABEL, FORMER_LABEL)
-#: Interfaces that an engine keeps for itself. A network that names one takes its addresses over (seen on 20.10: containers
-#: of the default bridge do not start any more; 26.1 refuses docker0).
-ENGINES_BRIDGES = ("docker0", "docker_gwbridge")
+#: Interfaces of every host. A network that names one takes its addresses over (20.10: containers of the default bridge do
+#: not start any more; 26.1 refuses docker0).
+ENGINES_BRIDGES = ("docker0", "docker_gwbridge", "lo")
 #: The kernel's rule for the name of an interface (dev_valid_name; IFNAMSIZ is 16 with the closing zero).
 _INTERFACE = re.compile(r"[^\s/:]{1,15}\Z")
 #: Kinds of mistakes, by which a caller knows what a field would change.
@@ -257,5 +258,5 @@ def _options(wish: Wish) -> Iterator[Mistake]:
     elif bridge in (".", "..") or not _INTERFACE.match(bridge):
         yield Mistake(path, f"'{bridge}'", "1 to 15 characters without / : and blanks", "choose another name", NAME)
     elif bridge in ENGINES_BRIDGES:
-        expected = "an interface of its own: the engine uses this one, and would lose it"
+        expected = "an interface of its own: this one is in use, and would be lost"
         yield Mistake(path, f"'{bridge}'", expected, "choose another name", NAME)

@@ -31,7 +31,7 @@ _DATA_PATHS = frozenset(("mssql", "azure-sql-edge", "oracle-free", "oracle-xe"))
 TOOL_IMAGES = frozenset(
     "admin agent api auth backup benchmark bouncer browser bulk certs cli client commander companion connector console curator "
     "dash dashboard dashboards dump dumper exporter exporters express ghost gui head hq importer init insight insights "
-    "kibana loader logs manager meta metrics migrate migration migrations monitor monitoring operator prometheus proxy "
+    "keeper kibana loader logs manager mcp meta metrics migrate migration migrations monitor monitoring operator prometheus proxy "
     "reaper relay restore router s3 seed seeder shell sidecar stats studio sync test tests tool tools ui updater upgrade viewer "
     "web webui whoami".split()
 )

@@ -79,6 +79,8 @@ def found(tmp_path, services, **options):
         ("pingcap/tidb-dashboard", False),
         ("oraclelinux:9", False),
         ("eclipse-mosquitto:2", False),
+        ("clickhouse/clickhouse-keeper:24", False),
+        ("qdrant/mcp-server-qdrant", False),
     ],
 )
 def test_a_data_service_is_known_by_the_words_of_its_image(image, keeps):

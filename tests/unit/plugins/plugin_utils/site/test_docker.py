@@ -111,7 +111,7 @@ OPTIONS = st.dictionaries(
         ]
     ),
     st.sampled_from(
-        ["", "1", "1400", "65536", "big", "docker0", "docker_gwbridge", "br-x", "a b", "a/b", "x" * 16, ".", "é"]
+        ["", "1", "1400", "65536", "big", "docker0", "docker_gwbridge", "lo", "br-x", "a b", "a/b", "x" * 16, ".", "é"]
     ),
     max_size=2,
 )
@@ -227,6 +227,16 @@ def test_the_site_refuses_exactly_what_the_module_refuses(name, network):
             "n",
             {**BRIDGE, "subnet": ["10.40.0.0/24", "fd00:40::/64"], "enable_ipv6": False},
             "bulkhead_networks.n.enable_ipv6: got false with an IPv6 subnet",
+        ),
+        (
+            "n",
+            {**BRIDGE, "options": {INTERFACE: "lo"}},
+            f"bulkhead_networks.n.options.{INTERFACE}: got 'lo'; expected an",
+        ),
+        (
+            "n",
+            {**BRIDGE, "subnet": "::ffff:10.0.0.0/120", "enable_ipv4": False},
+            "bulkhead_networks.n.subnet: got ::ffff:",
         ),
         ("n", {**BRIDGE, "options": {INTERFACE: "docker0"}}, f"bulkhead_networks.n.options.{INTERFACE}: got 'docker0'"),
     ],
