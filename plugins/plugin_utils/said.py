@@ -22,24 +22,24 @@ DEEPEST = 100
 
 def shown(said: Mapping[str, Any]) -> dict[str, Any]:
     """The same result with every character of its texts visible; line feeds and tabs of a text stay."""
-    return {_visible(key): _each(value, _set_in if key in SPOKEN else _visible) for key, value in said.items()}
+    return {_visible(key): each(value, _set_in if key in SPOKEN else _visible) for key, value in said.items()}
 
 
-def _each(value: Any, make: Callable[[str], str], depth: int = 0) -> Any:
-    """The same value with other texts. Ansible keeps errors and warnings as frozen dataclasses of its own."""
+def each(value: Any, make: Callable[[str], str], depth: int = 0) -> Any:
+    """The same value with other texts, keys too. Ansible keeps errors and warnings as frozen dataclasses of its own."""
     if isinstance(value, str):
         return make(value)
     if depth > DEEPEST:
         return "nested too deeply"
     if isinstance(value, Mapping):
-        return {_each(key, _visible, depth + 1): _each(item, make, depth + 1) for key, item in value.items()}
+        return {each(key, _visible, depth + 1): each(item, make, depth + 1) for key, item in value.items()}
     if isinstance(value, list):
-        return [_each(item, make, depth + 1) for item in value]
+        return [each(item, make, depth + 1) for item in value]
     if isinstance(value, tuple):
-        return tuple(_each(item, make, depth + 1) for item in value)
+        return tuple(each(item, make, depth + 1) for item in value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value) if field.init}
-        return dataclasses.replace(value, **{name: _each(item, make, depth + 1) for name, item in fields.items()})
+        return dataclasses.replace(value, **{name: each(item, make, depth + 1) for name, item in fields.items()})
     return value
 
 

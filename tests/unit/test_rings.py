@@ -16,12 +16,16 @@ LAYERS = {
     # the host ring
     "module_utils.mistakes": (),
     "module_utils.printable": (),
+    "module_utils.session": (),
+    "module_utils.local": (),
+    "module_utils.keeper": ("module_utils.local",),
     "module_utils.packets": (),
     "module_utils.probe": (),
     "module_utils.setup": (),
-    "module_utils.ufw": ("module_utils.packets",),
+    "module_utils.ufw": ("module_utils.packets", "module_utils.session", "module_utils.local", "module_utils.keeper"),
     "module_utils.docker": (),
     "module_utils.maas": (),
+    "module_utils.tailscale": ("module_utils.session", "module_utils.local", "module_utils.keeper"),
     "module_utils.stacks": ("module_utils.docker",),
     "module_utils.tailnet": (),
     # the controller ring
@@ -31,6 +35,8 @@ LAYERS = {
     "plugin_utils.compile": ("module_utils.ufw", "plugin_utils.site"),
     "plugin_utils.declaration": ("plugin_utils.site", "plugin_utils.compile"),
     "plugin_utils.paths": (),
+    "plugin_utils.confirming": (),
+    "plugin_utils.authkey": (),
     "plugin_utils.plan": ("plugin_utils.text", "plugin_utils.site", "plugin_utils.compile"),
     "plugin_utils.networks": ("plugin_utils.text", "plugin_utils.site"),
     "plugin_utils.proof": (
@@ -72,14 +78,16 @@ LARGEST = 40
 #: swarm_network, too, is sent only where something changes, with the migration; swarm_network_plan otherwise. Both bring the
 #: table of Docker's limits (3 kB), by which the controller judges a site as well. maas_vlan, too, is sent only
 #: where something changes; maas_vlan_info reads the region for it, and the controller compares. tailnet_policy runs once, on
-#: one host, and brings the grammar, the evaluator and the comparison of policies.
+#: one host, and brings the grammar, the evaluator and the comparison of policies. tailscale_node brings its rollback's
+#: program (9 kB), which a host without a way back must have.
 LARGER = {
     "maas_vlan": 40.5,
     "tailnet_policy": 45,
-    "ufw_ruleset": 179,
-    "ufw_ruleset_plan": 94.9,
+    "ufw_ruleset": 181.5,
+    "ufw_ruleset_plan": 95.3,
     "ufw_ruleset_info": 43,
     "swarm_network": 51.5,
+    "tailscale_node": 42.5,
 }
 
 

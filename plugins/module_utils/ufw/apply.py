@@ -10,18 +10,16 @@ from __future__ import annotations
 
 import errno
 import glob
-import importlib
-import inspect
-import io
 import os
 import re
 import secrets
 import shutil
 import sys
-import zipfile
 from collections.abc import Callable, Mapping
 from typing import Optional
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.keeper import archive, start_timer
+from ansible_collections.bulkhead.tiers.plugins.module_utils.local import StagedFile, make_private
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.vocabulary import BUILTIN
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.drift import Repair
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
@@ -42,14 +40,13 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import (
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import Kernel
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.render import hook_chains
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import PREFIX
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import PROGRAM, StagedFile, make_private
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import PROGRAM
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.tables import Part, Table, part_of, read_table
 
 #: Seconds; the longest that an apply of thousands of rules takes: then nothing waits for it any more.
 CRASH_TIMEOUT = 30
 #: The modules that the program on the host is made of; the first one is run.
-_PROGRAM = ("ufw.guard", "ufw.system", "ufw.tables", "ufw.edits", "packets.vocabulary")
-_PACKAGE = __name__.rpartition(".ufw.")[0]
+_PROGRAM = ("ufw.guard", "ufw.system", "ufw.tables", "ufw.edits", "packets.vocabulary", "local")
 
 Repairs = Mapping[int, Repair]
 Kernels = Mapping[int, Kernel]
@@ -116,11 +113,13 @@ class Transaction:
         try:
             if change.switch:
                 self._build_tree()
-            self._guard.write(PROGRAM, program(), 0o700)
+            self._guard.write(PROGRAM, archive(_PROGRAM), 0o700)
             change.deadline = now() + seconds
             change.marks = {path: mark(self._host.path(path)) for path in dict.fromkeys((*watched, *change.files))}
             change.boot = boot
-            change.timer = self._timer(seconds)
+            change.timer = start_timer(
+                "bulkhead-ufw-" + self.token, self._settle(), seconds, self._host.run, self._host.spawn, self._host.root
+            )
             self._guard.arm(change)
         except OSError as error:
             raise RulesetError(f"the rollback cannot be prepared: {error}; nothing was changed") from error
@@ -185,23 +184,8 @@ class Transaction:
             for path in glob.glob(glob.escape(self._host.path(folder)) + "/.*.bulkhead"):
                 os.unlink(path)
 
-    def _timer(self, seconds: int) -> str:
-        """Start the timer; the systemd unit that it is, or "" for a process of its own."""
-        settle = [sys.executable or "/usr/bin/python3", "-I", self._host.path(PROGRAM), "settle", self.token]
-        if self._host.exists("/run/systemd/system"):
-            unit = "bulkhead-ufw-" + self.token
-            # systemd's own accuracy is a minute. A rollback that is killed is started again, however often.
-            argv = ["systemd-run", "--quiet", "--collect", "--unit", unit, "--on-active", f"{seconds}s"]
-            argv += ["--timer-property", "AccuracySec=100ms"]
-            for setting in ("Restart=on-failure", "RestartSec=1", "StartLimitIntervalSec=0"):
-                argv += ["--property", setting]
-            try:
-                if not self._host.run([*argv, *settle]).status:
-                    return unit + ".timer"
-            except RulesetError:
-                pass  # not every systemd host has the command; a process serves
-        self._host.spawn([*settle, str(seconds)])
-        return ""
+    def _settle(self) -> list[str]:
+        return [sys.executable or "/usr/bin/python3", "-I", self._host.path(PROGRAM), "settle", self.token]
 
     def _build_tree(self) -> None:
         """Copies of ufw's files with the new ones among them, to start from: those in /etc stay the old ones."""
@@ -253,21 +237,6 @@ def _require_room(path: str, size: int) -> None:
     room = os.statvfs(folder)
     if room.f_bavail * room.f_frsize < size:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), folder)
-
-
-def program() -> bytes:
-    """The program that stays on the host: an archive that Python runs, with the modules under their own names."""
-    names = [f"{_PACKAGE}.{name}" for name in _PROGRAM]
-    texts = {f"{name.replace('.', '/')}.py": inspect.getsource(importlib.import_module(name)) for name in names}
-    for path in list(texts):
-        folders = path.split("/")[:-1]
-        texts.update({"/".join([*folders[:depth], "__init__.py"]): "" for depth in range(1, len(folders) + 1)})
-    texts["__main__.py"] = f"import sys\n\nfrom {names[0]} import main\n\nraise SystemExit(main(sys.argv[1:]))\n"
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path, text in texts.items():
-            archive.writestr(path, text)
-    return buffer.getvalue()
 
 
 def _start_restore(host: Host, family: int, payload: str, *options: str) -> Callable[[], None]:

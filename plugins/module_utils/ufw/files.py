@@ -9,21 +9,18 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import subprocess
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import (
-    LOCK,
-    LOCK_TIMEOUT,
-    OWN_LOCK,
+from ansible_collections.bulkhead.tiers.plugins.module_utils.local import (
     Result,
     StagedFile,
-    holding,
     read_text,
+    spawn_process,
     start_command,
 )
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import LOCK, LOCK_TIMEOUT, OWN_LOCK, holding
 
 RULES = {4: "/etc/ufw/user.rules", 6: "/etc/ufw/user6.rules"}
 FRAMEWORK = {
@@ -144,14 +141,7 @@ class Host:
 
     def spawn(self, argv: list[str]) -> None:
         """Start a process that outlives this one, its session and the connection."""
-        subprocess.Popen(  # pylint: disable=consider-using-with
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd="/",
-            start_new_session=True,
-        )
+        spawn_process(argv)
 
 
 def read_settings(text: str) -> dict[str, str]:

@@ -9,11 +9,11 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Optional
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.local import read_text
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import units
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import RESTORE
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import read_text
 
 _NFTABLES = "/etc/nftables.conf"
 _FLUSH = re.compile(r"^\s*flush\s+ruleset\b", re.MULTILINE)

@@ -28,22 +28,19 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Optional, Union
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import (
-    CHANGE,
-    FOLDER,
-    JOURNAL,
+from ansible_collections.bulkhead.tiers.plugins.module_utils.local import (
     ROOM,
     Result,
     Run,
     StagedFile,
     flush,
-    locked,
     make_private,
     now,
     read_text,
     remove,
     run_command,
 )
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import CHANGE, FOLDER, JOURNAL, locked
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.tables import (
     Part,
     Table,

@@ -1,19 +1,20 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The lock-out proof: whether a ruleset lets the connection in that this module came by, and its answers out.
 
-The connection is known by SSH_CONNECTION in the environment of this process or, since sudo drops it, of the first of
-its ancestors that has it. The packet engine is imported only where there is a change to prove.
+The connection is found as module_utils/session.py says. The packet engine is imported only where there is a change to
+prove.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-import os
 import re
 from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.vocabulary import notes
+from ansible_collections.bulkhead.tiers.plugins.module_utils.session import Session
+from ansible_collections.bulkhead.tiers.plugins.module_utils.session import find_session as find_session_by
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.firewalls import is_legacy
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import Rule as KernelRule
     from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import Ruleset
 
-_DEPTH = 64
 #: Besides the filter's, the tables in which a packet can end; nat is none.
 _DROPPING = ("raw", "mangle", "security")
 #: The most seconds that a pause is said to be: the confirmation does not sit out a limit of one connection a day.
@@ -33,21 +33,6 @@ LONGEST_PAUSE = 600
 _WINDOW = re.compile(r"--seconds (\d+)")
 _RATE = re.compile(r"--(?:limit|hashlimit-upto|hashlimit-above|hashlimit) (\d+)/([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-class Session(NamedTuple):
-    """A connection to this host: both ends, and the interface it comes in by (empty where that is not known)."""
-
-    family: int
-    client: str
-    client_port: int
-    server: str
-    server_port: int
-    interface: str
-
-    def text(self) -> str:
-        where = f" on {self.interface}" if self.interface else ""
-        return f"{self.client} -> {self.server} port {self.server_port}{where}"
 
 
 class Finding(NamedTuple):
@@ -62,58 +47,12 @@ class Finding(NamedTuple):
 
 def find_session(host: Host, process: Optional[int] = None) -> Optional[Session]:
     """The SSH connection that this process was started over, or None."""
-    number = os.getpid() if process is None else process
-    for _generation in range(_DEPTH):
-        words = _environment(host, number).get("SSH_CONNECTION", "").split()
-        if len(words) == 4:
-            return _session(host, *words)
-        number = _parent(host, number)
-        if number < 1:
-            return None
-    return None
 
+    def ask(argv: list[str]) -> tuple[int, str]:
+        done = host.run(argv)
+        return done.status, done.out
 
-def _environment(host: Host, process: int) -> dict[str, str]:
-    try:
-        with open(host.path(f"/proc/{process}/environ"), "rb") as stream:
-            items = stream.read().decode(errors="replace").split("\0")
-    except OSError:
-        return {}
-    return dict(item.split("=", 1) for item in items if "=" in item)
-
-
-def _parent(host: Host, process: int) -> int:
-    try:
-        with open(host.path(f"/proc/{process}/stat"), encoding="utf-8", errors="replace") as stream:
-            # The name, in brackets, may hold anything, brackets too.
-            return int(stream.read().rpartition(")")[2].split()[1])
-    except (OSError, IndexError, ValueError):
-        return 0
-
-
-def _session(host: Host, client: str, client_port: str, server: str, server_port: str) -> Optional[Session]:
-    client, _percent, zone = _unmapped(client).partition("%")
-    server = _unmapped(server).partition("%")[0]
-    if not (client_port.isdigit() and server_port.isdigit()):
-        return None
-    interface = zone or _interface(host, client, server)
-    return Session(6 if ":" in client else 4, client, int(client_port), server, int(server_port), interface)
-
-
-def _unmapped(address: str) -> str:
-    """The IPv4 address of one that is mapped into IPv6, as a server prints it that listens on both by one socket."""
-    return address.rpartition(":")[2] if "." in address.partition("%")[0] else address
-
-
-def _interface(host: Host, client: str, server: str) -> str:
-    """The interface of the way back, which is the way in on a host without asymmetric routes; policy routing, such as
-    a tailnet's, is followed."""
-    try:
-        done = host.run(["ip", "-o", "route", "get", client, "from", server])
-    except Exception:  # pylint: disable=broad-except  # without iproute2 every interface is tried
-        return ""
-    words = done.out.split()
-    return words[words.index("dev") + 1] if not done.status and "dev" in words[:-1] else ""
+    return find_session_by(ask, host.root, process)
 
 
 def save_text(kernel: Kernel, table: str = "filter") -> str:

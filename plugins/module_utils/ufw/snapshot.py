@@ -18,12 +18,13 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, Optional
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.local import now
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.apps import read_profiles
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import PROFILES, Host, Result
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import SAVE, read_table
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import State, read_state, spell_out, translates
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import CHANGE, PROGRAM, now
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import CHANGE, PROGRAM
 
 #: The options of ufw_ruleset_info. ``depth`` is how much is read: what the rules are; how the kernel differs from them and
 #: what it counted; and what the hand-written files are in the kernel's own words, which takes a network namespace.

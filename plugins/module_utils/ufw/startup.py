@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.local import read_text
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.vocabulary import Unclosed, words
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import units
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
@@ -21,7 +22,6 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.firewalls impor
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.framework import BUILT_IN, FileRules, standard_chains
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import RESTORE, SAVE
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import State
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import read_text
 
 UNIT = "ufw.service"
 #: Has the boot make ufw's lock file for root alone: ufw's first command would make it readable by all.

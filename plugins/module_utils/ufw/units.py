@@ -10,8 +10,8 @@ import os
 from collections.abc import Iterable
 from typing import NamedTuple, Optional
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.local import read_text
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import read_text
 
 #: Where systemd looks for units, the first that has one wins (systemd.unit(5)); the last but one is /lib on merged hosts.
 _OWN = "/etc/systemd/system"

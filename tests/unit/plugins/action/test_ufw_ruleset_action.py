@@ -10,6 +10,7 @@ from ansible.parsing.dataloader import DataLoader
 
 from ansible_collections.bulkhead.tiers.plugins.action import ufw_ruleset
 from ansible_collections.bulkhead.tiers.plugins.action.ufw_ruleset import misread_numbers
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils import confirming
 
 PENDING = {"token": "abcd", "timeout": 30, "program": "/run/bulkhead/ufw/guard.py", "python": "/usr/bin/python3"}
 CHANGED = {"changed": True, "pending": PENDING}
@@ -65,6 +66,7 @@ def answer(state, **more):
 def fixture_run(monkeypatch):
     clock = Clock()
     monkeypatch.setattr(ufw_ruleset, "time", clock)
+    monkeypatch.setattr(confirming, "time", clock)
 
     def run(module, *answers, check_mode=False, transport="ssh", cost=0.0, reset=True, **arguments):
         host = Host(clock, module, *answers, transport=transport, cost=cost)
@@ -76,7 +78,7 @@ def fixture_run(monkeypatch):
         action._task, action._connection = task, connection
         action._execute_module = host.execute_module
         action._low_level_execute_command = host.command
-        monkeypatch.setattr(ufw_ruleset.ActionBase, "run", lambda self, tmp, task_vars: {})
+        monkeypatch.setattr(confirming.ActionBase, "run", lambda self, tmp, task_vars: {})
         return action.run(task_vars={}), host
 
     return run
@@ -331,7 +333,7 @@ def test_a_limit_of_one_connection_an_hour_is_not_sat_out(run, monkeypatch):
     monkeypatch.setattr(ufw_ruleset.ActionModule, "_over_a_new_connection", through)
     with pytest.raises(AnsibleConnectionFailure, match="not after its rollback was due"):
         run({"changed": True, "pending": {**PENDING, "pause": 3600, "timeout": 30}}, DOWN)
-    assert clock.now < 30 + ufw_ruleset.GRACE + 2 * ufw_ruleset.LONGEST_LIMIT
+    assert clock.now < 30 + confirming.GRACE + 2 * confirming.LONGEST_LIMIT
 
 
 def test_tries_get_rarer_and_one_comes_right_after_the_rollback(run, monkeypatch):
@@ -368,7 +370,8 @@ def over_another_way(monkeypatch, closes, *answers):
     confirmed over 100.64.0.2 where it ``closes`` the way of the task."""
     clock, made = Clock(), []
     monkeypatch.setattr(ufw_ruleset, "time", clock)
-    monkeypatch.setattr(ufw_ruleset.ActionBase, "run", lambda self, tmp, task_vars: {})
+    monkeypatch.setattr(confirming, "time", clock)
+    monkeypatch.setattr(confirming.ActionBase, "run", lambda self, tmp, task_vars: {})
 
     def connection_to(name, task_vars, context, loader, address):
         made.append(OtherWay(address))

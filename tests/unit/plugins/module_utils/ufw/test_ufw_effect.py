@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.local import Result
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import effect, ruleset
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.converge import converge
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.drift import Edit, Repair, Section, applied
@@ -16,7 +17,6 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import Gu
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import Kernel, parse_save, parse_tables
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.lockout import Beside
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.plan import make_plan
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import Result
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import FakeHost, FakeTable
 
 SSH = {"rule": "allow", "proto": "tcp", "to_port": "22"}

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.local import Result
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import guard as guard_program
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.converge import converge
@@ -28,7 +29,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import (
     GuardError,
     Outcome,
 )
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import PROGRAM, Result
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import PROGRAM
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import FakeHost, inform
 
 SSH = {"rule": "allow", "proto": "tcp", "to_port": "22"}

@@ -6,6 +6,7 @@ import pathlib
 
 import pytest
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.local import Result
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import change
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.converge import converge
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
@@ -22,7 +23,6 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.lockout import 
     read_beside,
     save_text,
 )
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import Result
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import FakeHost, FakeTable
 
 SSH = {"rule": "allow", "proto": "tcp", "to_port": "22"}

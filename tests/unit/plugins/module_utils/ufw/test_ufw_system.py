@@ -9,16 +9,9 @@ import sys
 
 import pytest
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.local import ROOM, make_private, remove
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import system
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import (
-    FOLDER,
-    LOCK,
-    OWN_LOCK,
-    ROOM,
-    locked,
-    make_private,
-    remove,
-)
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import FOLDER, LOCK, OWN_LOCK, locked
 
 HOLDER = """\
 import fcntl, os, sys
