@@ -90,7 +90,8 @@ def ensure(
 def _given(wish: Wish) -> hujson.Tree:
     """The wanted document by itself; every mistake in it before the first request."""
     tree = hujson.parse(wish.text, "text") if wish.text is not None else hujson.tree_of(dict(wish.policy or {}))
-    read(tree.plain(), wish.dialect, wish.allow_all)
+    if set(wish.merge) <= set(KEPT):  # otherwise it may refer to what only stands on the server
+        read(tree.plain(), wish.dialect, wish.allow_all)
     return tree
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import http.client
 import os
 import socket
@@ -19,6 +20,10 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import pr
 
 #: Answers that say: nothing was done, ask again later.
 BUSY = (429, 503)
+#: Answers of a proxy that got none: the request may have been carried out.
+UNANSWERED = (502, 504)
+#: A connection that never came about: nothing was sent.
+UNSENT = (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL)
 #: Seconds; the cap on a `Retry-After` that would hang a play.
 LONGEST_PAUSE = 30.0
 #: Bytes of one answer. A policy of 2,000,000 characters is 6 MB when every one is escaped.
@@ -129,13 +134,15 @@ class Server:
                 ) from None
             except (OSError, http.client.HTTPException, ValueError) as error:
                 kind, trouble = _trouble(error, self.timeout)
-                if kind == "lost" and not (again or method == "GET"):
-                    raise ControlError(f"{where}: {trouble}", "lost") from None
             else:
-                if answer.status not in BUSY:
+                if answer.status not in (*BUSY, *UNANSWERED):
                     return self._own(answer, where)
                 kind, trouble = "busy", f"the server asks to wait ({answer.status})"
+                if answer.status in UNANSWERED:
+                    kind, trouble = "lost", f"a proxy on the way got no answer ({answer.status})"
                 pause = _retry_after(answer.headers.get("retry-after"), pause)
+            if kind == "lost" and not (again or method == "GET"):
+                raise ControlError(f"{where}: {trouble}", "lost")
             if attempt > self.retries:
                 raise ControlError(f"{where}: {trouble}, after {attempt} attempts; run this again later", kind)
             self.sleep(min(LONGEST_PAUSE, pause))
@@ -228,10 +235,10 @@ def _trouble(error: Exception, timeout: float) -> tuple[str, str]:
     """A failed connection: whether the request may have arrived, and why in words; nothing that was sent is in them."""
     if isinstance(error, socket.gaierror):
         return "unreachable", "the name cannot be resolved"
-    if isinstance(error, ConnectionRefusedError):
-        return "unreachable", "the connection was refused; does the control server listen there?"
+    if isinstance(error, OSError) and error.errno in UNSENT:
+        return "unreachable", f"{os.strerror(error.errno).lower()}; does the control server listen there?"
     if isinstance(error, ssl.SSLError):
-        return "unreachable", f"TLS failed ({printable(error.reason or error.__class__.__name__, 100)})"
+        return "lost", f"TLS failed ({printable(error.reason or error.__class__.__name__, 100)})"
     if isinstance(error, (TooSlow, socket.timeout)):
         return "lost", f"no whole answer within {timeout:g} s"
     if isinstance(error, http.client.IncompleteRead):
@@ -240,9 +247,7 @@ def _trouble(error: Exception, timeout: float) -> tuple[str, str]:
         return "lost", "the connection was cut before an answer"
     if isinstance(error, http.client.HTTPException):
         return "lost", "the answer is no HTTP; is url a control server's?"
-    return (
-        "unreachable" if isinstance(error, OSError) else "lost"
-    ), f"the connection failed ({error.__class__.__name__})"
+    return "lost", f"the connection failed ({error.__class__.__name__})"
 
 
 def _retry_after(value: Optional[str], otherwise: float) -> float:

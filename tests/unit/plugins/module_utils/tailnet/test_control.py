@@ -179,3 +179,12 @@ def test_a_text_is_put_as_it_is_given(api):
     assert put(api, None, text=text)["changed"]
     assert api.text.startswith("{/* mine */")
     assert "// Postures of the security team." in api.text
+
+
+def test_rules_that_are_merged_from_the_server_may_be_what_the_policy_refers_to(api):
+    own = {"ssh": [{"action": "accept", "src": ["autogroup:member"], "dst": ["tag:web"], "users": ["ops"]}]}
+    done = put(api, own, merge=("tagOwners", "grants", "postures"))
+    assert done["changed"] and done["loses"] == []
+    with pytest.raises(Refused) as refused:
+        put(api, own, merge=("tagOwners",))
+    assert "allow-all" in [mistake.kind for mistake in refused.value.mistakes]

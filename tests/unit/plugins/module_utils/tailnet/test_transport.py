@@ -75,6 +75,8 @@ def test_an_answer_is_status_text_and_headers():
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{}", "lost"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "lost"),
         (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 500 + b"\r\n", "lost"),
+        (answer(b"", "502 Bad Gateway"), "lost"),
+        (answer(b"", "504 Gateway Timeout"), "lost"),
         (answer(b"\xff\xfe"), "answer"),
         (answer(b"", "302 Found", "Location: http://other.example/\x1b[2J"), "answer"),
         (answer(b"", "429 Too Many Requests", "Retry-After: 0"), "busy"),
@@ -89,8 +91,11 @@ def test_an_answer_that_is_none_is_one_error(said, kind):
     assert raw.count == (1 if kind == "answer" else 2)
 
 
-def test_a_write_without_an_answer_is_not_sent_again():
-    with Raw(b"") as raw, pytest.raises(ControlError) as error:
+@pytest.mark.parametrize(
+    "said", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", answer(b"", "504 Gateway Timeout")]
+)
+def test_a_write_without_an_answer_is_not_sent_again(said):
+    with Raw(said) as raw, pytest.raises(ControlError) as error:
         at(f"http://127.0.0.1:{raw.port}").request("PUT", "/x", {}, "body")
     assert (error.value.kind, raw.count) == ("lost", 1)
 
