@@ -25,6 +25,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import (
 )
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.ports import Ports
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import text_or_texts, yaml_cidrs
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.tailnet_flows import owner_warnings
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.tailnet_policy import (
     TailnetPolicy,
     known_identities,
@@ -179,6 +180,7 @@ def _tailnet_warnings(site: Site, today: date) -> Iterator[str]:
                 net.holds(end) for flow in tailnet.flows for pair in flow.pairs for end in pair.destination.nets
             ):
                 yield f"bulkhead_tailnet.routes.{place}: no flow over the tailnet leads to {net}"
+    yield from owner_warnings(site)
     policy = TailnetPolicy(site)
     for rule in tailnet.ssh:
         for source, destination in ((start, end) for start in rule.sources for end in rule.destinations):

@@ -13,7 +13,9 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import (
+    AUTOGROUP,
     GATEWAY,
+    GROUP,
     INTERNET,
     NETWORK,
     OWN,
@@ -137,7 +139,7 @@ def _check_router(reader: Reader, site: Site, tailnet: Tailnet, flow: Flow, end:
         return
     for place in places:
         homes = [subnet for subnet in site.tiers[place].subnets if subnet.holds(net)]
-        missing = [ports for ports in flow.all_ports if not all(_lets(site, home, net, ports) for home in homes)]
+        missing = [ports for ports in flow.all_ports if not all(_covers(site, home, net, ports) for home in homes)]
         if missing:
             shown = f"{end.name} ({net})" if str(net) != end.name else end.name
             reader.note(
@@ -153,7 +155,7 @@ def _services(flow: Flow) -> str:
     return flow.services[0] if len(flow.services) == 1 else f"[{', '.join(flow.services)}]"
 
 
-def _lets(site: Site, source: Net, net: Net, ports: Ports) -> bool:
+def _covers(site: Site, source: Net, net: Net, ports: Ports) -> bool:
     return any(
         any(theirs.covers(ports) for theirs in flow.all_ports)
         and any(
@@ -227,6 +229,15 @@ class Cast:
         homes: Iterable[Net] = self._site.legs if place == GATEWAY else self._site.tiers[place].subnets
         return any(home.meets(net) for home in homes for net in end.nets)
 
+    def people(self, owners: Iterable[str]) -> int:
+        """The users whom the owners of a tag are or hold, as bits."""
+        ends = [Endpoint(GROUP if name.startswith("group:") else USER, name) for name in owners]
+        return sum(
+            1 << number
+            for number, identity in enumerate(self.identities)
+            if any(stands_for(self._tailnet, end, identity) for end in ends)
+        )
+
     def place(self, place: str) -> Reach:
         """The hosts of a place, as a source."""
         nets = tuple(self._site.legs) if place == GATEWAY else self._site.tiers[place].subnets
@@ -289,3 +300,35 @@ def _target(cast: Cast, end: Endpoint) -> Reach:
     """The destination of a flow: a tier is its nodes, and its subnets only where they are named."""
     found = cast.reach(end)
     return Reach(found.nodes) if end.kind in (TIER, GATEWAY) else found
+
+
+def owner_warnings(site: Site) -> Iterator[str]:
+    """Who is kept from something by an invariant, and may give a device the tag with which it is let there."""
+    tailnet = site.tailnet
+    if tailnet is None:
+        return
+    cast = Cast(site, tailnet)
+    for never in site.never:
+        for forbidden in never.pairs:
+            if forbidden.source.kind not in (GROUP, USER, AUTOGROUP):
+                continue
+            kept = cast.reach(forbidden.source).nodes
+            for tag, owners in tailnet.tag_owners.items():
+                if kept & cast.people(owners):
+                    path = next((flow.path for flow in tailnet.flows if _lets(cast, flow, tag, forbidden, never)), "")
+                    if path:
+                        yield (
+                            f"{never.path}: {forbidden.source.name} may give a device {tag} (bulkhead_tailnet.tag_owners), and "
+                            f"{path} lets that reach {forbidden.destination.name}"
+                        )
+
+
+def _lets(cast: Cast, flow: Flow, tag: str, forbidden: Pair, never: Flow) -> bool:
+    """Whether a flow lets a device with a tag do what an invariant keeps others from."""
+    device = cast.reach(Endpoint(TAG, tag)).nodes
+    return any(mine.meets(theirs) for mine in flow.all_ports for theirs in never.all_ports) and any(
+        device & cast.reach(pair.source).nodes
+        and pair.destination.name != OWN
+        and _target(cast, pair.destination).meets(cast.reach(forbidden.destination))
+        for pair in flow.pairs
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tailnet_site import BASE, changed, mistakes
+from tailnet_site import BASE, changed, mistakes, parsed
 
 
 def forbidden(never, flows=(), **values):
@@ -95,3 +95,20 @@ def test_an_invariant_of_the_routers_holds_for_what_they_pass_on():
     assert forbidden(never, [over("group:admins", "printer")]) == ["bulkhead_flows[0].via"]
     never = {"from": "10.0.5.1", "to": "printers"}
     assert forbidden(never, [over("group:admins", "printer")]) == ["bulkhead_flows[0].via"]
+
+
+def test_who_may_give_a_device_the_tag_that_an_invariant_keeps_them_from_is_a_warning():
+    def warned(never, flow):
+        site = parsed(flows=[flow], never=[never], ssh=None, exit_nodes=None)
+        return [text for text in site.warnings if text.startswith("bulkhead_never")]
+
+    never = {"from": "group:devs", "to": "management", "deny": "ssh"}
+    assert warned(never, over("tag:ci", "management")) == [
+        "bulkhead_never[0]: group:devs may give a device tag:ci (bulkhead_tailnet.tag_owners), and bulkhead_flows[0] lets that "
+        "reach management"
+    ]
+    assert warned({**never, "from": "bob@example.com"}, over("tag:ci", "tag:mgmt"))
+    assert warned(never, over("web", "management")) == []  # the first group's tag
+    assert warned(never, over("tag:ci", "apps")) == []
+    assert warned(never, over("tag:ci", "management", "https")) == []
+    assert warned({**never, "from": "group:admins"}, over("tag:ci", "management")) == []
