@@ -307,28 +307,41 @@ def owner_warnings(site: Site) -> Iterator[str]:
     tailnet = site.tailnet
     if tailnet is None:
         return
+    people = [
+        (never, pair) for never in site.never for pair in never.pairs if pair.source.kind in (GROUP, USER, AUTOGROUP)
+    ]
+    if not people:
+        return
     cast = Cast(site, tailnet)
-    for never in site.never:
-        for forbidden in never.pairs:
-            if forbidden.source.kind not in (GROUP, USER, AUTOGROUP):
+    owners = {tag: cast.people(names) for tag, names in tailnet.tag_owners.items()}
+    let_in = _let_in(cast, tailnet)
+    for never, pair in people:
+        kept, target = cast.reach(pair.source).nodes, cast.reach(pair.destination)
+        for tag, reached in let_in.items():
+            if kept & owners.get(tag, 0):
+                flows = (flow for flow, end in reached if end.meets(target) and _share_ports(flow, never))
+                found = next(flows, None)
+                if found:
+                    yield (
+                        f"{never.path}: {pair.source.name} may give a device {tag} (bulkhead_tailnet.tag_owners), and "
+                        f"{found.path} lets that reach {pair.destination.name}"
+                    )
+
+
+def _let_in(cast: Cast, tailnet: Tailnet) -> dict[str, list[tuple[Flow, Reach]]]:
+    """{tag: where flows let a device with it}."""
+    devices = {tag: cast.reach(Endpoint(TAG, tag)).nodes for tag in tailnet.tag_owners}
+    found: dict[str, list[tuple[Flow, Reach]]] = {tag: [] for tag in devices}
+    for flow in tailnet.flows:
+        for source, destination in flow.pairs:
+            if destination.name == OWN:
                 continue
-            kept = cast.reach(forbidden.source).nodes
-            for tag, owners in tailnet.tag_owners.items():
-                if kept & cast.people(owners):
-                    path = next((flow.path for flow in tailnet.flows if _lets(cast, flow, tag, forbidden, never)), "")
-                    if path:
-                        yield (
-                            f"{never.path}: {forbidden.source.name} may give a device {tag} (bulkhead_tailnet.tag_owners), and "
-                            f"{path} lets that reach {forbidden.destination.name}"
-                        )
+            senders, target = cast.reach(source).nodes, _target(cast, destination)
+            for tag, nodes in devices.items():
+                if nodes & senders:
+                    found[tag].append((flow, target))
+    return found
 
 
-def _lets(cast: Cast, flow: Flow, tag: str, forbidden: Pair, never: Flow) -> bool:
-    """Whether a flow lets a device with a tag do what an invariant keeps others from."""
-    device = cast.reach(Endpoint(TAG, tag)).nodes
-    return any(mine.meets(theirs) for mine in flow.all_ports for theirs in never.all_ports) and any(
-        device & cast.reach(pair.source).nodes
-        and pair.destination.name != OWN
-        and _target(cast, pair.destination).meets(cast.reach(forbidden.destination))
-        for pair in flow.pairs
-    )
+def _share_ports(flow: Flow, never: Flow) -> bool:
+    return any(mine.meets(theirs) for mine in flow.all_ports for theirs in never.all_ports)

@@ -256,3 +256,13 @@ def test_a_tailnet_of_no_tier_changes_the_rules_of_the_lan_in_nothing_but_what_t
     for tiers, gateway, _own in HOSTS:
         more, plain = (host_rules(parse_site(one, TODAY), tiers, gateway) for one in (with_one, without))
         assert [rule for rule in more if rule.comment != "not the internet: the tailnet"] == list(plain)
+
+
+def test_a_routed_rule_of_the_lan_carries_nothing_off_the_tailnet_and_nothing_into_it():
+    flows = [{"from": "web", "to": "apps", "allow": "https"}, {"from": "web", "to": "0.0.0.0/0", "allow": "ssh"}]
+    rules = Filter(host_rules(parsed(flows=flows, routes=None, exit_nodes=None, ssh=None), (), True))
+    assert rules.allows("10.0.2.9", "10.0.3.9", "tcp", 443, "eth0", "eth1", "forward")
+    assert not rules.allows("10.0.2.9", "10.0.3.9", "tcp", 443, "tailscale0", "eth1", "forward")
+    assert rules.allows("10.0.2.9", "8.8.8.8", "tcp", 22, "eth0", "eth1", "forward")
+    assert not rules.allows("10.0.2.9", PEER, "tcp", 22, "eth0", "tailscale0", "forward")
+    assert not rules.allows(PEER, "10.0.3.9", "tcp", 443, "eth0", "eth1", "forward")
