@@ -704,6 +704,24 @@ def test_the_kernel_agrees_about_the_state_of_neighbour_discovery(host, state, n
     assert agree(host, 6, text, packets) == 2 * (len(packets) - (state != "NEW")), "a redirect is one or the other"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--ctorigsrc fd00:aaaa::/32", "! --ctorigsrc fd00:bbbb::/32", "--ctorigdst fd00:1::/32", "--ctproto ipv6-icmp",
+        "! --ctproto tcp", "--ctdir ORIGINAL", "--ctstate UNTRACKED --ctproto tcp",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("target", ["ACCEPT", "DROP"])
+def test_the_kernel_agrees_about_connections_of_what_belongs_to_none(host, words, target):
+    policy = "DROP" if target == "ACCEPT" else "ACCEPT"
+    text = f"*filter\n:INPUT {policy} [0:0]\n-A INPUT -m conntrack {words} -j {target}\nCOMMIT\n"
+    packets = [one_packet(6, 58, kind * 256) for kind in (128, 133, 135, 136, 143)] + [
+        one_packet(6, 6, 22),
+        one_packet(6, 17, 9),
+    ]
+    assert agree(host, 6, text, packets) >= 2
+
+
 class OddRules(Rules):
     """Random rules in the spellings and with the names that ordinary ones have not."""
 

@@ -221,6 +221,11 @@ def _first(field: int) -> Reader:
     return reader
 
 
+def _first_protocol(family: int, values: list[str], negated: bool) -> Optional[Match]:
+    found = _protocol(family, values, negated)
+    return First(PROTO, found.intervals) if isinstance(found, Within) else found
+
+
 def _type(field: int) -> Reader:
     def reader(family: int, values: list[str], negated: bool) -> Type:
         return Type(field, frozenset(_whole(name, ADDRESS_TYPES) for name in values[0].split(",")), negated)
@@ -262,7 +267,7 @@ READERS: dict[str, dict[str, Reader]] = {
     **dict.fromkeys(("icmp6", "icmpv6", "ipv6-icmp"), _ICMP6),
     "state": {"--state": _state},
     "conntrack": {
-        "--ctstate": _state, "--ctdir": _direction, "--ctproto": _protocol, "--ctorigsrc": _first(SRC),
+        "--ctstate": _state, "--ctdir": _direction, "--ctproto": _first_protocol, "--ctorigsrc": _first(SRC),
         "--ctorigdst": _first(DST), "--ctorigsrcport": _first(SPORT), "--ctorigdstport": _first(DPORT),
     },
     "addrtype": {"--src-type": _type(SRC), "--dst-type": _type(DST)},

@@ -169,7 +169,9 @@ class Matching:
             return None if self.question.state != "NEW" else syn != match.negated
         if isinstance(match, Direction):
             tracked = self.question.state == "NEW" and stage.table != "raw"
-            return (match.name == "ORIGINAL") != match.negated if tracked else None
+            if not tracked:
+                return None
+            return self.of_tracked(PROTO, ((0, 255),) if (match.name == "ORIGINAL") != match.negated else ())
         if not isinstance(match, Never):
             raise AssertionError(f"no such match: {match}")
         return False
@@ -210,11 +212,24 @@ class Matching:
         """A field of the connection's first packet: of a NEW one, that is this packet, before its translation."""
         field = match.field
         translatable = field in (DST, DPORT)
-        if self.question.state != "NEW" or stage.table == "raw" or (translatable and self.translated is None):
+        states = ("NEW", "ESTABLISHED") if field == PROTO else ("NEW",)
+        if self.question.state not in states or stage.table == "raw" or (translatable and self.translated is None):
             return None
         if translatable and self.translated:
             field = ODST if field == DST else OPORT
-        return Within(field, match.intervals)
+        return self.of_tracked(field, match.intervals)
+
+    def of_tracked(self, field: int, intervals: Intervals) -> Answer:
+        """What holds only of a packet that belongs to a connection: without one there is nothing to compare, negated or not,
+        unless the same -m conntrack asks for the state as well, which then decides alone (xt_conntrack.c)."""
+        if self.family == 4 or self.question.state != "NEW":
+            return Within(field, intervals)
+        icmp = ((ICMP[6],) * 2,)
+        without = merged(_UNTRACKED + _REDIRECT)
+        tracked = complement(without, 0, top(DPORT, 6))
+        sides: list[Sides] = [((PROTO, complement(icmp, 0, 255)),), ((PROTO, icmp), (DPORT, tracked))]
+        held = ((field, intervals),)
+        return Alternatives(tuple(held + side for side in sides), (((PROTO, icmp), (DPORT, without)),))
 
     def type(self, match: Type, stage: Stage) -> Answer:
         """An address's type, by intervals. It is one of those named in IPv4, all of them in IPv6 (xt_addrtype.c)."""

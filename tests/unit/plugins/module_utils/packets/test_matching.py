@@ -296,3 +296,35 @@ def test_a_new_connection_is_no_translated_one_before_its_translation(chain, sta
     text += table("mangle", f":{chain} ACCEPT", f"-A {chain} -m conntrack --ctstate DNAT -j DROP")
     assert ask(parse(text, 4), state=state, translated=True, original=("10.0.9.1", 8022)).answer == answer
     assert ask(parse(text, 4), state=state, translated=False).answer == ALLOWED
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--ctorigsrc fd00::/64",
+        "! --ctorigsrc fd01::/64",
+        "--ctorigdst fd00::/64",
+        "--ctproto ipv6-icmp",
+        "! --ctproto tcp",
+        "--ctdir ORIGINAL",
+    ],
+)
+def test_what_belongs_to_no_connection_has_no_properties_of_one(words):
+    """The kernel tracks no neighbour discovery: conntrack does not match it, negated or not."""
+    ruleset = rules(f"-A INPUT -m conntrack {words} -j ACCEPT", family=6)
+    assert ask(ruleset, "ipv6-icmp", 128 * 256).answer == ALLOWED
+    for kind in (130, 133, 135, 136, 137, 143):
+        assert ask(ruleset, "ipv6-icmp", kind * 256).answer == UNKNOWN
+    if "icmp" not in words:
+        assert ask(ruleset, "udp", 53).answer == ALLOWED
+
+
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize(
+    ("state", "answer"),
+    [("NEW", ALLOWED), ("ESTABLISHED", ALLOWED), ("RELATED", UNKNOWN), ("INVALID", UNKNOWN), ("UNTRACKED", UNKNOWN)],
+)
+def test_a_connections_protocol_is_known_where_the_packet_is_of_it(family, state, answer):
+    ruleset = rules("-A INPUT -m conntrack --ctproto tcp -j ACCEPT", family=family)
+    assert ask(ruleset, state=state).answer == answer
+    assert ask(ruleset, "udp", state=state).answer == (DENIED if answer == ALLOWED else answer)
