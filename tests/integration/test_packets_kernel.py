@@ -722,6 +722,21 @@ def test_the_kernel_agrees_about_connections_of_what_belongs_to_none(host, words
     assert agree(host, 6, text, packets) >= 2
 
 
+def test_what_a_chain_of_nfts_own_in_a_table_of_iptables_may_stop_is_never_allowed(host):
+    enter = ["ip", "netns", "exec", "pk-host"]
+    host.load(4, "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -p tcp -j ACCEPT\nCOMMIT\n")
+    run(*enter, "nft", "add", "chain", "ip", "filter", "own", "{ type filter hook input priority -5; policy drop; }")
+    try:
+        saved = run(*enter, "iptables-save")
+        one = one_packet(4, 6, 22)
+        assert host.pass_through(4, [one]) == set()
+        found = verdict(parse(saved, 4), one, Question("INPUT", addresses=EVERY))
+        assert found.answer not in (ALLOWED, DENIED) and "incompatible" in found.conditions[0].text
+    finally:
+        run(*enter, "nft", "delete", "chain", "ip", "filter", "own")
+        host.load(4, CLEAN)
+
+
 class OddRules(Rules):
     """Random rules in the spellings and with the names that ordinary ones have not."""
 

@@ -243,7 +243,7 @@ def words(line: str) -> list[str]:
     return [*out, text] if text else out
 
 
-_NOTE = re.compile(r"# (?:Table .* is incompatible|Warning: .* present)")
+_NOTE = re.compile(r"# (?:Table .* incompatible|Warning: .* present)")
 #: How a line of its own begins, in the output of iptables-save.
 _OWN_LINE = re.compile(r"(-A |\[\d+:\d+\] -A |:|\*|#|COMMIT$)")
 

@@ -118,7 +118,7 @@ def _read(host: Host, family: int, done: Result) -> Kernel:
             f"{command} failed (status {done.status}): {done.err.strip() or 'no message'}; check that "
             "the kernel has netfilter and that the task runs as root (become: true)"
         )
-    hidden = [note for note in notes(done.out) if "`filter'" in note]
+    hidden = [note for note in notes(done.out) if "`filter' is incompatible" in note]
     if hidden:
         raise RulesetError(
             f"{command}: {hidden[0]} It holds rules that iptables cannot show, so what is in force is not known; remove them with nft"

@@ -89,7 +89,8 @@ def read_beside(host: Host, family: int) -> Beside:
     """All of that as the kernel has it now."""
     done = host.run([SAVE[family]])
     tables = {} if done.status else parse_tables(done.out)
-    unseen = (*notes(f"{done.out}\n{done.err}"), *_nft_tables(host, family))
+    failed = [f"Warning: tables that {SAVE[family]} cannot read are present"] if done.status else []
+    unseen = (*failed, *notes(f"{done.out}\n{done.err}"), *_nft_tables(host, family))
     return Beside(family, {name: tables[name] for name in _DROPPING if name in tables}, unseen)
 
 

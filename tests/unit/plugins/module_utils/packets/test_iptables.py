@@ -492,6 +492,8 @@ def test_a_line_for_the_other_family_alone_is_left_out():
     [
         ("# Table `filter' is incompatible, use 'nft' tool.", True),
         ("# Table `raw' is incompatible, use 'nft' tool.", True),
+        ("# Table `filter' contains incompatible base-chains, use 'nft' tool to list them.", True),
+        ("# Table `mangle' contains incompatible base-chains, use 'nft' tool to list them.", True),
         ("# Warning: iptables-legacy tables present, use iptables-legacy-save to see them", True),
         ("# Warning: ip6tables-legacy tables present, use ip6tables-legacy-save to see them", True),
         ("# Completed on Mon Nov 29", False),
