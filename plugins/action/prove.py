@@ -27,7 +27,12 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.declaration import 
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.firewall.inform import configuration
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.paths import report_path
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.arguments import mistakes
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.claims import Named, claims_of, known_networks
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.claims import (
+    Named,
+    claims_of,
+    known_networks,
+    tailnet_networks,
+)
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.fleet import Fleet, Listener, match
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.inventory import groups_of_sources
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import ports_of
@@ -44,11 +49,13 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.report import
 )
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.rules import Firewall, Live, read_firewall
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.run import Record, Run, Step
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.tailnet import Live as LiveNode
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.report.files import site_name, write_proof
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.report.formats import FORMATS
 
 PROBE, LISTENER = "bulkhead.tiers.flow_probe", "bulkhead.tiers.flow_listen"
 READ = "bulkhead.tiers.ufw_ruleset_info"
+NODE = "bulkhead.tiers.tailscale_node_info"
 
 ARGUMENTS = {
     "step": {"type": "str", "choices": ["begin", "read", "listen", "probe", "stop", "report"], "required": True},
@@ -128,7 +135,11 @@ class ActionModule(ActionBase):
             plan = declaration.plan(member.name, member.place)
             return read_firewall(True, plan["default"], plan["rules"], plan["docker"])
 
-        proof = fleet.proof(compiled, time.time() - fleet.record.began)
+        def node(member: Member) -> Optional[Mapping[str, Any]]:
+            plan: Optional[Mapping[str, Any]] = declaration.plan(member.name, member.place)["tailnet"]
+            return plan
+
+        proof = fleet.proof(compiled, time.time() - fleet.record.began, node)
         for line, color in report_lines(proof):
             self._display.display(line, color=color)
         result = {"changed": False, "failed": not proof.holds, "msg": summary(proof), "totals": totals(proof)}
@@ -214,6 +225,9 @@ class ActionModule(ActionBase):
         except RulesetError as error:
             raise Malformed(printable(error)) from error
         fleet.run.keep(Step.LIVE, member.name, live.to_dict())
+        if tailnet_networks(fleet.site, member):
+            node = LiveNode.from_dict(self._module(NODE, task_vars, peers=False))
+            fleet.run.keep(Step.NODE, member.name, node.to_dict())
         return {"rules": len(live.rules)}
 
     def _listen(
@@ -228,7 +242,7 @@ class ActionModule(ActionBase):
             name=member.name,
             key=fleet.run.key_of(member.name).hex(),
             ttl=options["ttl"],
-            addresses=known_networks(fleet.site, member, named),
+            addresses=[*known_networks(fleet.site, member, named), *tailnet_networks(fleet.site, member)],
             listen=[{"proto": proto, "port": port} for proto, port in sorted(ports)],
         )
         listening = parse_listening(said)
@@ -255,7 +269,7 @@ class ActionModule(ActionBase):
     def _stop(
         self, fleet: Fleet, member: Member, options: Mapping[str, Any], task_vars: Mapping[str, Any]
     ) -> dict[str, Any]:
-        peers = [leg.address for leg in fleet.legs]
+        peers = fleet.addresses
         stopped = parse_stopped(self._module(PROBE, task_vars, mode="stop", token=fleet.run.id, peers=peers))
         fleet.run.keep(Step.STOPPED, member.name, stopped.to_dict())
         return {"running": stopped.running}

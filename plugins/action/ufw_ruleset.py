@@ -20,7 +20,13 @@ from ansible.errors import AnsibleConnectionFailure, AnsibleError
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils import said, ways
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.confirming import INSIDE, Confirming, pending_of
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.confirming import (
+    GRACE,
+    INSIDE,
+    NEXT,
+    Confirming,
+    pending_of,
+)
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.firewall.peer import check_peer
 
 MODULE, PLAN = "bulkhead.tiers.ufw_ruleset", "bulkhead.tiers.ufw_ruleset_plan"
@@ -30,6 +36,8 @@ class ActionModule(Confirming):
     """Runs in the controller. One trip to the host where nothing changes."""
 
     TRANSFERS_FILES = False
+    #: The connection of the task; another one while a change is confirmed over another way.
+    _connection: Any
     _supports_check_mode = True
     _supports_diff = True
     NEW = "ruleset"
@@ -81,22 +89,35 @@ class ActionModule(Confirming):
             return result
         lost = self._lost(open_ways, pending, began, task_vars)
         if lost:
-            self._roll_back(result, pending, lost)
+            self._roll_back(result, pending, f"no new connection comes through this host to {', '.join(lost)}")
             return result
         over = str((arguments.get("confirm") or {}).get("over") or "")
-        with self._another_way(over if pending["over"] else "", task_vars or {}):
-            self._confirm(result, pending, began + pending["timeout"])
-        if pending["over"] and not result.get("failed"):
-            result["confirmation"] += f" to {printable(over, 80)}"
+        due = began + pending["timeout"]
+        if pending["over"] and over:
+            self._confirm_over(over, result, pending, due, task_vars or {})
+        else:
+            self._confirm(result, pending, due)
         return result
+
+    def _confirm_over(
+        self, address: str, result: dict[str, Any], pending: dict[str, Any], due: float, task_vars: Mapping[str, Any]
+    ) -> None:
+        """The same over another way than the task's. Where none comes through, the own way is open again once the host has
+        rolled back; over it the change is never kept."""
+        way = printable(address, 80)
+        try:
+            with self._another_way(address, task_vars):
+                self._confirm(result, pending, due, 0)
+            if not result.get("failed"):
+                result["confirmation"] += f" to {way}"
+        except AnsibleConnectionFailure:
+            why = f"no new connection came to {way} within {pending['timeout']} s, and the way of this task is to be closed"
+            self._roll_back(result, pending, why, due)
 
     @contextlib.contextmanager
     def _another_way(self, address: str, task_vars: Mapping[str, Any]) -> Iterator[None]:
         """New connections go to another address of the host meanwhile: the ruleset closes the way of this task. Its
         connection, which is established, stays as it is."""
-        if not address:
-            yield
-            return
         own = self._connection
         name = str(task_vars["inventory_hostname"])
         self._connection = ways.connection_to(name, task_vars, self._play_context, self._loader, address)
@@ -137,17 +158,20 @@ class ActionModule(Confirming):
                 break
         return lost
 
-    def _roll_back(self, result: dict[str, Any], pending: dict[str, Any], lost: list[str]) -> None:
-        with contextlib.suppress(AnsibleConnectionFailure, ValueError):  # the host's own timer does it otherwise
-            self._over_a_new_connection(f"{self._program(pending)} back {pending['token']}")
+    def _roll_back(self, result: dict[str, Any], pending: dict[str, Any], why: str, due: float = 0.0) -> None:
+        """Have the host roll back. due: when it does so by itself, where no way leads to it before."""
+        while True:
+            with contextlib.suppress(AnsibleConnectionFailure, ValueError):  # the host's own timer does it otherwise
+                self._over_a_new_connection(f"{self._program(pending)} back {pending['token']}")
+                break
+            if time.monotonic() > due + GRACE:
+                break
+            time.sleep(NEXT)
         result.update(
             failed=True,
             changed=False,
             confirmation="rolled back",
-            msg=(
-                f"The new ruleset was not confirmed: no new connection comes through this host to {', '.join(lost)}. "
-                f"{self.OLD}"
-            ),
+            msg=f"The new ruleset was not confirmed: {why}. {self.OLD}",
         )
 
     def _why_not(self, result: dict[str, Any], inside: bool, transport: str) -> str:

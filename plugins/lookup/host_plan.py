@@ -51,7 +51,7 @@ _raw:
     - V(tailnet) is what the host is on the tailnet (V(control), V(tags), V(routes), V(exit_node), V(ssh), V(accept_routes), V(port),
       V(interface)), null where it is no node of it. V(control) is empty for Tailscale's own.
     - V(stacks) are the stacks that the host deploys, V(stack_lint) is what M(bulkhead.tiers.stack_lint) takes to check all of them.
-    - V(site) holds what the whole site declares, V(tiers), V(networks), V(addresses), V(services).
+    - V(site) holds what the whole site declares, V(tiers), V(networks), V(addresses), V(services), V(tailnet) (its control server and dialect).
   type: list
   elements: raw
 """

@@ -74,11 +74,11 @@ class Confirming(ActionBase):
     OLD = ""
     _connection: Any
 
-    def _confirm(self, result: dict[str, Any], pending: dict[str, Any], due: float) -> None:
-        """Try until the host has kept the change, or says that it has not, or it is too late for either. The rollback is
-        ``due`` then."""
+    def _confirm(self, result: dict[str, Any], pending: dict[str, Any], due: float, grace: float = GRACE) -> None:
+        """Try until the host has kept the change, or says that it has not, or it is too late for either: ``grace`` seconds
+        after the rollback is ``due``."""
         limit = min(pending.get("pause", 0), LONGEST_LIMIT)
-        end = due + GRACE + max(0, limit - LIMIT)
+        end = due + (grace and grace + max(0, limit - LIMIT))
         command = f"{self._program(pending)} keep {pending['token']}"
         failures: list[str] = []
         while True:

@@ -48,15 +48,16 @@ INJECTED = "injected"
 #: Whole names and no prefixes: a network interface is a fact by its name, and may well be called swarm_br0.
 ROLE_VARIABLES = frozenset(
     """
-    __allocate_engine __allocate_live __ask_begun __cleanup_found __docker_engine __docker_engine_settings __firewall_declared
-    __firewall_log __firewall_log_targets __firewall_logged __firewall_rules __firewall_tailnet_address
-    __monitoring_collector_addresses __monitoring_collects __monitoring_links __monitoring_own_addresses
-    __monitoring_ports __networks_engine __networks_live __prove_begun __stacks_all __stacks_beside
-    __stacks_beside_files __stacks_compose __stacks_declared __stacks_deploy __stacks_deployed __stacks_differ
-    __stacks_directory __stacks_down __stacks_environment __stacks_files __stacks_gone __stacks_lint __stacks_name
-    __stacks_new __stacks_rm __stacks_sarif __stacks_sarif_directory __stacks_tasks __stacks_there __swarm_address
-    __swarm_engine __swarm_first __swarm_managers __swarm_started __tailnet_distribution __tailnet_forwards
-    __tailnet_fresh __tailnet_key_file __tailnet_keyring __tailnet_log __tailnet_package __tailnet_plan
+    __allocate_engine __allocate_live __ask_begun __cleanup_found __docker_engine __docker_engine_settings
+    __firewall_declared __firewall_log __firewall_log_targets __firewall_logged __firewall_rules
+    __firewall_tailnet_address __monitoring_collector_addresses __monitoring_collects __monitoring_links
+    __monitoring_own_addresses __monitoring_ports __networks_engine __networks_live __prove_begun __stacks_all
+    __stacks_beside __stacks_beside_files __stacks_compose __stacks_declared __stacks_deploy __stacks_deployed
+    __stacks_differ __stacks_directory __stacks_down __stacks_environment __stacks_files __stacks_gone __stacks_lint
+    __stacks_name __stacks_new __stacks_rm __stacks_sarif __stacks_sarif_directory __stacks_tasks __stacks_there
+    __swarm_address __swarm_engine __swarm_first __swarm_managers __swarm_started __tailnet_answer
+    __tailnet_distribution __tailnet_forwards __tailnet_fresh __tailnet_here __tailnet_key_file __tailnet_keyring
+    __tailnet_log __tailnet_nodes __tailnet_package __tailnet_plan __tailnet_policy __tailnet_present
     __tailnet_programs __tailnet_release __tailnet_restarts __tailnet_said __tailnet_settings __tailnet_suite
     __tailnet_unit __tier_plan cleanup_remove docker_engine_address_pools docker_engine_allow_loss
     docker_engine_settings docker_networks_networks docker_networks_purge docker_networks_recreate
@@ -72,9 +73,11 @@ ROLE_VARIABLES = frozenset(
     stacks_remove stacks_resolve_image stacks_sarif stacks_sarif_directory stacks_with_site swarm_default_addr_pool
     swarm_managers swarm_subnet_size tailnet_accept_cut tailnet_accept_dns tailnet_accept_routes tailnet_auth_key
     tailnet_binaries tailnet_distribution tailnet_exit_node tailnet_flags tailnet_hostname tailnet_joined
-    tailnet_log_collector tailnet_log_queue tailnet_log_service tailnet_log_targets tailnet_login_server tailnet_port
-    tailnet_renew_before tailnet_repository tailnet_repository_key tailnet_routes tailnet_rsyslog_validate tailnet_ssh
-    tailnet_suite tailnet_sysctls tailnet_tags tailnet_use_exit_node tier_role
+    tailnet_log_collector tailnet_log_queue tailnet_log_service tailnet_log_targets tailnet_login_server
+    tailnet_policy_ca tailnet_policy_client_id tailnet_policy_client_secret tailnet_policy_delegate
+    tailnet_policy_dialect tailnet_policy_force tailnet_policy_token tailnet_policy_url tailnet_policy_validate_certs
+    tailnet_port tailnet_renew_before tailnet_repository tailnet_repository_key tailnet_routes
+    tailnet_rsyslog_validate tailnet_ssh tailnet_suite tailnet_sysctls tailnet_tags tailnet_use_exit_node tier_role
     """.split()
 )
 
@@ -170,6 +173,7 @@ class Declaration:
                 "tiers": list(site.tiers),
                 "networks": list(site.networks),
                 "addresses": {name: [str(net) for net in nets] for name, nets in site.addresses.items()},
+                "tailnet": site.tailnet and {"control": site.tailnet.control, "dialect": site.tailnet.dialect},
                 "services": {
                     name: [{"proto": ports.proto, "first": ports.first, "last": ports.last} for ports in every]
                     for name, every in site.services.items()

@@ -18,6 +18,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import 
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import Leg
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.members import Member, Part
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Site
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.tailnet_policy import identity_of
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import some
 
 Interface = Union[ipaddress.IPv4Interface, ipaddress.IPv6Interface]
@@ -91,6 +92,13 @@ def known_networks(site: Site, member: Member, named: Named) -> list[str]:
     if member.part is not Part.TIER:
         subnets += named.texts
     return list(dict.fromkeys(text for text in map(str, subnets) if ":" not in text))
+
+
+def tailnet_networks(site: Site, member: Member) -> list[str]:
+    """The IPv4 networks in which a host has its address in the tailnet; none for a host that is no node of it."""
+    if site.tailnet is None or identity_of(site, member.tiers, member.gateway) is None:
+        return []
+    return [str(net) for net in site.tailnet.prefixes if net.version == 4]
 
 
 def claims_of(site: Site, member: Member, said: Listening, named: Named) -> Claims:

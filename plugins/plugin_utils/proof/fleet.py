@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple, Optional
 
@@ -36,12 +36,23 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.parse import 
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.report import Proof
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.rules import Firewall, Live
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.run import Run, Step
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.tailnet import Live as LiveNode
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.tailnet import (
+    Node,
+    TailnetProof,
+    jobs_between,
+    nodes_of,
+    prove,
+)
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.policy import Policy
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.tailnet_policy import TailnetPolicy
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import some
 
 #: Gives the firewall that is compiled for a member.
 Compile = Callable[[Member], Firewall]
+#: Gives what a member is to be in the tailnet; None where it is no node of it.
+NodePlan = Callable[[Member], Optional[Mapping[str, Any]]]
 
 
 class Listener(NamedTuple):
@@ -156,6 +167,20 @@ class Fleet:
         return [leg for one in self.listeners.values() for leg in one.claims.legs]
 
     @cached_property
+    def _tailnet(self) -> tuple[dict[str, Node], dict[str, str]]:
+        return nodes_of(self.site, self.members, {name: one.said for name, one in self.listeners.items()})
+
+    @property
+    def nodes(self) -> dict[str, Node]:
+        """The hosts that are in the tailnet, by name."""
+        return self._tailnet[0]
+
+    @property
+    def addresses(self) -> list[str]:
+        """Every address that is probed, or probed from."""
+        return [*(leg.address for leg in self.legs), *(node.address for node in self.nodes.values())]
+
+    @cached_property
     def forwards(self) -> Forwards:
         """What the gateways forward between these legs."""
         return Forwards(self.site, self.legs)
@@ -174,8 +199,10 @@ class Fleet:
 
     def services(self, name: str) -> dict[Socket, str]:
         """What listened on a host's legs before, and its process."""
+        return self._services_at(name, {leg.address for leg in self.listeners[name].claims.legs})
+
+    def _services_at(self, name: str, own: Collection[str]) -> dict[Socket, str]:
         listener = self.listeners[name]
-        own = {leg.address for leg in listener.claims.legs}
         return {one.socket: one.text for one in listener.said.services if one.socket.address in own}
 
     def jobs(self, name: str) -> list[Job]:
@@ -183,7 +210,12 @@ class Fleet:
         policy = Policy(self.site)
         targets = {host: Target(one.ports, self.services(host)) for host, one in self.listeners.items()}
         number = list(self.record.members).index(name)
-        return jobs_from(
+        over = {
+            host: Target(self.listeners[host].ports, self._services_at(host, [node.address]))
+            for host, node in self.nodes.items()
+        }
+        tailnet = jobs_between(name, number, self.nodes, over, TailnetPolicy(self.site))
+        lan = jobs_from(
             name,
             number,
             self.legs,
@@ -192,8 +224,9 @@ class Fleet:
             self.record.seed,
             self.forwards.arrival,
         )
+        return [*lan, *tailnet]
 
-    def proof(self, compile_for: Compile, seconds: float) -> Proof:
+    def proof(self, compile_for: Compile, seconds: float, node_plan: NodePlan = lambda _member: None) -> Proof:
         """Judge what all hosts found."""
         hosts: dict[str, Host] = {}
         missing = dict(self.record.trouble)
@@ -211,7 +244,7 @@ class Fleet:
             if listener is None or probes is None:
                 missing[name] = trouble or "it was not reached"
             else:
-                addresses = {leg.address for leg in self.legs}
+                addresses = set(self.addresses)
                 if any(not {job.source, job.dest, job.arriving.dest} <= addresses for job, _dummy in probes.pairs):
                     trouble = trouble or "addresses changed while it probed"
                 trouble = trouble or listener.claims.trouble or probes.trouble
@@ -230,7 +263,21 @@ class Fleet:
             self.record.left_out,
             self.record.limit,
             self._remarks(),
+            self._prove_tailnet(hosts, pairs, node_plan),
         )
+
+    def _prove_tailnet(
+        self, hosts: Mapping[str, Host], pairs: Sequence[tuple[Job, Result]], node_plan: NodePlan
+    ) -> Optional[TailnetProof]:
+        """What was found over the tailnet; None where the site has none."""
+        if self.site.tailnet is None:
+            return None
+        plans = {name: node_plan(member) for name, member in self.members.items()}
+        wanted = {name: plan for name, plan in plans.items() if plan is not None}
+        kept = {name: self.run.kept(Step.NODE, name) for name in wanted}
+        live = {name: LiveNode.from_dict(found) if found else None for name, found in kept.items()}
+        nodes, trouble = self._tailnet
+        return prove(self.site, nodes, trouble, hosts, pairs, live, wanted)
 
     def _host(self, member: Member, listener: Listener, compile_for: Compile) -> Host:
         kept = self.run.kept(Step.STOPPED, member.name)

@@ -130,8 +130,8 @@ def jobs_from(
     jobs: list[Job] = []
     limited: list[Job] = []
     for dest in legs:
-        if dest.host == host or not own or (own[0].place, dest.place) == (GATEWAY, INTERNET):
-            continue  # what a router itself sends to the internet is filtered nowhere
+        if dest.host == host or not own or (own[0].place in (GATEWAY, INTERNET) and dest.place == INTERNET):
+            continue  # what a router itself sends to the internet, or the internet to itself, is filtered nowhere
         target = targets[dest.host]
         sources = _sources(own, dest)
         for source in sources:

@@ -18,6 +18,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import (
 )
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.judge import APPLY, Host, Judged, strays
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.status import FAILURES, Status
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.tailnet import TailnetProof
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.ports import WITH_PORTS
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import (
@@ -64,6 +65,7 @@ class Proof:
     left_out: Sequence[str] = ()
     limit: str = ""
     remarks: Sequence[str] = field(default=())
+    tailnet: Optional[TailnetProof] = None
 
     @property
     def count(self) -> Counter[Status]:
@@ -78,6 +80,7 @@ class Proof:
             and not self.missing
             and not stray_rules(self)
             and not any(self.count[status] for status in FAILURES)
+            and (self.tailnet is None or self.tailnet.holds)
         )
 
 
@@ -111,7 +114,7 @@ class StrayRule(NamedTuple):
 def report_lines(proof: Proof) -> list[Line]:
     """The report as lines of at most WIDTH columns."""
     lines = [*_matrix(proof), ("", None), *_answered(proof), ("", None), *_totals(proof)]
-    for block in (_failures(proof), _notes(proof)):
+    for block in (_tailnet(proof), _failures(proof), _notes(proof)):
         if block:
             lines += [("", None), *block]
     return lines
@@ -132,6 +135,7 @@ def summary(proof: Proof) -> str:
     rules = stray_rules(proof)
     parts += [f"{count(len(rules), 'rule')} not as declared"] if rules else []
     parts += [] if proof.verdicts else ["nothing was probed"]
+    parts += ["the tailnet is not as declared"] if proof.tailnet and not proof.tailnet.holds else []
     return f"The isolation is not proven: {wrong:,} of {len(proof.verdicts):,} probes failed ({'; '.join(parts)}).{partial}"
 
 
@@ -215,6 +219,19 @@ def service_name(site: Site, proto: str, port: int) -> str:
         if any(ports.proto == proto and ports.first <= port <= ports.last for ports in services):
             return name
     return f"{port}/{proto}"
+
+
+# The tailnet
+
+
+def _tailnet(proof: Proof) -> list[Line]:
+    """What was found over the tailnet, where the site has one."""
+    if proof.tailnet is None:
+        return []
+    lines: list[Line] = [("Over the tailnet", HEAD)]
+    for text in proof.tailnet.lines():
+        lines += _wrapped(text, "  ", GOOD if proof.tailnet.holds else BAD)
+    return lines
 
 
 # Totals
@@ -415,6 +432,7 @@ def report_json(proof: Proof) -> dict[str, Any]:
         "failures": [failure.to_dict() for failure in failures(proof)],
         "rules": [stray._asdict() for stray in stray_rules(proof)],
         "notes": notes(proof),
+        **({"tailnet": proof.tailnet.to_dict()} if proof.tailnet else {}),
         "probes": [
             {
                 "from": verdict.source.place,

@@ -25,6 +25,8 @@ class Step(str, Enum):
     """What is kept of each host."""
 
     LIVE = "live"
+    #: What it is in the tailnet.
+    NODE = "node"
     LISTENING = "listening"
     PROBED = "probed"
     STOPPED = "stopped"

@@ -1,7 +1,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """usage: lab.py CONTROL ADDRESS KEYS TIER=TAG[,TAG] ... -- NODE ...
 
-Runs the real Headscale on a host of the lab, writes a key for each tier's tags to the file KEYS, and gives the nodes what
+Runs the real Headscale on a host of the lab, writes a key for each tier's tags, and one of the API, to the file KEYS, and gives the nodes what
 a tailscaled in a lab needs. Prints what it did; nothing where all of it was there.
 """
 
@@ -35,8 +35,9 @@ def begin(control: Headscale) -> bool:
 
 
 def write_keys(control: Headscale, path: Path, tags: dict[str, list[str]]) -> None:
-    """{tier: a key with its tags}, for more than one host, for a day."""
+    """{tier: a key with its tags}, for more than one host, and the key of the API; all for a day."""
     keys = {tier: control.key(tags=names, reusable=True, expiration="24h") for tier, names in tags.items()}
+    keys["api"] = control.api_key("24h")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(mode=0o600)
     path.write_text(json.dumps(keys))

@@ -387,6 +387,8 @@ def over_another_way(monkeypatch, closes, *answers):
     action._execute_module, action._low_level_execute_command = host.execute_module, host.command
     result = action.run(task_vars={"inventory_hostname": "web1"})
     assert action._connection is own
+    # Over its own way, which only a rollback opens again, the change is kept nowhere but where it was not to be closed.
+    assert not (closes is True and any(" keep " in command for resets, command in host.commands if resets))
     return result, made, host.resets
 
 
@@ -408,6 +410,13 @@ def test_a_way_is_not_closed_where_no_connection_comes_over_the_other_one(monkey
     result, made, _resets = over_another_way(monkeypatch, True, DOWN, DOWN, answer("back", why="not kept in time"))
     assert result["failed"] and not result["changed"] and result["confirmation"] == "rolled back"
     assert made[0].closed
+
+
+def test_another_way_that_leads_nowhere_is_a_rollback_and_nothing_is_kept_over_the_own_way(monkeypatch):
+    result, made, resets = over_another_way(monkeypatch, True, DOWN, DOWN, DOWN, DOWN, DOWN, answer("back"))
+    assert result["failed"] and result["confirmation"] == "rolled back" and not result["changed"]
+    assert "no new connection came to 100.64.0.2 within 30 s" in result["msg"]
+    assert made[0].resets > 1 and resets > 0
 
 
 @pytest.mark.parametrize("over", ["yes", 1, ["x"], None], ids=str)
