@@ -86,7 +86,8 @@ class Server:
             raise ControlError(
                 "url: got a user or a password; give the key as token; leave them out of the URL", "input"
             )
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        odd = not url.strip().isascii() or any(char <= " " for char in url.strip())
+        if odd or parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
             raise ControlError(f"url: got {printable(url, 200)!r}; {expected}; correct it", "input")
         if ca and not os.path.isfile(ca):
             raise ControlError(

@@ -118,6 +118,8 @@ def test_an_answer_without_end_is_cut_at_its_bound(monkeypatch):
         "http://x:99999",
         "http://[::1",
         "http://x?y=1",
+        "http://x/a b",
+        "http://x/a\x0bHost: y",
         "http://x\n",
     ],
 )
