@@ -20,6 +20,7 @@ from maas_server.serve import Server
 from ansible_collections.bulkhead.tiers.plugins.action import maas_vlan as action_maas_vlan
 from ansible_collections.bulkhead.tiers.plugins.action import maas_vlan_info as action_maas_vlan_info
 from ansible_collections.bulkhead.tiers.plugins.doc_fragments.maas import ModuleDocFragment
+from ansible_collections.bulkhead.tiers.plugins.module_utils.maas import shapes, transport
 from ansible_collections.bulkhead.tiers.plugins.module_utils.maas.arguments import TREE, connection
 from ansible_collections.bulkhead.tiers.plugins.modules import maas_vlan, maas_vlan_info
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.said import HostAction
@@ -142,6 +143,21 @@ def test_the_report_reads_what_hangs_on_a_subnet_that_is_declared_absent(region)
     live, sent = act("maas_vlan_info", region, fabrics=gone)
     assert "subnet 10.0.2.0/24: should not be" in live["drift"] and sent == ["maas_vlan_info"] * 2
     assert any(path.startswith("dhcp-snippets/") for _method, path, *_rest in region[0].log)
+
+
+@pytest.mark.parametrize("path", ["fabrics/", "subnets/", "rackcontrollers/", "nodes/"])
+def test_a_host_sends_the_fields_that_are_used_and_no_others(region, path):
+    run(maas_vlan, region)
+    whole = region[0].region.handle("GET", path, {}).body[0]
+    cut = run(maas_vlan_info, region, lists=[path])["answers"][path][0]
+    assert set(cut) == set(shapes.LISTS[path][0]) < set(whole)
+    assert {key: whole[key] for key in cut if not isinstance(cut[key], (dict, list))}.items() <= cut.items()
+
+
+def test_an_answer_that_is_none_of_maas_ends_on_the_host(region, monkeypatch):
+    monkeypatch.setattr(transport.Client, "get", lambda self, path: [{"id": "x" * 1000}])
+    said = run(maas_vlan_info, region, lists=["fabrics/"])
+    assert said["failed"] and "fabrics[0].id: got" in said["msg"] and len(said["msg"]) < 400
 
 
 def test_a_host_is_asked_for_lists_of_the_api_alone(region):
