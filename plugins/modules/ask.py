@@ -13,7 +13,7 @@ description:
     declared site alone.
   - Names at each hop the rule that decides, the flow that declares the connection, and where there is none the smallest flow
     that would, or the invariant that forbids it.
-  - It sends no packet and changes nothing. The playbook P(bulkhead.tiers.ask#playbook) calls its steps.
+  - It sends no packet and changes nothing. The playbook C(ask.yml) calls its steps.
 extends_documentation_fragment:
   - bulkhead.tiers.attributes
   - bulkhead.tiers.attributes.info
