@@ -198,7 +198,7 @@ class Cast:
             *(Identity(tags=frozenset(tailnet.tags[place])) for place in self.places),
             *(Identity(tags=frozenset([tag])) for tag in tags),
             *(Identity(user=user) for user in users),
-            Identity(user="someone else"),
+            Identity(user="another user"),
         ]
         self._known: dict[Endpoint, Reach] = {}
 

@@ -203,3 +203,18 @@ def nat_lab_of():
 def nat_lab(nat_lab_of):
     """nat_lab_of, as it is."""
     return nat_lab_of()
+
+
+@pytest.fixture
+def tailnet_lab():
+    """The same, and both tiers on a tailnet, over which alone the office asks the plant's name servers."""
+    return Lab(
+        {
+            **DECLARATION,
+            "bulkhead_tailnet": {"tags": {"office": "tag:office", "plant": "tag:plant"}},
+            "bulkhead_flows": [
+                *DECLARATION["bulkhead_flows"],
+                {"from": "office", "to": "plant", "allow": "dns", "via": "tailnet"},
+            ],
+        }
+    )

@@ -379,3 +379,18 @@ def test_a_rule_that_lets_in_without_the_declared_limit_is_a_stray(limited_lab):
         {**rule, "rule": "allow"} if rule["rule"] == "limit" else rule for rule in limited_lab.live["pump1"]
     ]
     assert not limited_lab.proof().holds
+
+
+def test_what_runs_over_the_tailnet_alone_is_blocked_on_the_lan(tailnet_lab):
+    assert tailnet_lab.proof().holds
+    assert verdict_of(tailnet_lab, DESK, PUMP1, "udp", 53).status == Status.DENIED
+    assert verdict_of(tailnet_lab, WORLD, PUMP1, "udp", 41641).status == Status.ALLOWED
+    tailnet_lab.verdicts[DESK, PUMP1, "udp", 53] = "ALLOWED"
+    assert verdict_of(tailnet_lab, DESK, PUMP1, "udp", 53).status == Status.OPEN
+
+
+def test_the_rules_of_the_tailnet_explain_nothing_that_the_lan_lets_in(tailnet_lab):
+    tailnet_lab.live["pump1"].append(OPENED)
+    tailnet_lab.verdicts[PUMP2, PUMP1, "tcp", 9999] = "ALLOWED"
+    cause = verdict_of(tailnet_lab, PUMP2, PUMP1, "tcp", 9999).cause
+    assert cause.startswith("let in by pump1's rule `allow in proto tcp from any to any port 9999`")
