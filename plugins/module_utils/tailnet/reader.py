@@ -29,7 +29,7 @@ class Reader:
     def wrong(self, path: str, got: object, expected: str, remedy: str, kind: str = "syntax") -> None:
         """Notes a mistake. What the document says is made fit for a terminal, keys included."""
         text = "nothing" if got is None else printable(got, QUOTED)
-        self.mistakes.append(Mistake(printable(path, 2 * QUOTED), text, expected, remedy, kind))
+        self.mistakes.append(Mistake(printable(path, 2 * QUOTED), text, expected, printable(remedy, 3 * QUOTED), kind))
 
     def word(self, parse: Callable[[str], T], text: str, path: str) -> Optional[T]:
         """The text as ``parse`` reads it; None, and noted, where it cannot."""

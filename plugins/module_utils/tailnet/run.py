@@ -31,6 +31,8 @@ KEPT = (
 )
 #: Sections whose entries have keys of the server's own, whose case does not matter.
 ENTRIES = ("acls", "grants", "ssh", "tests", "sshTests", "nodeAttrs")
+#: What to do about a test that does not hold.
+REMEDY = "change the rules or the test"
 #: Lines of who gains and loses in a message.
 LINES = 20
 
@@ -166,23 +168,18 @@ def _hold_to_its_tests(document: Document) -> None:
     policy = Policy(document)
     if not policy.decidable:
         return
-    failures = policy.failures()
-    if failures:
-        remedy = "change the rules or the test"
-        where = "a test of the policy"
-        raise Refused(
-            [
-                Mistake(
-                    failure.path,
-                    f"{failure.source} -> {failure.destination}: {failure.got}",
-                    failure.expected,
-                    remedy,
-                    "test",
-                )
-                for failure in failures
-            ],
-            f"{where} does not hold",
+    mistakes = [
+        Mistake(
+            failure.path,
+            printable(f"{failure.source} -> {failure.destination}: {failure.got}", 300),
+            failure.expected,
+            REMEDY,
+            "test",
         )
+        for failure in policy.failures()
+    ]
+    if mistakes:
+        raise Refused(mistakes, "a test of the policy does not hold")
 
 
 def _undisturbed(wish: Wish, made: Plan) -> None:

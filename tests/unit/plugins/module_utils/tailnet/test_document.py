@@ -9,7 +9,9 @@ import pytest
 from tailnet_documents import WHOLE, WRONG
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
+from ansible_collections.bulkhead.tiers.plugins.module_utils.tailnet.compare import changes
 from ansible_collections.bulkhead.tiers.plugins.module_utils.tailnet.document import mistakes_of, read
+from ansible_collections.bulkhead.tiers.plugins.module_utils.tailnet.evaluate import Policy
 
 
 @pytest.mark.parametrize("dialect", ["headscale", "tailscale"])
@@ -107,3 +109,74 @@ def test_the_old_names_of_an_acl_are_read_in_the_hosted_dialect_alone():
     plain = {"ACLs": [{"Action": "accept", "Users": ["*"], "Ports": ["*:22"]}]}
     assert read(plain, "tailscale").rules[0].targets[0].endpoint.text == "*"
     assert {mistake.kind for mistake in mistakes_of(plain, "headscale")} >= {"unknown"}
+
+
+JUNK = [
+    None,
+    True,
+    0,
+    -1,
+    1.5,
+    "",
+    "*",
+    "x",
+    "tag:",
+    "tag:web",
+    "a@b",
+    "[",
+    "[::1]:",
+    "1.2.3.4/33",
+    "\x00",
+    "9" * 30,
+    [],
+    {},
+    [[]],
+    [{}],
+    [None],
+    {"a": []},
+    {"": 1},
+]
+
+
+def places(value, path=()):
+    """Every place of a plain value, as a path of keys."""
+    yield path
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in pairs:
+        yield from places(inner, (*path, key))
+
+
+def with_junk(value, path, junk):
+    if not path:
+        return junk
+    found = dict(value) if isinstance(value, dict) else list(value)
+    found[path[0]] = with_junk(value[path[0]], path[1:], junk)
+    return found
+
+
+@pytest.mark.parametrize("dialect", ["headscale", "tailscale"])
+def test_junk_at_any_place_is_refused_or_read_and_never_a_crash(dialect):
+    before = read(WHOLE, dialect)
+    for path in places(WHOLE):
+        for junk in JUNK:
+            try:
+                found = read(with_junk(WHOLE, path, junk), dialect, allow_all=True)
+            except Refused as refused:
+                assert all(str(mistake).isprintable() for mistake in refused.mistakes)
+                continue
+            Policy(found).failures()
+            if len(path) == 1:
+                changes(before, found)
+
+
+@pytest.mark.parametrize("dialect", ["headscale", "tailscale"])
+def test_junk_as_a_key_at_any_place_is_refused_or_read_and_never_a_crash(dialect):
+    for path in places(WHOLE):
+        plain = copy.deepcopy(WHOLE)
+        place = plain
+        for key in path:
+            place = place[key]
+        if isinstance(place, dict):
+            place["\x1b[2J"] = ["x"]
+            for mistake in mistakes_of(plain, dialect):
+                assert str(mistake).isprintable()
