@@ -112,11 +112,10 @@ class _Names:
         self._tailnet = tailnet
 
     def hosts(self) -> dict[str, str]:
-        """{name: network} of the named addresses that flows lead to."""
-        ends = dict.fromkeys(
-            pair.destination for flow in self._tailnet.flows for pair in flow.pairs if pair.destination.kind == ADDRESS
-        )
-        return {name: str(net) for end in ends for name, net in zip(self.of(end), end.nets, strict=True)}
+        """{name: network} of the named addresses that flows lead to. One with several addresses is written out: a name has
+        one network in a policy."""
+        ends = dict.fromkeys(pair.destination for flow in self._tailnet.flows for pair in flow.pairs)
+        return {end.name: str(end.nets[0]) for end in ends if end.kind == ADDRESS and len(end.nets) == 1}
 
     def of(self, end: Endpoint) -> list[str]:
         """The names of an endpoint: one for each tag of its own, or for each of its networks."""
@@ -124,11 +123,8 @@ class _Names:
             return list(self._tailnet.own_tags.get(end.name, ()))
         if end.kind == INTERNET:
             return [_AUTO_INTERNET]
-        if end.kind == NETWORK:
+        if end.kind == NETWORK or len(end.nets) > 1:
             return [str(net) for net in end.nets]
-        if end.kind == ADDRESS:
-            several = len(end.nets) > 1
-            return [f"{end.name}-{number}" if several else end.name for number, _net in enumerate(end.nets, 1)]
         return [end.name]
 
 

@@ -269,9 +269,21 @@ def described(site: Site) -> list[tuple[str, str]]:
         for tier in site.tiers.values()
         if tier.masquerade
     ]
+    lines += _of_tailnet(site)
     for asked in forwards(site):
         where = f"at {asked.address}" if asked.address else "at any address of the gateways"
         to = f"{asked.target}" + (f" port {asked.arrives}" if asked.arrives else "")
         name = "the internet" if asked.source.kind == INTERNET else asked.source.name
         lines.append((f"forward {asked.at}", f"from {name} {where} to {to}"))
     return lines
+
+
+def _of_tailnet(site: Site) -> Iterator[tuple[str, str]]:
+    """What routers and exit nodes of the tailnet let out with their own address."""
+    if site.tailnet is None:
+        return
+    for place, nets in site.tailnet.routes.items():
+        yield "masquerade the tailnet", f"by {place}, to {', '.join(map(str, nets))}"
+    for place, users in site.tailnet.exit_nodes.items():
+        if users:
+            yield "masquerade the tailnet", f"by {place}, to the internet"

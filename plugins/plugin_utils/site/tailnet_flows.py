@@ -156,11 +156,13 @@ def _services(flow: Flow) -> str:
 
 
 def _covers(site: Site, source: Net, net: Net, ports: Ports) -> bool:
+    # A network in a tier holds the router's leg, which a tier as a destination does not.
+    parts = destination_spans(site, Endpoint(NETWORK, str(net), (net,)))
     return any(
         any(theirs.covers(ports) for theirs in flow.all_ports)
         and any(
             any(start.holds(source) for start in pair.source.nets)
-            and any(span.holds(net) for span in destination_spans(site, pair.destination))
+            and all(any(span.holds(part) for span in destination_spans(site, pair.destination)) for part in parts)
             for pair in flow.pairs
         )
         for flow in site.flows

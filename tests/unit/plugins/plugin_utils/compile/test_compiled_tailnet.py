@@ -224,3 +224,14 @@ def test_a_policy_of_fifty_tiers_is_compiled_without_looking_at_each_flow_for_ea
     document = policy_document(site)
     assert sum(len(test["deny"]) for test in document["tests"] if "deny" in test) > 10000
     assert len(asked) < 50 * 60 * 8
+
+
+def test_a_named_address_is_a_host_of_the_policy_and_one_with_several_is_written_out():
+    addresses = {"printer": "10.0.5.9", "both": ["10.0.5.9", "10.0.5.10"], "both-1": "10.0.5.77"}
+    flows = [
+        {"from": "web", "to": [name], "allow": service, "via": "tailnet"}
+        for name, service in (("printer", "ssh"), ("both", "https"), ("both-1", "postgres"))
+    ]
+    document = policy_document(parsed(addresses=addresses, flows=flows, ssh=None, exit_nodes=None))
+    assert document["hosts"] == {"printer": "10.0.5.9", "both-1": "10.0.5.77"}
+    assert [grant["dst"] for grant in document["grants"]] == [["printer"], ["10.0.5.9", "10.0.5.10"], ["both-1"]]

@@ -266,3 +266,17 @@ def test_a_routed_rule_of_the_lan_carries_nothing_off_the_tailnet_and_nothing_in
     assert rules.allows("10.0.2.9", "8.8.8.8", "tcp", 22, "eth0", "eth1", "forward")
     assert not rules.allows("10.0.2.9", PEER, "tcp", 22, "eth0", "tailscale0", "forward")
     assert not rules.allows(PEER, "10.0.3.9", "tcp", 443, "eth0", "eth1", "forward")
+
+
+def test_a_router_in_a_tier_is_itself_behind_its_route():
+    flows = [
+        {"from": "group:admins", "to": "10.0.3.0/25", "allow": "ssh", "via": "tailnet"},
+        {"from": "apps", "to": "self", "allow": "ssh"},
+    ]
+    rules = Filter(host_rules(parsed(flows=flows, ssh=None, exit_nodes=None), ("apps",), False))
+    assert rules.allows(PEER, "10.0.3.8", "tcp", 22, "tailscale0")
+    assert rules.allows(PEER, "10.0.3.9", "tcp", 22, "tailscale0", "eth0", "forward")
+    for end in ("10.0.3.200", "10.0.2.8"):
+        assert not rules.allows(PEER, end, "tcp", 22, "tailscale0")
+        assert not rules.allows(PEER, end, "tcp", 22, "tailscale0", "eth0", "forward")
+    assert not rules.allows(PEER, "10.0.3.8", "tcp", 22)

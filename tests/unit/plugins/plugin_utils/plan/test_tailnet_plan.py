@@ -24,6 +24,12 @@ TAILNET  https://headscale.example (headscale); from -> to, all else is blocked 
     group:admins -> management: as ops
   on the LAN for it
     gateway -> printer (10.0.5.9): https
+
+NAT
+
+  masquerade the tailnet  by gateway, to 10.0.5.0/24, 198.51.100.0/24
+  masquerade the tailnet  by apps, to 10.0.3.0/24
+  masquerade the tailnet  by edge, to the internet
 """
 
 
