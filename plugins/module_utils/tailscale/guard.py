@@ -41,7 +41,8 @@ FOLDER = ROOM + "/tailscale"
 CHANGE, LAST, LOCK = FOLDER + "/change.json", FOLDER + "/last.json", FOLDER + "/lock"
 PROGRAM = FOLDER + "/guard.py"
 BOOT = "/etc/systemd/system/tailscaled.service.d/50-bulkhead-back.conf"
-_BOOT_ID = "/proc/sys/kernel/random/boot_id"
+#: Gone with a reboot, and so what tells one boot from another; the kernel's own id does not, in a container.
+MARK = "/run/bulkhead/tailscale.boot"
 #: The modules that the program on the host is made of; the first one is run.
 MODULES = ("tailscale.guard", "tailscale.localapi", "mistakes", "printable", "local")
 
@@ -58,7 +59,7 @@ class GuardError(Exception):
 
 @dataclass
 class Change:
-    """A change that waits. token: its name. deadline: when it is taken back, in seconds since the boot ``boot``. undo: what
+    """A change that waits. token: its name. deadline: when it is taken back, in seconds since the boot. undo: what
     PATCH prefs takes to bring the old preferences back. login: whether the node was to log in anew, so that it has to be
     started with the login that it had. timer: the systemd unit that settles it, or ""."""
 
@@ -67,7 +68,6 @@ class Change:
     undo: dict[str, Any] = field(default_factory=dict)
     socket: str = SOCKET
     login: bool = False
-    boot: str = ""
     timer: str = ""
 
 
@@ -92,7 +92,7 @@ class Guard:
 
     def write(self, name: str, text: str, mode: int) -> None:
         """Put a file of our own in place in one step."""
-        for folder in (ROOM, FOLDER) if name.startswith(FOLDER) else ():
+        for folder in (ROOM, FOLDER) if name.startswith(FOLDER) else (os.path.dirname(MARK),) if name == MARK else ():
             os.makedirs(os.path.dirname(self.path(folder)), exist_ok=True)
             make_private(self.path(folder))
         os.makedirs(os.path.dirname(self.path(name)), exist_ok=True)
@@ -103,7 +103,7 @@ class Guard:
         if program:
             self.write(PROGRAM, "", 0o700)
             StagedFile(self.path(PROGRAM), program, 0o700).commit()
-        change.boot = self._boot_id()
+        self.write(MARK, change.token, 0o600)
         if os.path.isdir(self.path("/run/systemd/system")):
             self.write(
                 BOOT, f"[Service]\nExecStartPost=-/usr/bin/env python3 -I {PROGRAM} boot {change.token}\n", 0o644
@@ -132,6 +132,7 @@ class Guard:
         with contextlib.suppress(OSError):
             self.write(LAST, json.dumps({"token": change.token, "state": state, "why": why}), 0o600)
         remove(self.path(CHANGE))
+        remove(self.path(MARK))
         self._forget_the_boot()
         # Last: until here the timer would do what a killed process did not come to.
         if change.timer:
@@ -143,14 +144,12 @@ class Guard:
         with contextlib.suppress(OSError):  # others may have files of theirs in there
             os.rmdir(os.path.dirname(self.path(BOOT)))
 
-    def _boot_id(self) -> str:
-        try:
-            return read_text(self.path(_BOOT_ID)).strip()
-        except OSError:
-            return ""
-
     def of_another_boot(self, change: Change) -> bool:
-        return change.boot != self._boot_id()
+        """Whether the host was booted since the change was made."""
+        try:
+            return read_text(self.path(MARK)) != change.token
+        except OSError:
+            return True
 
     def is_overdue(self, change: Change) -> bool:
         """Whether the timer should have settled it by now."""

@@ -1,0 +1,187 @@
+"""tailscale_node through Ansible: the key is nowhere but where it is used, and a host that is reached over the tailnet alone
+is reached afterwards."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hosts.machine import ROOT, run, wait
+from tailnet import tailnet
+
+PREFIX = os.environ.get("BULKHEAD_FAULT_PREFIX", "bulkhead-fault") + "-tsw"
+NET = f"10.{os.environ.get('BULKHEAD_FAULT_NET', '77')}.7"
+#: Every command line and environment of the host, as often as a shell can.
+SAMPLER = """\
+while [ ! -e /srv/enough ]; do cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n'; done >>/srv/sampled
+"""
+#: A host's own firewall that lets nothing new in; tailscaled accepts the tailnet before it, while netfilter_mode is on.
+CLOSED = "iptables -A INPUT -i lo -j ACCEPT; iptables -A INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT; iptables -P INPUT DROP"
+
+
+@pytest.fixture(name="lab", scope="module")
+def fixture_lab(tmp_path_factory):
+    """(Headscale, the managed host, how Ansible reaches it over the tailnet); the second node is the way there."""
+    with tailnet(PREFIX, NET, ["bookworm", "trixie"]) as (control, (host, way)):
+        control.user("lab")
+        folder = tmp_path_factory.mktemp("ssh")
+        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / "key")
+        host.put("/root/.ssh/authorized_keys", (folder / "key.pub").read_text(), "600")
+        host.shell("chmod 700 /root/.ssh; mkdir -p /run/sshd; systemctl restart ssh")
+        way.join(control.key())
+        proxy = f"docker exec -i {way.name} tailscale nc %h %p"
+        options = f"-o ProxyCommand='{proxy}' -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o ControlPersist=20"
+        yield (
+            control,
+            host,
+            {
+                "ansible_connection": "ansible.builtin.ssh",
+                "ansible_user": "root",
+                "ansible_ssh_private_key_file": str(folder / "key"),
+                "ansible_ssh_common_args": options,
+                "ansible_python_interpreter": "/usr/bin/python3",
+            },
+        )
+
+
+def play(folder: Path, inventory: dict, task: dict, *options: str, **environment: str) -> str:
+    """All that ansible-playbook prints of one task."""
+    hosts, playbook = folder / "hosts.json", folder / "play.json"
+    hosts.write_text(json.dumps({"all": {"hosts": {"node1": inventory}}}))
+    tasks = [{"name": "the node", "bulkhead.tiers.tailscale_node": task, "register": "said"}]
+    playbook.write_text(json.dumps([{"hosts": "node1", "gather_facts": False, "tasks": tasks}]))
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "ansible-playbook"), *options, "-i", str(hosts), str(playbook)],
+        cwd=ROOT,
+        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_TIMEOUT": "8", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("pipelining", ["true", "false"])
+def test_the_key_is_nowhere_but_where_it_is_used(lab, tmp_path, pipelining):
+    control, host, _ssh = lab
+    host.shell(
+        "systemctl stop tailscaled; rm -rf /var/lib/tailscale/* /srv/enough /srv/sampled; systemctl start tailscaled"
+    )
+    wait(host.answers, 60, what="tailscaled answers")
+    key = control.key()
+    local, temporary = tmp_path / "home", tmp_path / "local"
+    work = tmp_path / "work"
+    for folder in (local, temporary, work):
+        folder.mkdir()
+    host.put("/srv/sample.sh", SAMPLER)
+    host.shell("systemd-run --quiet --collect --unit sampler sh /srv/sample.sh")
+    task = {"login_server": control.url, "auth_key": key, "hostname": "web1"}
+    settings = {
+        "ANSIBLE_PIPELINING": pipelining,
+        "ANSIBLE_HOME": str(local),
+        "ANSIBLE_LOCAL_TEMP": str(temporary),
+        "ANSIBLE_LOG_PATH": str(tmp_path / "log"),
+        "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default",
+        "ANSIBLE_DISPLAY_ARGS_TO_STDOUT": "false",
+    }
+    said = play(work, host.inventory(), task, "-vvv", "--diff", **settings)
+    host.shell("touch /srv/enough; while systemctl is-active --quiet sampler; do sleep 0.1; done")
+    assert "changed=1" in said and host.state() == "Running", said[-3000:]
+    assert key not in said and "+login: logged in" in said
+    assert key not in (tmp_path / "log").read_text()
+    for part in (key, key.rpartition("-")[2]):
+        host.put("/run/part", part)
+        found = host.shell("grep -c -F -f /run/part /srv/sampled", check=False).strip()
+        assert found == "0" and host.shell("grep -c tailscaled /srv/sampled").strip() != "0", (
+            "the sampler saw processes"
+        )
+        journal = host.shell("journalctl --no-pager --output cat | grep -c -F -f /run/part", check=False).strip()
+        assert journal == "0"
+        places = "/etc /home /root /run /srv /tmp /var --exclude=part --exclude-dir=docker"
+        assert host.shell(f"grep -r -l -a -F -f /run/part {places} 2>/dev/null", check=False) == ""
+        host.shell("rm /run/part")
+        left = [path for folder in (local, temporary) for path in folder.rglob("*") if path.is_file()]
+        assert [path for path in left if part.encode() in path.read_bytes()] == []
+    again = play(work, host.inventory(), {**task, "auth_key": control.key()}, "-vvv", "--diff", **settings)
+    assert "changed=0" in again and "failed=0" in again
+
+
+def over(lab):
+    """The managed host is up, and reached over the tailnet alone."""
+    control, host, ssh = lab
+    if host.state() != "Running":
+        host.join(control.key())
+    host.shell(
+        "iptables -P INPUT ACCEPT; iptables -F INPUT; tailscale set --netfilter-mode=on --shields-up=false --ssh=false"
+    )
+    host.shell(CLOSED + "; systemctl restart tailscaled")
+    host.until("Running")
+    return host, {**ssh, "ansible_host": host.address()}
+
+
+def failed(said: str) -> str:
+    assert "failed=1" in said, said[-3000:]
+    return said
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"state": "down"}, {"shields_up": True}, {"ssh": True}, {"state": "absent"}],
+    ids=lambda one: "-".join(map(str, one)),
+)
+def test_what_would_cut_the_only_way_is_refused(lab, tmp_path, change):
+    host, inventory = over(lab)
+    before = host.prefs()
+    said = failed(play(tmp_path, inventory, change))
+    assert "accept_cut" in said and "over the tailnet" in said
+    assert host.prefs() == before and host.state() == "Running"
+
+
+def test_a_change_that_leaves_the_way_open_is_confirmed_over_a_new_connection(lab, tmp_path):
+    host, inventory = over(lab)
+    said = play(tmp_path, inventory, {"accept_routes": True, "hostname": "renamed", "confirm": {"timeout": 40}}, "-v")
+    assert "changed=1" in said and "confirmed over a new connection" in said, said[-3000:]
+    assert (
+        host.prefs()["Hostname"] == "renamed"
+        and host.shell("ls /var/lib/bulkhead/tailscale/change.json", check=False) == ""
+    )
+
+
+def test_a_change_that_cuts_the_only_way_is_taken_back_by_the_host_itself(lab, tmp_path):
+    host, inventory = over(lab)
+    said = failed(play(tmp_path, inventory, {"netfilter_mode": "nodivert", "confirm": {"timeout": 10}}))
+    assert "The old preferences are back" in said and "no new connection came through" in said, said[-3000:]
+    assert host.prefs()["NetfilterMode"] == 2
+    assert "changed=0" in play(tmp_path, inventory, {"netfilter_mode": "on"}), "and the host is reached as before"
+
+
+def test_a_reboot_before_the_confirmation_takes_the_change_back(lab, tmp_path):
+    host, inventory = over(lab)
+    host.shell("tailscale set --hostname=old")
+    # What the controller would confirm is confirmed, and its program stays on the host.
+    said = play(tmp_path, inventory, {"hostname": "new", "confirm": {"timeout": 60}}, "-v")
+    assert "confirmed over a new connection" in said, said[-3000:]
+    host.shell("tailscale set --hostname=old")
+    script = (
+        "import sys; sys.path.insert(0, '/var/lib/bulkhead/tailscale/guard.py')\n"
+        "from ansible_collections.bulkhead.tiers.plugins.module_utils.tailscale.guard import Change, Guard\n"
+        "from ansible_collections.bulkhead.tiers.plugins.module_utils.local import now\n"
+        "Guard().arm(Change('abcd', now() + 3600, {'Hostname': 'old', 'HostnameSet': True}))\n"
+    )
+    host.put("/srv/arm.py", script)
+    host.shell("python3 /srv/arm.py; tailscale set --hostname=new; iptables -P INPUT ACCEPT; iptables -F INPUT")
+    host.reboot()
+    wait(host.answers, 60, what="tailscaled answers")
+    wait(lambda: host.prefs()["Hostname"] == "old", 60, what="the boot takes the change back")
+    assert (
+        host.shell(
+            "ls /var/lib/bulkhead/tailscale/change.json /etc/systemd/system/tailscaled.service.d/50-bulkhead-back.conf",
+            check=False,
+        )
+        == ""
+    )
