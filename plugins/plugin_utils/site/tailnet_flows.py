@@ -107,7 +107,8 @@ def _passed_on(site: Site, tailnet: Tailnet, pair: Pair) -> Iterator[Pair]:
     """What the routers between the tiers pass on: from their leg in the destination's subnet, whose address it gets."""
     routes = tailnet.routes.get(GATEWAY, ())
     for net in pair.destination.nets if routed(pair.destination) else ():
-        if not any(route.holds(net) for route in routes):
+        # A leg of theirs they reach themselves.
+        if net in site.legs or not any(route.holds(net) for route in routes):
             continue
         for tier in site.tiers.values():
             for subnet in tier.subnets:

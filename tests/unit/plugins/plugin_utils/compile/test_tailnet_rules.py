@@ -168,6 +168,7 @@ def test_a_router_lets_out_to_its_route_what_a_flow_says_and_the_host_there_lets
     assert not router.allows(PEER, "10.0.5.10", "tcp", 443, "tailscale0", "eth0", "forward")
     printer = Filter(host_rules(site, ("printers",), False))
     assert printer.allows("10.0.5.1", "10.0.5.9", "tcp", 443)
+    assert not printer.allows("10.0.5.1", "10.0.5.10", "tcp", 443)
     assert not printer.allows("10.0.4.1", "10.0.5.9", "tcp", 443) and not printer.allows(
         "10.0.5.2", "10.0.5.9", "tcp", 443
     )
@@ -280,3 +281,21 @@ def test_a_router_in_a_tier_is_itself_behind_its_route():
         assert not rules.allows(PEER, end, "tcp", 22, "tailscale0")
         assert not rules.allows(PEER, end, "tcp", 22, "tailscale0", "eth0", "forward")
     assert not rules.allows(PEER, "10.0.3.8", "tcp", 22)
+
+
+def test_a_leg_that_is_named_is_let_in_and_not_passed_on():
+    flows = [{"from": "group:admins", "to": "10.0.5.1", "allow": "ssh", "via": "tailnet"}]
+    rules = host_rules(parsed(flows=flows, ssh=None, exit_nodes=None, direct=False), (), True)
+    assert [str(rule) for rule in rules if rule.ports == "22"] == [
+        "allow in on tailscale0 proto tcp from 100.64.0.0/10 to 10.0.5.1 port 22"
+    ]
+
+
+def test_what_one_flow_over_the_tailnet_allows_without_a_limit_is_not_limited():
+    flows = [
+        {"from": "group:admins", "to": "web", "allow": ["ssh", "https"], "via": "tailnet", "limit": True},
+        {"from": "group:devs", "to": "web", "allow": "ssh", "via": "tailnet"},
+        {"from": "alice@example.com", "to": "web", "allow": ["ssh", "https"], "via": "tailnet"},
+    ]
+    rules = host_rules(parsed(flows=flows, ssh=None, exit_nodes=None), ("web",), False)
+    assert [rule.action for rule in rules if rule.interface and rule.ports == "22,443"] == ["allow", "allow"]
