@@ -282,27 +282,19 @@ def _forbidden(cast: Cast, flow: Flow, never: Flow) -> str:
 
 def _meet(cast: Cast, pair: Pair, forbidden: Pair) -> bool:
     source, target = cast.reach(pair.source), cast.reach(pair.destination)
-    sources = source.nodes & _source(cast, forbidden).nodes
+    # The internet has none of them: control knows who a node is.
+    sources = source.nodes & cast.reach(forbidden.source).nodes
     if not sources:
         return False
     if pair.destination.name == OWN:
         return bool(sources & target.nodes & cast.reach(forbidden.destination).nodes)
-    return _target(cast, pair.destination).meets(cast.reach(forbidden.destination))
+    return target.meets(cast.reach(forbidden.destination))
 
 
 def _by(cast: Cast, via: Reach, pair: Pair, forbidden: Pair) -> bool:
-    return via.meets(_source(cast, forbidden)) and cast.reach(pair.destination).meets(cast.reach(forbidden.destination))
-
-
-def _source(cast: Cast, forbidden: Pair) -> Reach:
-    """The source of an invariant. No node of the tailnet is the internet: control knows who it is."""
-    return Reach(0) if forbidden.source.kind == INTERNET else cast.reach(forbidden.source)
-
-
-def _target(cast: Cast, end: Endpoint) -> Reach:
-    """The destination of a flow: a tier is its nodes, and its subnets only where they are named."""
-    found = cast.reach(end)
-    return Reach(found.nodes) if end.kind in (TIER, GATEWAY) else found
+    return via.meets(cast.reach(forbidden.source)) and cast.reach(pair.destination).meets(
+        cast.reach(forbidden.destination)
+    )
 
 
 def owner_warnings(site: Site) -> Iterator[str]:
@@ -339,7 +331,7 @@ def _let_in(cast: Cast, tailnet: Tailnet) -> dict[str, list[tuple[Flow, Reach]]]
         for source, destination in flow.pairs:
             if destination.name == OWN:
                 continue
-            senders, target = cast.reach(source).nodes, _target(cast, destination)
+            senders, target = cast.reach(source).nodes, cast.reach(destination)
             for tag, nodes in devices.items():
                 if nodes & senders:
                     found[tag].append((flow, target))
