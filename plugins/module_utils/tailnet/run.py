@@ -98,26 +98,32 @@ def _given(wish: Wish) -> hujson.Tree:
 
 
 def _plan(wish: Wish, given: hujson.Tree, live: Live) -> Plan:
-    plain, before, trouble = understood(live, wish.dialect)
-    if plain is None and not wish.force:
-        head = "what stands on the server cannot be read, so that the sections of others would be lost; correct it there; force overwrites it"
-        raise ControlError("\n".join([head, *(f"  {line}" for line in trouble[:LINES])]), "conflict")
-    warnings = [f"what stands on the server cannot be compared: {trouble[0]}"] if before is None else []
-    there = hujson.parse(live.text) if isinstance(plain, dict) and live.text.strip() else None
+    there = _standing(wish, live)
     tree = _merged(wish, given, there)
     wanted = tree.plain()
     document = read(wanted, wish.dialect, wish.allow_all)
-    changed = there is None or canonical(wanted) != canonical(plain)
-    if changed:
-        _hold_to_its_tests(document)
-    gains, loses = _gains_and_losses(before, document) if changed else ([], [])
-    return Plan(live, str(tree) if changed else live.text, changed, document, gains, loses, tuple(warnings))
+    if there is not None and canonical(wanted) == canonical(there.plain()):
+        return Plan(live, live.text, False, document, [], [], ())
+    _hold_to_its_tests(document)
+    _plain_value, before, trouble = understood(live, wish.dialect)
+    if before is None:
+        warning = f"what stands on the server cannot be compared: {trouble[0]}"
+        return Plan(live, str(tree), True, document, None, None, (warning,))
+    return Plan(live, str(tree), True, document, *changes(before, document), ())
 
 
-def _gains_and_losses(
-    before: Optional[Document], after: Document
-) -> tuple[Optional[list[Change]], Optional[list[Change]]]:
-    return changes(before, after) if before is not None else (None, None)
+def _standing(wish: Wish, live: Live) -> Optional[hujson.Tree]:
+    """The tree of what stands on the server; None where there is no mapping to merge with."""
+    if not live.text.strip():
+        return None
+    try:
+        found = hujson.parse(live.text, "the server's policy")
+    except Refused as refused:
+        if wish.force:
+            return None
+        head = "what stands on the server cannot be read, so that the sections of others would be lost; correct it there; force overwrites it"
+        raise ControlError("\n".join([head, *(f"  {line}" for line in refused.errors)]), "conflict") from None
+    return found if found.node.bracket == "{" else None
 
 
 def _merged(wish: Wish, given: hujson.Tree, there: Optional[hujson.Tree]) -> hujson.Tree:
@@ -185,7 +191,8 @@ def _hold_to_its_tests(document: Document) -> None:
 def _undisturbed(wish: Wish, made: Plan) -> None:
     if not wish.if_match or wish.force or wish.if_match.strip('"') == made.live.etag:
         return
-    head = f"if_match: got {printable(wish.if_match, 100)}; expected {made.live.etag}, which stands on the server; look at what others changed, then give this one"
+    got = printable(wish.if_match, 100)
+    head = f"if_match: got {got}; expected {made.live.etag}, which stands on the server; look at what others changed, then give this one"
     raise ControlError("\n".join([head, *_lines(made.gains, made.loses, "this policy would")]), "conflict")
 
 
