@@ -138,14 +138,14 @@ def mask_of(options: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str,
 
 def _exit_node_mask(value: str) -> dict[str, Any]:
     automatic = value.startswith("auto:")
-    return {
-        "AutoExitNode": value[len("auto:") :] if automatic else "",
-        "AutoExitNodeSet": True,
-        "ExitNodeID": "" if automatic else value,
-        "ExitNodeIDSet": True,
-        "ExitNodeIP": "",
-        "ExitNodeIPSet": True,
-    }
+    return _exit_node(value[len("auto:") :] if automatic else "", "" if automatic else value, "")
+
+
+def _exit_node(automatic: str, node: str, address: str) -> dict[str, Any]:
+    """The mask of an exit node. AutoExitNode is named only where it is one, or none is wanted: tailscaled clears it by itself
+    with the others, and where it is cleared by name while no node was chosen yet, clears the other ones as well."""
+    mask: dict[str, Any] = {"ExitNodeID": node, "ExitNodeIDSet": True, "ExitNodeIP": address, "ExitNodeIPSet": True}
+    return mask if node or address else {"AutoExitNode": automatic, "AutoExitNodeSet": True, **mask}
 
 
 def _merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
@@ -164,6 +164,8 @@ def whole(prefs: Mapping[str, Any], mask: Mapping[str, Any]) -> dict[str, Any]:
         if not key.endswith("Set"):
             inner = found.get(key)
             found[key] = {**inner, **value} if isinstance(value, dict) and isinstance(inner, dict) else value
+    if "ExitNodeIDSet" in mask and "AutoExitNodeSet" not in mask:
+        found.pop("AutoExitNode", None)
     return found
 
 
@@ -176,6 +178,11 @@ def undo_of(prefs: Mapping[str, Any], mask: Mapping[str, Any]) -> dict[str, Any]
             undo[key] = value
             continue
         undo[key] = prefs[key] if key in prefs else _EMPTY.get(type(value))
+    if "ExitNodeIDSet" in mask:
+        automatic = prefs.get("AutoExitNode") or ""
+        chosen = ("", "") if automatic else (prefs.get("ExitNodeID") or "", prefs.get("ExitNodeIP") or "")
+        undo = {key: value for key, value in undo.items() if not key.startswith("AutoExitNode")}
+        undo.update(_exit_node(automatic, *chosen))
     return undo
 
 

@@ -110,6 +110,16 @@ class StandIn:
 
     def _patch(self, body: dict[str, Any]) -> tuple[int, Any]:
         then = copy.deepcopy(self.prefs)
+        # adjustEditPrefsLocked of tailscaled: seen to clear the exit node that was asked for, too.
+        if (
+            body.get("AutoExitNodeSet")
+            and not body.get("AutoExitNode")
+            and then.get("AutoExitNode")
+            and not then["ExitNodeID"]
+        ):
+            body = {**body, "ExitNodeID": "", "ExitNodeIDSet": True}
+        if (body.get("ExitNodeIDSet") or body.get("ExitNodeIPSet")) and not body.get("AutoExitNodeSet"):
+            body = {**body, "AutoExitNode": "", "AutoExitNodeSet": True}
         for name, mask in body.items():
             key = name[:-3] if name.endswith("Set") else ""
             if not key or key not in body or key in self.unknown:

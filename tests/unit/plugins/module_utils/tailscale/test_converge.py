@@ -129,6 +129,13 @@ def test_check_mode_predicts_what_a_run_changes_for_random_sets(node):
         assert options_of(before) == options_of(node.prefs) or done["changed"]
 
 
+def test_an_exit_node_is_named_after_one_that_was_never_chosen(node):
+    run(node, exit_node="auto:any")
+    assert node.prefs["AutoExitNode"] == "any" and run(node, exit_node="auto:any")["changed"] is False
+    assert run(node, exit_node="bee")["changed"] is True
+    assert node.prefs["ExitNodeID"] == "1" and not node.prefs.get("AutoExitNode")
+
+
 def test_an_export_of_a_node_changes_nothing_when_it_is_applied(node):
     node.prefs["AdvertiseRoutes"] = ["10.0.3.0/24"]
     said = run(node, accept_dns=True, exit_node="bee")

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.local import now
+from ansible_collections.bulkhead.tiers.plugins.module_utils.local import Result, now
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.session import Session
 from ansible_collections.bulkhead.tiers.plugins.module_utils.tailscale import cut, guard, keeping
@@ -69,6 +69,17 @@ def test_the_timer_is_there_before_tailscaled_is_told_of_the_change(node, monkey
     node.do = watch
     run(node, hostname="new")
     assert seen == [(1, {"Hostname": "aye", "HostnameSet": True})]
+
+
+def test_the_timer_of_the_change_itself_is_let_go_when_that_of_the_confirmation_runs(node, monkeypatch):
+    os.makedirs(node.root + "/run/systemd/system")
+    ran = []
+    monkeypatch.setattr(keeping, "run_command", lambda argv: ran.append(argv) or Result(0, "", ""))
+    run(node, hostname="new", confirm={"timeout": 20})
+    first, second, stop = ran
+    units = [argv[argv.index("--unit") + 1] for argv in (first, second)]
+    assert stop == ["systemctl", "stop", units[0] + ".timer"] and units[0] != units[1]
+    assert Guard(node.root).change().timer == units[1] + ".timer" and node.timers == []
 
 
 def test_what_does_not_touch_the_connection_waits_for_nothing(node):

@@ -86,7 +86,8 @@ def test_what_is_no_json_is_an_error(daemon, text):
 def test_an_answer_without_an_end_is_cut(daemon, monkeypatch):
     monkeypatch.setattr(localapi, "LARGEST", 1000)
     daemon.faults["GET prefs"] = (200, "[" + "1," * 2000 + "1]")
-    assert kind(ask(daemon).get, "prefs")[0] == "broken"
+    found, text = kind(ask(daemon).get, "prefs")
+    assert found == "broken" and "more than 1000 bytes" in text
 
 
 def test_a_long_refusal_is_cut_and_the_next_request_has_its_own_answer(daemon):

@@ -64,12 +64,12 @@ def test_routes_and_the_exit_node_are_one_preference_and_neither_loses_the_other
 @pytest.mark.parametrize(
     ("value", "stored"),
     [
-        ("nABC", {"AutoExitNode": "", "ExitNodeID": "nABC", "ExitNodeIP": ""}),
+        ("nABC", {"ExitNodeID": "nABC", "ExitNodeIP": ""}),
         ("auto:any", {"AutoExitNode": "any", "ExitNodeID": "", "ExitNodeIP": ""}),
         ("", {"AutoExitNode": "", "ExitNodeID": "", "ExitNodeIP": ""}),
     ],
 )
-def test_an_exit_node_is_three_preferences_that_are_set_together(value, stored):
+def test_an_exit_node_is_three_preferences_of_which_those_that_must_be_are_set_together(value, stored):
     mask = table.mask_of({**table.options_of(FRESH), "exit_node": value}, {"exit_node": None})
     assert mask == {**stored, **{f"{name}Set": True for name in stored}}
     assert table.options_of({**FRESH, **mask})["exit_node"] == value
@@ -86,7 +86,24 @@ def test_an_undo_brings_back_what_a_mask_changes_and_nothing_else():
     undo = table.undo_of(FRESH, mask)
     assert undo["RunSSH"] is False and undo["OperatorUser"] == "" and undo["RelayServerPort"] is None
     assert undo["ExitNodeID"] == "" and undo["AutoExitNode"] == ""
-    assert set(undo) == set(mask), "every one that was set is set again"
+    assert set(undo) >= set(mask), "every one that was set is set again"
+
+
+@pytest.mark.parametrize(
+    ("was", "undo"),
+    [
+        ({"AutoExitNode": "any", "ExitNodeID": "n7"}, {"AutoExitNode": "any", "ExitNodeID": "", "ExitNodeIP": ""}),
+        ({"ExitNodeID": "n7"}, {"ExitNodeID": "n7", "ExitNodeIP": ""}),
+        ({"ExitNodeIP": "100.64.0.9"}, {"ExitNodeID": "", "ExitNodeIP": "100.64.0.9"}),
+    ],
+)
+@pytest.mark.parametrize("value", ["n1", "auto:any", ""])
+def test_an_exit_node_comes_back_as_it_was_chosen(value, was, undo):
+    before = {**FRESH, **was}
+    mask = table.mask_of({**table.options_of(before), "exit_node": value}, {"exit_node": None})
+    assert table.undo_of(before, mask) == {**undo, **{f"{name}Set": True for name in undo}}
+    then = table.options_of(table.whole(before, mask))
+    assert then["exit_node"] == value, "in a login too"
 
 
 def test_the_whole_has_every_preference_but_the_keys():
