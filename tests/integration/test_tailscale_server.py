@@ -256,7 +256,7 @@ def test_an_allowed_connection_over_the_tailnet_arrives_at_the_collector(server:
 
 def test_the_proof_holds_over_the_tailnet_and_the_lan(server: Server) -> None:
     said = playbook("playbooks/prove.yml")
-    assert "Over the tailnet" in said and "The isolation holds" in said
+    assert "Over the tailnet" in said
     report = json.loads((ROOT / "reports" / "proof.json").read_text())
     assert report["holds"] and report["tailnet"]["holds"]
     assert set(report["tailnet"]["nodes"]) == set(NODES)
@@ -265,33 +265,18 @@ def test_the_proof_holds_over_the_tailnet_and_the_lan(server: Server) -> None:
     assert not any("visitor1" in (source, dest) for source, dest, _port in answered)
 
 
-@pytest.mark.parametrize(
-    ("host", "by_hand", "back", "words"),
-    [
-        (
-            "web1",
-            {"NetfilterMode": 2, "NetfilterModeSet": True},
-            {"NetfilterMode": 1, "NetfilterModeSet": True},
-            "netfilter_mode: got on",
-        ),
-        (
-            "db1",
-            {"ShieldsUp": True, "ShieldsUpSet": True},
-            {"ShieldsUp": False, "ShieldsUpSet": True},
-            "db1 5432/tcp: blocked",
-        ),
-    ],
-    ids=["its own rules go round the firewall", "what is declared is blocked"],
-)
-def test_the_proof_fails_where_a_nodes_preferences_were_changed_by_hand(
-    server: Server, host: str, by_hand: dict[str, object], back: dict[str, object], words: str
-) -> None:
-    server[host].api("PATCH", "prefs", by_hand)
+def test_the_proof_fails_where_nodes_were_changed_by_hand(server: Server) -> None:
+    """On one node Tailscale's own rules go round the firewall, on another what is declared is blocked."""
+    server["web1"].api("PATCH", "prefs", {"NetfilterMode": 2, "NetfilterModeSet": True})
+    server["db1"].api("PATCH", "prefs", {"ShieldsUp": True, "ShieldsUpSet": True})
     try:
-        said = playbook("playbooks/prove.yml", check=False)
+        said = " ".join(playbook("playbooks/prove.yml", check=False).split())
     finally:
-        server[host].api("PATCH", "prefs", back)
-    assert "The isolation is not proven" in said and words in said, said[-4000:]
+        server["web1"].api("PATCH", "prefs", {"NetfilterMode": 1, "NetfilterModeSet": True})
+        server["db1"].api("PATCH", "prefs", {"ShieldsUp": False, "ShieldsUpSet": True})
+    assert "The isolation is not proven" in said
+    assert "web1: netfilter_mode: got on; expected nodivert; run site.yml" in said, said[-4000:]
+    assert "web1 -> db1 5432/tcp: blocked" in said, said[-4000:]
 
 
 def test_the_proof_fails_where_the_policy_was_changed_on_the_control_server(server: Server) -> None:
@@ -311,19 +296,18 @@ def test_the_proof_fails_where_the_policy_was_changed_on_the_control_server(serv
 # -- Convergence ------------------------------------------------------------------------------------------------------
 
 
-def test_a_second_run_changes_nothing(server: Server) -> None:
-    said = playbook("playbooks/site.yml")
-    changed = [line for line in said.splitlines() if "ok=" in line and "changed=0" not in line]
-    assert changed == [], said[-4000:]
-
-
-def test_a_second_server_joins_with_one_inventory_line(server: Server, tmp_path: Path) -> None:
+def test_a_second_server_joins_with_one_inventory_line_and_a_second_run_changes_nothing_else(
+    server: Server, tmp_path: Path
+) -> None:
     line = "web2: {lab_addresses: {internet: 192.0.2.18}}"
     assert f"# {line}" in (INVENTORY / "hosts.yml").read_text()
     more = tmp_path / "more.yml"
     more.write_text(f"web:\n  hosts:\n    {line}\n")
-    for name in ("playbooks/lab.yml", "tests/support/tailnet/lab.yml", "playbooks/site.yml"):
+    for name in ("playbooks/lab.yml", "tests/support/tailnet/lab.yml"):
         playbook(name, "-i", more)
+    said = playbook("playbooks/site.yml", "-i", more)
+    changed = [line.split()[0] for line in said.splitlines() if "ok=" in line and "changed=0" not in line]
+    assert changed == ["web2"], said[-4000:]
     server.add("web2")
     server.run_service("web2", like="web1")
     assert server["outside1"].connect("192.0.2.18:443", "192.0.2.18:22") == {
