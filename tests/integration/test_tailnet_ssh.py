@@ -123,6 +123,27 @@ def test_public_ssh_closes_once_a_new_connection_has_come_over_the_tailnet(place
     assert over.apply(timeout=60, over=address)["changed"] is False
 
 
+def test_the_role_firewall_takes_the_way_that_the_role_tailnet_has_made(place: Place) -> None:
+    """As the role tier calls them: what the first registers is all that the second knows of the tailnet."""
+    place.let_in(True)
+    site = {
+        "bulkhead_tiers": {"web": {"vlan": 1, "subnet": "10.0.1.0/24"}},
+        "firewall_rules": RULES,
+        "firewall_default": {"incoming": "deny"},
+        "firewall_docker": {},
+        "firewall_nat": {},
+        "firewall_confirm_timeout": 60,
+    }
+    tasks = [
+        {"bulkhead.tiers.tailscale_node": {"netfilter_mode": "nodivert"}, "register": "tailnet_joined"},
+        {"ansible.builtin.include_role": {"name": "bulkhead.tiers.firewall"}},
+    ]
+    results = Play(place.server.name, {**place.inventory, **site}, tasks).results()
+    (said,) = [said for task, said in results if "Apply the ruleset" in task["name"]]
+    assert said["confirmation"] == f"confirmed over a new connection to {place.server.address()}", said
+    assert not place.is_public()
+
+
 def test_public_ssh_stays_open_where_the_tailnet_does_not_let_the_controller_in(place: Place) -> None:
     place.let_in(False)
     said = place.apply(timeout=15, over=place.server.address())
