@@ -2,7 +2,8 @@
 """Have a node be as it should, and give it the key only where it needs one; see modules/tailscale_node.yml.
 
 The host is first asked without the key. Its answer is the answer where it needs none, which is most of the time: then the
-key never leaves the controller. What may cut the connection is confirmed over a new one, as a ruleset is. An OAuth client secret never does: it is exchanged here for a key that one node can use.
+key never leaves the controller. What may cut the connection is confirmed over a new one, as a ruleset is. An OAuth client
+secret never does: it is exchanged here for a key that one node can use.
 """
 
 from __future__ import annotations

@@ -27,7 +27,9 @@ noise: {{private_key_path: {folder}/noise}}
 prefixes: {{v4: 100.64.0.0/10, v6: "fd7a:115c:a1e0::/48"}}
 database: {{type: sqlite, sqlite: {{path: {folder}/db}}}}
 derp:
-  server: {{enabled: true, region_id: 999, region_code: t, region_name: t, ipv4: 127.0.0.1, stun_listen_addr: "127.0.0.1:{stun}", private_key_path: {folder}/derp}}
+  server:
+    {{enabled: true, region_id: 999, region_code: t, region_name: t, ipv4: 127.0.0.1,
+     stun_listen_addr: "127.0.0.1:{stun}", private_key_path: {folder}/derp}}
   urls: []
   auto_update_enabled: false
 dns: {{base_domain: ts.test, magic_dns: false, override_local_dns: false}}

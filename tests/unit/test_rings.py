@@ -72,9 +72,9 @@ HOST_MODULES = sorted(
 #: What one task sends to every host, compressed as Ansible does it: this collection's own part, in kB.
 LARGEST = 40
 #: The ones that are larger. ufw_ruleset is sent only to hosts on which something changes: it brings the packet engine
-#: (42 kB), the proof against lock-outs, what nat changes (2 kB), what the next boot does (10 kB), and the rollback's own program, all of which a host must have without a way back
-#: to the controller. ufw_ruleset_plan is what a host is sent otherwise; ufw_ruleset_info reads, and what that means is worked
-#: out on the controller.
+#: (42 kB), the proof against lock-outs, what nat changes (2 kB), what the next boot does (10 kB), and the rollback's own
+#: program, all of which a host must have without a way back to the controller. ufw_ruleset_plan is what a host is sent
+#: otherwise; ufw_ruleset_info reads, and what that means is worked out on the controller.
 #: swarm_network, too, is sent only where something changes, with the migration; swarm_network_plan otherwise. Both bring the
 #: table of Docker's limits (3 kB), by which the controller judges a site as well. maas_vlan, too, is sent only
 #: where something changes; maas_vlan_info reads the region for it, and the controller compares. tailnet_policy runs once, on
@@ -84,7 +84,7 @@ LARGER = {
     "maas_vlan": 40.5,
     "tailnet_policy": 45,
     "ufw_ruleset": 181.5,
-    "ufw_ruleset_plan": 95.3,
+    "ufw_ruleset_plan": 95,
     "ufw_ruleset_info": 43,
     "swarm_network": 51.5,
     "tailscale_node": 42.5,
