@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The report page of a site of 50 tiers with 100 services between each two of them, in a browser: how soon it is painted, and how
 long a filter takes. Exit status 1 where the first paint takes over a second, or a filter over 100 ms.
 

@@ -95,7 +95,7 @@ def some_rules(rng, nodes):
 
     ports = ["*", "22", "80-90", "22,443", "1-65535"]
     acls, grants = [], []
-    for _ in range(rng.randint(0, 3)):
+    for _number in range(rng.randint(0, 3)):
         proto = rng.choice([None, None, "tcp", "udp", "TCP", "6", "icmp", "sctp", "17"])
         every = ["*"] if proto == "icmp" else ports
         where = [*ends, "autogroup:internet"]
@@ -105,13 +105,13 @@ def some_rules(rng, nodes):
             "dst": [f"{end}:{rng.choice(every)}" for end in pick(where, 2)],
         }
         acls.append({**acl, **({"proto": proto} if proto else {})})
-    for _ in range(rng.randint(0, 3)):
+    for _number in range(rng.randint(0, 3)):
         caps = ["*", "22", "tcp:22", "tcp:80-90", "udp:*", "udp:443", "icmp:*", "sctp:22", "6:443", "443"]
         rule = {"src": pick(ends, 2), "dst": pick([*ends, "autogroup:internet"], 2), "ip": pick(caps, 2)}
         if rng.random() < 0.15:
             rule["via"] = [rng.choice(TAGS)]
         grants.append(rule)
-    for _ in range(rng.randint(0, 1)):
+    for _number in range(rng.randint(0, 1)):
         grants.append(
             {
                 "src": pick([ALICE, "group:admins", "autogroup:member"], 2),
@@ -179,7 +179,7 @@ def some_logins(rng):
     people = [ALICE, BOB, CAROL, "group:admins", "group:ops", "autogroup:member"]
     from_tags = [*TAGS, "autogroup:tagged"]
     to = [*TAGS, "autogroup:tagged", *([] if tagged else ["autogroup:self"])]
-    for _ in range(rng.randint(1, 4)):
+    for _number in range(rng.randint(1, 4)):
         yield {
             "action": rng.choice(["accept", "check"]),
             "src": rng.sample(from_tags if tagged else people, rng.randint(1, 2)),

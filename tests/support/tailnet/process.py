@@ -137,7 +137,7 @@ class HeadscaleProcess:
 
 def free_ports(count: int) -> list[int]:
     """Ports that nothing listens on at the moment."""
-    sockets = [socket.socket() for _ in range(count)]
+    sockets = [socket.socket() for _number in range(count)]
     for each in sockets:
         each.bind(("127.0.0.1", 0))
     found = [each.getsockname()[1] for each in sockets]

@@ -176,7 +176,7 @@ def fixture_confirm(monkeypatch):
     monkeypatch.setattr(confirming.ActionBase, "run", lambda self, tmp, task_vars: {})
     monkeypatch.setattr(confirming, "PAUSE", 0)
 
-    def confirm(answer, transport="ssh", pending=PENDING, **arguments):
+    def confirm(answer, transport="ssh", pending=None, **arguments):
         commands = []
         action = tailscale_node.ActionModule.__new__(tailscale_node.ActionModule)
         action._task = SimpleNamespace(args=arguments, check_mode=False, async_val=0, diff=False)
@@ -185,7 +185,7 @@ def fixture_confirm(monkeypatch):
 
         def execute_module(module_name, module_args, task_vars):
             told.append(module_args)
-            return {"changed": True, "pending": pending, "cuts": []}
+            return {"changed": True, "pending": PENDING if pending is None else pending, "cuts": []}
 
         def command(text):
             commands.append(text)

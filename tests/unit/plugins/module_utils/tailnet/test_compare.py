@@ -191,7 +191,7 @@ def some_grants(rng):
             " ".join(rng.sample(WHERE, rng.randint(1, 2))),
             " ".join(rng.sample(PORTS, rng.randint(1, 2))),
         )
-        for _ in range(rng.randint(0, 4))
+        for _number in range(rng.randint(0, 4))
     ]
 
 
@@ -225,7 +225,7 @@ def _among(asked, names, text):
 @pytest.mark.parametrize("seed", range(60))
 def test_gains_and_losses_are_exactly_what_the_evaluator_answers_differently(seed):
     rng = random.Random(seed)
-    one, other = ({**NAMES, "grants": some_grants(rng)} for _ in range(2))
+    one, other = ({**NAMES, "grants": some_grants(rng)} for _number in range(2))
     gains, losses = changes(read(one), read(other))
     before, after = Policy(one), Policy(other)
     for source in ASKED:

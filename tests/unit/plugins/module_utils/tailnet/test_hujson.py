@@ -149,9 +149,9 @@ def test_what_is_no_hujson_is_refused_with_line_and_column(text, where, kind):
 def some(rng, depth=3):
     kind = rng.randrange(6 if depth else 3)
     if kind >= 4:
-        return {rng.choice("abcdefgh"): some(rng, depth - 1) for _ in range(rng.randrange(4))}
+        return {rng.choice("abcdefgh"): some(rng, depth - 1) for _number in range(rng.randrange(4))}
     if kind == 3:
-        return [some(rng, depth - 1) for _ in range(rng.randrange(5))]
+        return [some(rng, depth - 1) for _number in range(rng.randrange(5))]
     return rng.choice([0, 1.5, -3, True, None, "", 'q"\\', "// no comment", "/*", "\u00e4\n"])
 
 
