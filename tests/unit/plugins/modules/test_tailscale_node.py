@@ -93,11 +93,13 @@ def test_all_mistakes_are_told_at_once_with_their_options(start):
     )
 
 
-def test_a_warning_is_one_of_ansible_s(start):
-    node = start()
+def test_a_warning_is_one_of_ansible_s(start, monkeypatch):
+    node, warned = start(), []
+    # Where Ansible's controller is loaded in the same process, a warning goes there and not into the result.
+    monkeypatch.setattr(tailscale_node.AnsibleModule, "warn", lambda self, text, **more: warned.append(text))
     node.status["Self"]["KeyExpiry"] = "2020-01-01T00:00:00Z"
     said = run(tailscale_node, node, renew_before="14d")
-    assert "notes" not in said and "renew it" in json.dumps(said["warnings"])
+    assert "notes" not in said and len(warned) == 1 and "renew it" in warned[0]
 
 
 def test_every_option_is_documented_with_its_type():
