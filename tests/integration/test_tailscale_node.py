@@ -27,6 +27,7 @@ TOGGLED = [
         ([], None),
     ),
     ("advertise_exit_node", "AdvertiseRoutes", (True, ["0.0.0.0/0", "::/0"]), (False, None)),
+    ("auto_update", "AutoUpdate", (True, {"Apply": True}), (False, {"Apply": False})),
     ("exit_node_allow_lan_access", "ExitNodeAllowLANAccess", (True, True), (False, False)),
     ("hostname", "Hostname", ("other", "other"), ("", "")),
     ("netfilter_mode", "NetfilterMode", ("nodivert", 1), ("off", 0)),
