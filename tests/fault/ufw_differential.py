@@ -351,9 +351,7 @@ def prepare(reference: Remote, subject: Remote) -> dict[str, Profile]:
             "ufw --force enable >/dev/null && ufw --force reset >/dev/null && rm -f /etc/ufw/*.rules.2* && "
             "ufw --force enable >/dev/null && ufw reload >/dev/null"
         )
-    parts = [f"module_utils/{part}" for part in ("ufw", "packets", "mistakes.py", "printable.py")]
-    parts.append("plugin_utils/firewall")
-    words = ["tar", "-C", str(ROOT / "plugins"), "--exclude=__pycache__", "-c", *parts]
+    words = ["tar", "-C", str(ROOT / "plugins"), "--exclude=__pycache__", "-c", "module_utils", "plugin_utils/firewall"]
     archive = subprocess.run(words, stdout=subprocess.PIPE, check=True).stdout
     place = FOLDER + "/" + PLUGINS
     subject.run("rm -rf %s && mkdir -p %s && tar -C %s -x" % (FOLDER, place, place), archive)

@@ -78,7 +78,7 @@ def test_a_node_joins_once_and_a_rotated_key_changes_nothing(lab):
     key = control.key()
     said = run(node, login_server=control.url, auth_key=key, hostname="one")
     assert said["actions"] == ["join", "set"] and said["state"] == "Running" and said["dns_name"] == "one.ts.test"
-    assert key not in json.dumps(said) and control.node("one")["online"]
+    assert key not in json.dumps(said) and control.node(node.address())["online"]
     again = run(node, login_server=control.url, auth_key=control.key(), hostname="one")
     assert again["changed"] is False and again["requests"] <= 3
     assert run(node, True, auth_key="hskey-auth-x")["changed"] is False
@@ -172,7 +172,7 @@ def test_an_expired_key_is_told_of_and_a_new_login_brings_the_node_back(lab):
     control, (node, _other) = lab
     member(control, node, hostname="one")
     address = node.address()
-    control.expire("one")
+    control.expire(address)
     node.until("NeedsLogin")
     said = run(node)
     assert said["kinds"] == ["no-key"] and "expired at" in said["msg"]

@@ -39,7 +39,10 @@ def fixture_lab():
 def fixture_fresh(lab):
     """A node that has joined nothing, and its preferences."""
     control, node = lab
-    node.shell("systemctl stop tailscaled; rm -rf /var/lib/tailscale/*; systemctl start tailscaled")
+    # A unit that is started many times in a short time is not started again by itself.
+    node.shell(
+        "cd /; systemctl stop tailscaled; rm -rf /var/lib/tailscale/*; systemctl reset-failed tailscaled; systemctl start tailscaled"
+    )
     wait(node.answers, 60, what="tailscaled answers")
     node.until("NeedsLogin")
     return control, node, node.prefs()
@@ -85,7 +88,9 @@ def test_a_key_that_control_does_not_take(fresh, kind):
 
 def test_a_key_that_is_bad_leaves_a_node_that_renews_as_it_was(member):
     control, node, before = member
-    control.headscale("nodes", "expire", "--identifier", control.node("one")["id"], "--expiry", "2037-01-01T00:00:00Z")
+    control.headscale(
+        "nodes", "expire", "--identifier", control.node(node.address())["id"], "--expiry", "2037-01-01T00:00:00Z"
+    )
     # Headscale does not tell a node that is up of its new expiry.
     node.daemon("restart")
     wait(lambda: run(node, True).get("key_expiry"), what="the expiry has come to the node")

@@ -70,7 +70,8 @@ def play(folder: Path, inventory: dict, task: dict, *options: str, **environment
 def test_the_key_is_nowhere_but_where_it_is_used(lab, tmp_path, pipelining):
     control, host, _ssh = lab
     host.shell(
-        "systemctl stop tailscaled; rm -rf /var/lib/tailscale/* /srv/enough /srv/sampled; systemctl start tailscaled"
+        "cd /; systemctl stop tailscaled; rm -rf /var/lib/tailscale/* /srv/enough /srv/sampled; "
+        "systemctl reset-failed tailscaled; systemctl start tailscaled"
     )
     wait(host.answers, 60, what="tailscaled answers")
     key = control.key()

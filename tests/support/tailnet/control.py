@@ -152,16 +152,16 @@ class Headscale(Machine):
         """Every node that the server knows, in its own words."""
         return self.headscale("nodes", "list") or []
 
-    def node(self, hostname: str) -> dict[str, Any]:
-        """A node by the name of its host; a LookupError where none has it."""
+    def node(self, name: str) -> dict[str, Any]:
+        """A node by the name of its host, of which the server hears late, or by an address; a LookupError where none has it."""
         for node in self.nodes():
-            if hostname in (node.get("given_name"), node.get("name")):
+            if name in (node.get("given_name"), node.get("name"), *(node.get("ip_addresses") or ())):
                 return node
-        raise LookupError(hostname)
+        raise LookupError(name)
 
-    def expire(self, hostname: str) -> None:
+    def expire(self, name: str) -> None:
         """The node's key is not valid any more, from now on."""
-        self.headscale("nodes", "expire", "--identifier", self.node(hostname)["id"])
+        self.headscale("nodes", "expire", "--identifier", self.node(name)["id"])
 
     def delete(self, hostname: str) -> None:
         self.headscale("nodes", "delete", "--identifier", self.node(hostname)["id"], "--force")
