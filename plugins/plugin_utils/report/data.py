@@ -150,9 +150,12 @@ def _cell(site: Site, pair: Pair, entries: Iterable[Entry], never: bool, verdict
             for one in declared.pop((path, port))
         ]
         services.append(_service(entry.service, list(map(str, ports)), entry.only, entry.flow, probed))
-    for (_path, port), probed in declared.items():
-        # From or to an address of the place that another flow of the matrix is about.
-        services.append(_service(service_name(site, *port), [], "", probed[0].flow, probed))
+    # From or to an address of the place that another flow of the matrix is about: a router's leg counts as its tier's.
+    others: dict[tuple[str, str], list[Judged]] = {}
+    for (path, port), probed in declared.items():
+        others.setdefault((path, service_name(site, *port)), []).extend(probed)
+    for (_path, service), probed in others.items():
+        services.append(_service(service, [], "", probed[0].flow, probed))
     for service, probed in sorted(undeclared.items()):
         services.append(_service(service, [], "", None, probed))
     return {

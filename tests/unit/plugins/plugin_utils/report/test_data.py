@@ -42,6 +42,19 @@ def test_a_flow_of_every_port_is_one_service_with_all_its_probes(lab):
     assert one["count"] == cell_of(data, "office", "internet")["probes"] > 10
 
 
+def test_no_cell_names_a_service_twice(lab):
+    tiers = {
+        "office": {"vlan": 1, "subnet": "10.0.1.0/24", "gateway": "10.0.1.1"},
+        "plant": {"vlan": 2, "subnet": "10.0.2.0/24", "gateway": "10.0.2.1"},
+    }
+    flows = [{"from": "plant", "to": "self", "allow": "web"}]
+    services = {"web": ["80/tcp", "8000-8009/tcp"]}
+    other = type(lab)({"bulkhead_tiers": tiers, "bulkhead_services": services, "bulkhead_flows": flows})
+    # The router's leg counts as the plant's: no flow of the matrix is from the gateway.
+    (one,) = cell_of(data_of(other, proof=other.proof()), "gateway", "plant")["services"]
+    assert (one["name"], one["live"]) == ("web", "holds") and one["count"] > 2
+
+
 def test_a_declared_service_that_is_blocked_is_wrong_in_its_cell_alone(lab):
     lab.verdicts[DESK, PUMP2, "tcp", 22] = "DROPPED"
     data = data_of(lab, proof=lab.proof())
