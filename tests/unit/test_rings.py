@@ -49,6 +49,7 @@ LAYERS = {
     ),
     "plugin_utils.ask": (
         "module_utils.packets",
+        "module_utils.ufw",
         "plugin_utils.text",
         "plugin_utils.site",
         "plugin_utils.declaration",

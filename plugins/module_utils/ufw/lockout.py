@@ -104,17 +104,21 @@ def candidate_text(beside: Beside, candidate: Kernel) -> str:
 
 
 def _nft_tables(host: Host, family: int) -> list[str]:
-    """A note, as iptables-save writes them, on each table of nft that may stop the family's packets and that iptables-save
-    does not show: of iptables-legacy, those of iptables-nft too."""
     try:
         listed = host.run(["nft", "list", "tables"])
     except RulesetError:  # without the tool none of its tables is to be expected
         return []
+    return [] if listed.status else nft_notes(listed.out, family, is_legacy(host))
+
+
+def nft_notes(listed: str, family: int, legacy: bool) -> list[str]:
+    """A note, as iptables-save writes them, on each table of nft that may stop the family's packets and that iptables-save
+    does not show: of iptables-legacy, those of iptables-nft too."""
     own = {4: "ip", 6: "ip6"}[family]
     kinds = ("inet", "bridge", "netdev", own, *(("arp",) if family == 4 else ()))
-    shown = () if is_legacy(host) else _OF_IPTABLES
+    shown = () if legacy else _OF_IPTABLES
     found = []
-    for line in listed.out.split("\n") if not listed.status else ():
+    for line in listed.split("\n"):
         words = line.split()
         if len(words) == 3 and words[1] in kinds and not (words[1] == own and words[2] in shown):
             found.append(f"Warning: the {words[1]} table {words[2]} of nft is present")

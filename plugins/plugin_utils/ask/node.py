@@ -11,12 +11,13 @@ from typing import Any, NamedTuple, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import Ruleset, RulesetError, parse
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.vocabulary import notes
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.lockout import nft_notes
 
 FAMILIES = (4, 6)
 #: The longest text of a command that is read, in characters, and the most entries of a list.
 MOST_TEXT, MOST_ENTRIES = 16 << 20, 200000
-#: The tables of nft that iptables itself makes.
-_OF_IPTABLES = ("filter", "nat", "mangle", "raw", "security")
+#: Tables that a packet passes before its route is looked up, and targets there that may choose another one.
+_BEFORE_ROUTING, _MARKS = ("raw", "mangle"), ("MARK", "CONNMARK", "HMARK")
 
 Interface = str
 
@@ -71,6 +72,12 @@ class Node(NamedTuple):
         """The addresses at which others reach it: none of the host alone, of a link alone, or of a bridge for containers."""
         found = [text for text, interface in self.own.items() if interface not in self.bridges]
         return [text for text in found if not _of_one(ipaddress.ip_address(text))]
+
+    def marks(self, family: int) -> bool:
+        """Whether its rules may mark a packet before its route is looked up."""
+        tables = self.rulesets[family].tables
+        chains = (chain for name in _BEFORE_ROUTING for chain in tables.get(name, {}).values())
+        return any(rule.target in _MARKS for chain in chains for rule in chain.rules)
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -207,24 +214,14 @@ def _policies(entries: Sequence[Any]) -> tuple[Policy, ...]:
 def _ruleset(printed: Mapping[str, Any], family: int) -> Ruleset:
     found = _output(printed, f"rules{family}")
     out, err = found or ("", "")
-    unseen = [*notes(err), *_others(printed, family)]
+    tables = _output(printed, "nft") if printed.get("nft") and not printed["nft"][0] else None
+    # iptables-legacy does not say of itself that it is (nf_tables).
+    unseen = [*notes(err), *(nft_notes(tables[0], family, "(nf_tables)" not in out) if tables else ())]
     text = "".join([*(f"# {note}\n" for note in unseen), out])
     try:
         return parse(text, family)
     except RulesetError as error:
         raise NotRead(f"rules{family}: {error}") from error
-
-
-def _others(printed: Mapping[str, Any], family: int) -> list[str]:
-    """A note on each table of nft that may stop packets and is not iptables' own."""
-    found = _output(printed, "nft") if printed.get("nft") and not printed["nft"][0] else None
-    kinds = ("inet", "bridge", "netdev", {4: "ip", 6: "ip6"}[family])
-    notes_of = []
-    for line in found[0].split("\n") if found else ():
-        words = line.split()
-        if len(words) == 3 and words[1] in kinds and not (words[1][:2] == "ip" and words[2] in _OF_IPTABLES):
-            notes_of.append(f"Warning: the {words[1]} table {words[2]} of nft is present")
-    return notes_of
 
 
 def _strict(settings: Mapping[str, Any]) -> dict[Interface, int]:

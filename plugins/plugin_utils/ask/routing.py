@@ -24,20 +24,28 @@ class Way(NamedTuple):
 
 
 def way(node: Node, destination: str, source: str = "", inside: str = "lo") -> Way:
-    """inside: the interface that the packet came in by; lo for the host's own. Marks are not known: none is set."""
+    """inside: the interface that the packet came in by; lo for the host's own. A packet has no mark, where no rule may set one."""
     to = ipaddress.ip_address(destination)
     doubt = ""
     for policy in node.policies[to.version]:
         if policy.unread:
             doubt = doubt or f"its routing rule {policy.priority} has {policy.unread}, which is not modelled"
             continue
+        if policy.marked and node.marks(to.version):
+            doubt = doubt or f"its routing rule {policy.priority} goes by a mark, which its rules may set"
         if not _applies(policy, to, source, inside):
             continue
-        for route in node.routes[to.version].get(policy.table, ()):
+        routes = node.routes[to.version].get(policy.table, ())
+        for route in routes:
             if to not in route.net or route.kind == "multicast":
                 continue
             if route.kind == "throw" or (route.kind == "unicast" and route.net.prefixlen <= policy.shortest):
                 break  # on with the next rule
+            if (
+                sum((other.net, other.metric, other.kind) == (route.net, route.metric, "unicast") for other in routes)
+                > 1
+            ):
+                doubt = doubt or f"it has several routes for {route.net} of one weight"
             return _of(route, destination)._replace(doubt=doubt)
     return Way(trouble="it has no route there", doubt=doubt)
 

@@ -62,3 +62,20 @@ def test_a_throw_and_a_suppressed_prefix_go_on_with_the_next_rule(make):
     node = make("a", {"eth0": "10.0.1.11/24"}, "10.0.1.1", routes=routes, policy=policy)
     assert way(node, "8.8.8.8").neighbour == "10.0.1.1"
     assert way(node, "9.9.9.9").neighbour == "10.0.1.1"
+
+
+def test_several_routes_of_one_weight_are_a_doubt(make):
+    hops = [{"gateway": "10.0.1.2", "dev": "eth0"}, {"gateway": "10.0.1.3", "dev": "eth0"}]
+    several = make("a", {"eth0": "10.0.1.11/24"}, routes=[{"dst": "default", "nexthops": hops}])
+    assert "several routes" in way(several, "8.8.8.8").doubt
+    weighed = [{"dst": "default", "metric": 10 * place, **hop} for place, hop in enumerate(hops)]
+    assert way(make("a", {"eth0": "10.0.1.11/24"}, routes=weighed), "8.8.8.8").doubt == ""
+
+
+def test_a_rule_by_mark_is_a_doubt_only_where_a_rule_may_set_one(make):
+    policy = [{"priority": 30, "src": "all", "fwmark": "0x80000", "fwmask": "0xff0000", "table": "9"}]
+    marking = "*mangle\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp -j MARK --set-xmark 0x80000/0xff0000\nCOMMIT\n"
+    address = {"eth0": "10.0.1.11/24"}
+    assert "by a mark" in way(make("a", address, "10.0.1.1", marking, policy=policy), "8.8.8.8").doubt
+    assert way(make("a", address, "10.0.1.1", policy=policy), "8.8.8.8").doubt == ""
+    assert way(make("a", address, "10.0.1.1", marking), "8.8.8.8").doubt == ""
