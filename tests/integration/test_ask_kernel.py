@@ -11,7 +11,6 @@ BULKHEAD_ASK_SITES: how many sets of rules (default 8). BULKHEAD_ASK_SEED: the f
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import itertools
 import json
@@ -25,6 +24,7 @@ import sys
 import time
 
 import pytest
+from namespaces import inside, run
 
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.ask.node import read_node
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.ask.walk import Answer, Asked, walk
@@ -36,31 +36,8 @@ NAMES = ("ak-a", "ak-b", "ak-r", "ak-c")
 LINKS = {"ak-a": 1, "ak-b": 2, "ak-c": 3}
 PORTS = (22, 80, 443, 3000, 8080)
 ADDRESSES = {"ak-a": "10.81.1.2", "ak-b": "10.81.2.2", "ak-r": "10.81.3.1", "ak-c": "10.81.3.2"}
-CLONE_NEWNET = 0x40000000
 #: Seconds that a connection is waited for, and how often it is tried again where the answer is not the expected one.
 PATIENCE, AGAIN = 2.0, 3
-
-
-def run(*words, **options):
-    done = subprocess.run(words, capture_output=True, text=True, check=False, **options)
-    assert done.returncode == 0, f"{' '.join(words)}: {done.stderr}{options.get('input', '')}"
-    return done.stdout
-
-
-def inside(name, make):
-    """What `make` returns, made in a network namespace: sockets stay in the namespace where they were opened."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    home = os.open("/proc/self/ns/net", os.O_RDONLY)
-    there = os.open(f"/run/netns/{name}", os.O_RDONLY)
-    try:
-        assert libc.setns(there, CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
-        try:
-            return make()
-        finally:
-            assert libc.setns(home, CLONE_NEWNET) == 0
-    finally:
-        os.close(there)
-        os.close(home)
 
 
 def listener(port):

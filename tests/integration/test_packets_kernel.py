@@ -11,7 +11,6 @@ BULKHEAD_KERNEL_RULESETS: how many rulesets (default 10). BULKHEAD_KERNEL_SEED: 
 
 from __future__ import annotations
 
-import ctypes
 import itertools
 import os
 import random
@@ -22,6 +21,7 @@ import subprocess
 import time
 
 import pytest
+from namespaces import inside, run
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.difference import difference
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.fields import (
@@ -52,30 +52,7 @@ SOURCES = {4: "172.16.0.0/12", 6: "fd00:aaaa::/32"}
 HERE = {4: "10.1.0.0/16", 6: "fd00:1::/32"}
 BEYOND = {4: ("10.2.0.0/16", "10.3.0.0/16"), 6: ("fd00:2::/32", "fd00:3::/32")}
 OTHERS = (50, 47, 112)  # protocols without ports: ESP, GRE, VRRP
-CLONE_NEWNET = 0x40000000
 FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
-
-
-def run(*words, **options):
-    done = subprocess.run(words, capture_output=True, text=True, check=False, **options)
-    assert done.returncode == 0, "%s: %s%s" % (" ".join(words), done.stderr, options.get("input", ""))
-    return done.stdout
-
-
-def inside(name, make):
-    """What `make` returns, made in a network namespace: sockets stay in the namespace where they were opened."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    home = os.open("/proc/self/ns/net", os.O_RDONLY)
-    there = os.open("/run/netns/" + name, os.O_RDONLY)
-    try:
-        assert libc.setns(there, CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
-        try:
-            return make()
-        finally:
-            assert libc.setns(home, CLONE_NEWNET) == 0
-    finally:
-        os.close(there)
-        os.close(home)
 
 
 class Host:

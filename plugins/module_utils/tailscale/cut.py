@@ -44,7 +44,7 @@ class Way(NamedTuple):
 
 
 def find_way(status: Status, ask: Ask, root: str = "") -> Optional[Way]:
-    """The way of the connection that this process was started over; of somebody's SSH over the tailnet where that is not
+    """The way of the connection that this process was started over; of an SSH session over the tailnet where that is not
     known (a task that runs on the host itself); None where there is neither."""
     session = find_session(ask, root) or _ssh_over_the_tailnet(status, root)
     if session is None:
