@@ -16,6 +16,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import I
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.nat import forwards
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.ports import WITHOUT_PORTS
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import EVERYTHING
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.wellknown import on_link
 
 _BRIDGE_NAME = "com.docker.network.bridge.name"
 
@@ -55,6 +56,8 @@ def _concerns(rule: Rule, bridges: Iterable[Network]) -> bool:
     """
     if rule.outgoing or rule.leaving or (rule.interface and rule.source is None):
         return False
+    if rule.destination is not None and on_link(rule.destination):
+        return False  # what is sent to all hosts of a link, no engine translates
     if not rule.route:
         return rule.proto not in WITHOUT_PORTS  # there is no port to publish
     end = rule.destination

@@ -10,7 +10,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import NamedTuple, Optional
 
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import GATEWAY, INTERNET, Endpoint, Flow, Site
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import (
+    GATEWAY,
+    INTERNET,
+    LINK,
+    Endpoint,
+    Flow,
+    Site,
+)
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net
 
 
@@ -52,7 +59,11 @@ def _gateway_edges(site: Site) -> Iterator[Edge]:
     """What a router sees: packets to its own legs (INPUT), and everything that crosses from one network to another."""
     places = _Places(site)
     for flow, source, destination, start, end in _pairs(site):
-        if end in site.legs:
+        if destination.kind == LINK:
+            # No router forwards it: the routers hear it where it is meant for them.
+            if destination.name == GATEWAY:
+                yield Edge(flow, start, end, source.name, destination.name, False)
+        elif end in site.legs:
             yield Edge(flow, start, end, source.name, destination.name, False)
         elif source.kind != GATEWAY and places.apart(start, end):
             yield Edge(flow, start, end, source.name, destination.name, True)
@@ -75,7 +86,7 @@ def _tier_edges(site: Site, tiers: Collection[str]) -> Iterator[Edge]:
     for flow in site.flows:
         for source, destination in flow.pairs:
             if id(destination) not in known:
-                known[id(destination)] = list(_arrivals(site, homes, destination))
+                known[id(destination)] = list(_arrivals(site, tiers, homes, destination))
             if not known[id(destination)]:
                 continue
             for start in _nets(source):
@@ -85,7 +96,13 @@ def _tier_edges(site: Site, tiers: Collection[str]) -> Iterator[Edge]:
                         yield Edge(flow, start, end, source.name, destination.name, route)
 
 
-def _arrivals(site: Site, homes: Collection[tuple[Net, bool]], destination: Endpoint) -> Iterator[_Arrival]:
+def _arrivals(
+    site: Site, tiers: Collection[str], homes: Collection[tuple[Net, bool]], destination: Endpoint
+) -> Iterator[_Arrival]:
+    if destination.kind == LINK:
+        for end in destination.nets if destination.name in tiers else ():
+            yield _Arrival(end, end, False)
+        return
     for end in destination.nets:
         for home, route in homes if end not in site.legs else ():
             # Of two CIDR blocks that meet, one lies in the other: the smaller is what they share.

@@ -9,6 +9,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import (
     ADDRESS,
     GATEWAY,
     INTERNET,
+    LINK,
     NETWORK,
     Endpoint,
     Flow,
@@ -86,6 +87,8 @@ def matrix(site: Site) -> Matrix:
                 # What is open from anywhere is not narrowed.
                 if end.kind in (ADDRESS, NETWORK) and end.nets != EVERYTHING
             )
+            if destination.kind == LINK and not flow.derived:
+                only = f"{only} to {', '.join(map(str, destination.nets))}".strip()
             for start in places_of(site, source):
                 for end in places_of(site, destination):
                     cell = cells.setdefault((start, end), [])
@@ -100,4 +103,5 @@ def forbidden(site: Site) -> set[tuple[str, str]]:
         for never in site.never
         if ANY in never.services
         for pair in never.pairs
+        if pair.destination.kind != LINK
     }

@@ -6,7 +6,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import ADDRESS, Endpoint, Flow, Site, Tailnet
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import (
+    ADDRESS,
+    FROM_TAILNET,
+    Endpoint,
+    Flow,
+    Site,
+    Tailnet,
+)
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import point_text
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import table, wrap
 
@@ -22,7 +29,9 @@ def tailnet_text(site: Site, width: int) -> str:
         list(table(["node", "tags", "routes", "exit node for"], _nodes(tailnet), width)) if tailnet.tags else [],
         _block("over the tailnet", _lines(_reached(tailnet.flows), width)),
         _block("SSH", _lines(_ssh(tailnet), width)),
-        _block("on the LAN for it", _lines(_reached(flow for flow in site.flows if flow.derived), width)),
+        _block(
+            "on the LAN for it", _lines(_reached(flow for flow in site.flows if flow.derived == FROM_TAILNET), width)
+        ),
     ]
     return "\n".join([*head, *(line for part in parts for line in part)])
 

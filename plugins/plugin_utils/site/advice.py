@@ -24,6 +24,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import (
     Tailnet,
 )
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.ports import Ports
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.shouted import unheard
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import text_or_texts, yaml_cidrs
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.tailnet_flows import owner_warnings
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.tailnet_policy import (
@@ -78,6 +79,7 @@ def _ending(flow: Flow, today: date) -> Iterator[str]:
 
 def _flow_warnings(site: Site, flow: Flow, today: date) -> Iterator[str]:
     yield from _ending(flow, today)
+    yield from unheard(site, flow)
     texts = [_obstacle(site, pair) for pair in flow.pairs]
     if texts and all(texts):
         for text in dict.fromkeys(texts):

@@ -16,6 +16,9 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.reader import 
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net, overlaps, version_of
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.wellknown import nowhere
 
+#: The kind of a flow that allows what an invariant forbids.
+FORBIDDEN = "forbidden"
+
 #: What to do about an address that no host can have.
 _EDGE = "it is the network's own or its broadcast address: choose another"
 
@@ -186,4 +189,5 @@ def check_never(reader: Reader, site: Site, extents: Extents) -> None:
                     str(flow),
                     f"nothing that {never.path} forbids: {never}",
                     f"both have {source} -> {destination} {ports}: change one of them",
+                    FORBIDDEN,
                 )

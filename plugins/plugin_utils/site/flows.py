@@ -11,8 +11,10 @@ from typing import Optional
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site import nat, tailnet
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import (
     ADDRESS,
+    FROM_TAILNET,
     GATEWAY,
     INTERNET,
+    LINK,
     NETWORK,
     TIER,
     Endpoint,
@@ -24,6 +26,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.ports import A
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.reader import Reader, suggestion
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import parse_address, parse_net
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.unreadable import Unreadable
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.wellknown import on_link
 
 #: {name as declared: its endpoints}; None stands for `self`.
 Ends = dict[str, Optional[list[Endpoint]]]
@@ -117,7 +120,7 @@ def read_outward(reader: Reader, raw: object, names: Names) -> tuple[Flow, ...]:
         ]
         name = "control and DERP"
         why = "the tailnet's servers"
-        flow = Flow(where, places, tuple(ends), (name,), tuple(pairs), {name: ports}, why, derived=True)
+        flow = Flow(where, places, tuple(ends), (name,), tuple(pairs), {name: ports}, why, derived=FROM_TAILNET)
         found.append(flow)
     return tuple(found)
 
@@ -356,8 +359,22 @@ def _pairs(reader: Reader, path: str, sources: Ends, destinations: Ends, names: 
     for source in (end for ends in sources.values() for end in ends or ()):
         for others in destinations.values():
             for destination in [_home(reader, path, source, names)] if others is None else others:
-                if destination:
-                    yield Pair(source, destination)
+                heard = _heard(reader, path, source, destination, names) if destination else None
+                if heard:
+                    yield Pair(source, heard)
+
+
+def _heard(reader: Reader, path: str, source: Endpoint, destination: Endpoint, names: Names) -> Optional[Endpoint]:
+    """Who hears a destination: of a multicast group, or of everyone on a link, the hosts of the source's own tier."""
+    if destination.kind != NETWORK or not all(map(on_link, destination.nets)):
+        return destination
+    home = source if source.kind == GATEWAY else names.home(source)
+    if home is None:
+        expected = "a destination that routers forward to: this one is of a link alone"
+        remedy = "name the tier whose hosts send it in `from`, or a host in `to`"
+        reader.note(f"{path}.to", f"{destination.name}, from {source.name}", expected, remedy, "link-alone")
+        return None
+    return replace(destination, kind=LINK, name=home.name)
 
 
 def _home(reader: Reader, path: str, source: Endpoint, names: Names) -> Optional[Endpoint]:

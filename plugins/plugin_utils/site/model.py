@@ -11,23 +11,35 @@ from typing import NamedTuple, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.ports import Ports
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net, complement, version_of, widest
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.wellknown import link_space
 
 #: Kinds of endpoints.
 TIER, GATEWAY, ADDRESS, NETWORK, INTERNET = "tier", "gateway", "address", "network", "internet"
+#: What is sent, or heard, on one link alone: to a broadcast address or a multicast group, by a host that has no address
+#: yet. Its name is that of the tier whose hosts are on the link, or gateway for the routers' legs.
+LINK = "link"
 #: Kinds of endpoints that only the tailnet knows. Their names are as written: tag:web, group:admins, alice@example.com.
 TAG, GROUP, USER, AUTOGROUP = "tag", "group", "user", "autogroup"
 #: Of the autogroups: all devices of people, all nodes with a tag, a person's own other devices.
 MEMBER, TAGGED, OWN = "autogroup:member", "autogroup:tagged", "autogroup:self"
+#: What flows follow from that are not declared themselves.
+FROM_TAILNET, FROM_DHCP = "tailnet", "dhcp"
 #: The dialects of a tailnet's policy.
 TAILSCALE, HEADSCALE = "tailscale", "headscale"
 
 
 @dataclass(frozen=True)
 class Dhcp:
-    """The addresses that a tier's DHCP server hands out, and the MAAS rack controller that does."""
+    """The addresses that a tier's DHCP server hands out, and the MAAS rack controller that does.
+
+    servers: where the DHCP servers answer, empty for any host of the tier. relays: of those that are elsewhere, the
+    addresses in the tier of what passes the clients' requests on; empty for the gateways.
+    """
 
     span: Optional[Net]
     rack: Optional[str]
+    servers: tuple[Net, ...] = ()
+    relays: tuple[Net, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -93,8 +105,8 @@ class Flow:
     come to. limit: whether a source that opens connections too fast is refused for a while (ufw's `limit`).
     forward: where the routers are asked for what they forward to the destination, None where nothing is forwarded.
     tailnet: whether it runs over the tailnet, and not over the LAN. exit: for what leaves the tailnet to the internet, the
-    name of the tier (or gateway) whose hosts are the exit nodes. derived: whether it stands in no declaration, but
-    follows from the tailnet.
+    name of the tier (or gateway) whose hosts are the exit nodes. derived: what it follows from, where it is not declared
+    itself: FROM_TAILNET or FROM_DHCP.
     """
 
     path: str
@@ -109,7 +121,7 @@ class Flow:
     forward: Optional[Forward] = None
     tailnet: bool = False
     exit: str = ""
-    derived: bool = False
+    derived: str = ""
 
     @cached_property
     def all_ports(self) -> tuple[Ports, ...]:
@@ -308,8 +320,8 @@ class Site:
 
     @cached_property
     def outside(self) -> tuple[Net, ...]:
-        """The internet: the spans of both families that no part of the site is in."""
-        return tuple(complement(self.own))
+        """The internet: the spans of both families that no part of the site is in, and that lead beyond a link."""
+        return tuple(complement([*self.own, *link_space()]))
 
     def subnets_of(self, tiers: Collection[str]) -> list[Net]:
         """Where hosts of some tiers have their addresses."""

@@ -12,6 +12,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Ref
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site import (
     advice,
     checks,
+    dhcp,
     docker,
     flows,
     nat,
@@ -74,6 +75,7 @@ def parse_site(variables: Mapping[str, Any], today: date, live: Collection[Live]
     raw = {name: variables.get(name) for name in VARIABLES}
     tiers = _read_tiers(reader, raw["bulkhead_tiers"])
     addresses = _read_addresses(reader, raw["bulkhead_addresses"], tiers)
+    tiers = dhcp.resolve(reader, raw["bulkhead_tiers"], tiers, addresses)
     services = _read_services(reader, raw["bulkhead_services"])
     pools, pool_terms = read_pools(reader, raw["bulkhead_pools"])
     networks = read_networks(reader, raw["bulkhead_networks"], tiers, pools)
@@ -99,7 +101,7 @@ def parse_site(variables: Mapping[str, Any], today: date, live: Collection[Live]
     declared = flows.read_flows(reader, raw["bulkhead_flows"], names, today)
     site = replace(
         site,
-        flows=tuple(flow for flow in declared if not flow.tailnet),
+        flows=(*(flow for flow in declared if not flow.tailnet), *dhcp.dhcp_flows(site)),
         never=flows.read_never(reader, raw["bulkhead_never"], names),
     )
     if site.tailnet:
@@ -222,7 +224,7 @@ def _read_dhcp(
 ) -> Optional[Dhcp]:
     if value is None:
         return None
-    known = reader.fields(path, value, ("range", "rack"), "{range: 10.0.2.100-10.0.2.200, rack: rack1}")
+    known = reader.fields(path, value, dhcp.FIELDS, dhcp.EXAMPLE)
     span = _read_range(reader, f"{path}.range", known.get("range"), subnets)
     for gateway in gateways:
         if span and span.holds(gateway):

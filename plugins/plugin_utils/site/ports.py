@@ -21,6 +21,16 @@ ANY = "any"
 #: ufw refuses a rule with more commas and colons than this in its ports (ufw.common of ufw 0.36.2).
 _MULTIPORT_MARKS = 14
 
+#: Protocols that ufw has no word for, and what they are.
+WITHOUT_RULES = {
+    "ospf": "OSPF is multicast to 224.0.0.5 and 224.0.0.6",
+    "eigrp": "EIGRP is multicast to 224.0.0.10",
+    "pim": "PIM is multicast to 224.0.0.13",
+    "icmp": "ufw lets pings and errors in by before.rules",
+    "icmpv6": "ufw lets pings, errors and neighbours in by before6.rules",
+    "sctp": "SCTP has ports, and ufw no rule for them",
+}
+
 _EXPECTED = "a port and its protocol"
 _REMEDY = "write it like 22/tcp, 5240-5249/tcp or esp"
 
@@ -92,6 +102,9 @@ def parse_ports(text: str) -> Ports:
 def _parse_portless(text: str) -> Ports:
     if text in WITHOUT_PORTS:
         return Ports(text, 0, 65535)
+    if text in WITHOUT_RULES:
+        expected = f"a protocol that ufw has rules for: tcp, udp, {', '.join(WITHOUT_PORTS)}"
+        raise Unreadable(expected, f"{WITHOUT_RULES[text]}: no flow can declare it; write it into ufw's before.rules")
     if text in WITH_PORTS:
         raise Unreadable(_EXPECTED, f"say which port: 22/{text}, or 1-65535/{text} for all of them")
     if text.replace("-", "").isdecimal():

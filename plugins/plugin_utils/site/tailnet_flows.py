@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import (
     AUTOGROUP,
+    FROM_TAILNET,
     GATEWAY,
     GROUP,
     INTERNET,
@@ -78,7 +79,13 @@ def lan_flows(site: Site) -> Iterator[Flow]:
             sources = tuple(dict.fromkeys(pair.source.name for pair in pairs))
             why = f"for {', '.join(flow.sources)} of the tailnet"
             yield replace(
-                flow, path=f"{flow.path}.via", sources=sources, pairs=pairs, why=why, tailnet=False, derived=True
+                flow,
+                path=f"{flow.path}.via",
+                sources=sources,
+                pairs=pairs,
+                why=why,
+                tailnet=False,
+                derived=FROM_TAILNET,
             )
 
 
@@ -99,7 +106,7 @@ def _wireguard(site: Site, tailnet: Tailnet) -> Flow:
         pairs=tuple(Pair(anywhere, end) for end in ends),
         ports={WIREGUARD: (Ports("udp", tailnet.port, tailnet.port),)},
         why="the tailnet beneath; direct: false closes it",
-        derived=True,
+        derived=FROM_TAILNET,
     )
 
 

@@ -49,6 +49,19 @@ def exit_space() -> tuple[Net, ...]:
     return (*subtract([parse_net("0.0.0.0/0")], private_space()), global_unicast())
 
 
+@cache
+def link_space() -> tuple[Net, ...]:
+    """Addresses that lead to no single host, or not beyond a link: of a host without any, multicast, broadcast,
+    link-local IPv6. (Of IPv4's link-local ones the hosts' own kernels route some, so that they are not here.)"""
+    texts = ("0.0.0.0/32", "224.0.0.0/4", "255.255.255.255/32", "::/128", "fe80::/10", "ff00::/8")
+    return tuple(map(parse_net, texts))
+
+
+def on_link(net: Net) -> bool:
+    """Whether a block lies wholly in that space."""
+    return any(space.holds(net) for space in link_space())
+
+
 def nowhere(net: Net) -> Optional[tuple[str, str]]:
     """(network, what it is) of addresses that no host can have, where a block meets such: loopback, multicast ..."""
     found = nowhere_of(ip_network(str(net)))
