@@ -3,6 +3,8 @@
 fp-a 10.201.1.10 --- fp-r --- fp-b 10.201.2.10
                        |
                        +----- fp-c 10.201.3.10
+
+and the same in IPv6: fd00:201:1::10 and so on, the router at ::1 of each.
 """
 
 from __future__ import annotations
@@ -18,6 +20,10 @@ ROOT = Path(__file__).parents[2]
 DRIVE = ROOT / "tests" / "integration" / "flow_probe" / "drive.py"
 A, B, C = "10.201.1.10", "10.201.2.10", "10.201.3.10"
 HOSTS = {"a": A, "b": B, "c": C}
+A6, B6, C6 = "fd00:201:1::10", "fd00:201:2::10", "fd00:201:3::10"
+HOSTS6 = {"a": A6, "b": B6, "c": C6}
+#: What a listener serves, by IP version.
+RANGES = {4: ["10.201.0.0/16"], 6: ["fd00:201::/32"]}
 PORTS = (1000, 1001, 1002, 1003, 1004, 1005, 1006, 2222, 4789)
 
 
@@ -84,12 +90,12 @@ class Driver:
 
     def probe(self, name, *jobs, **more):
         """jobs: (proto, dest, port, {...}); a listener is expected unless a job says otherwise. Returns the results."""
-        names = {address: host for host, address in HOSTS.items()}
+        names = {address: host for hosts in (HOSTS, HOSTS6) for host, address in hosts.items()}
         full = [
             {
                 "id": str(number),
                 "proto": proto,
-                "source": HOSTS[name],
+                "source": (HOSTS6 if ":" in dest else HOSTS)[name],
                 "dest": dest,
                 "port": port,
                 "host": names.get(dest),
@@ -104,7 +110,7 @@ class Driver:
         return [result["verdict"] for result in self.probe(name, *jobs, **more)]
 
     def stop(self, name):
-        return self.step(name, step="stop", peers=list(HOSTS.values()))
+        return self.step(name, step="stop", peers=[*HOSTS.values(), *HOSTS6.values()])
 
 
 def heard(flows):

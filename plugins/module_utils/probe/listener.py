@@ -52,6 +52,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.wire import (
     lost_by_raw,
     lost_by_wire,
     read_packet,
+    read_segment,
     status_of,
     udp_datagram,
 )
@@ -66,8 +67,8 @@ TURN = 256
 DRAIN = 5.0
 #: Bytes of a command on the control socket, and seconds for its answer to be taken.
 LONGEST_COMMAND, ANSWER_TIMEOUT = 1 << 20, 10
-IP_PKTINFO = 8
-ETH_P_ALL, ETH_P_IP = 0x0003, 0x0800
+IP_PKTINFO, IPV6_RECVPKTINFO, IPV6_PKTINFO = 8, 49, 50
+ETH_P_ALL, ETH_P_IP, ETH_P_IPV6 = 0x0003, 0x0800, 0x86DD
 
 Flow = tuple  # (source, dest, proto, port)
 
@@ -96,7 +97,7 @@ class Listener:
         self.heard: dict[str, set[Flow]] = {place: set() for place in PLACES}
         self.hears = Hears()
         self.addresses: frozenset[str] = frozenset()  # that are served: a packet for one of them has arrived for good
-        self.raw: dict[int, socket.socket] = {}  # protocol -> raw socket
+        self.raw: dict[tuple[int, int], socket.socket] = {}  # (family, protocol) -> raw socket
         self.wire: Optional[socket.socket] = None
         self.lost = 0
         self.streams: collections.deque[socket.socket] = collections.deque()
@@ -160,8 +161,10 @@ class Listener:
         """Raw and packet sockets need CAP_NET_RAW. Without them the proof still runs but sees less: `hears` says so."""
         try:
             for proto in (UDP, TCP):
-                self.raw[proto] = hearing(socket.socket(socket.AF_INET, socket.SOCK_RAW, proto))
-                self.add(self.raw[proto], self._past_input)
+                self._open_raw(socket.AF_INET, proto)
+                with contextlib.suppress(OSError):  # no IPv6 in this kernel, or in this namespace
+                    self._open_raw(socket.AF_INET6, proto)
+                    self.raw[socket.AF_INET6, proto].setsockopt(socket.IPPROTO_IPV6, IPV6_RECVPKTINFO, 1)
             self.hears = Hears(passed=True)
             # Only a socket for *every* protocol is shown what goes out.
             self.wire = hearing(socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_ALL)))
@@ -170,6 +173,10 @@ class Listener:
             self.hears = Hears(passed=True, wire=True)
         except OSError as error:
             self.hears = self.hears._replace(error=os.strerror(error.errno or 0))
+
+    def _open_raw(self, family: int, proto: int) -> None:
+        self.raw[family, proto] = hearing(socket.socket(family, socket.SOCK_RAW, proto))
+        self.add(self.raw[family, proto], self._past_input)
 
     # Serve
 
@@ -221,23 +228,32 @@ class Listener:
     def _past_input(self, sock: socket.socket) -> bool:
         """Note what a raw socket has. Returns whether there may be more."""
         number = 0
-        for packet, _dummy in self._packets(sock):
+        for packet, where, ancillary in self._frames(sock):
             number += 1
-            flow = read_packet(self.token, packet)
+            if sock.family == socket.AF_INET6:  # its packets come without their IP headers
+                at = next((data[:16] for _level, kind, data in ancillary if kind == IPV6_PKTINFO), bytes(16))
+                dest = socket.inet_ntop(socket.AF_INET6, at)
+                flow = read_segment(self.token, sock.proto, packet, where[0], dest)
+            else:
+                flow = read_packet(self.token, packet)
             if flow is None:
                 continue
             self._note("passed", flow)
             if flow.proto == "udp" and (flow.dest, flow.port) not in self.owned:
                 said = self._answer("udp", flow.job_id or "", flow.source, flow.dest, flow.port)
                 datagram = udp_datagram(flow.dest, flow.port, flow.source, flow.source_port, said)
-                self._answer_raw(flow.source, flow.dest, datagram)
+                self._answer_raw(sock, flow.source, flow.dest, datagram)
         return number == TURN
 
-    def _answer_raw(self, to: str, own: str, datagram: bytes) -> None:
+    @staticmethod
+    def _answer_raw(sock: socket.socket, to: str, own: str, datagram: bytes) -> None:
         """Send a datagram from the address that was asked: a router would choose the one on the subnet of the asker."""
-        info = struct.pack("=i4s4s", 0, socket.inet_aton(own), bytes(4))
+        if sock.family == socket.AF_INET6:
+            level, kind, info = socket.IPPROTO_IPV6, IPV6_PKTINFO, socket.inet_pton(sock.family, own) + bytes(4)
+        else:
+            level, kind, info = socket.IPPROTO_IP, IP_PKTINFO, struct.pack("=i4s4s", 0, socket.inet_aton(own), bytes(4))
         with contextlib.suppress(OSError):  # an answer that is not allowed out: the prober says that it got none
-            self.raw[UDP].sendmsg([datagram], [(socket.IPPROTO_IP, IP_PKTINFO, info)], 0, (to, 0))
+            sock.sendmsg([datagram], [(level, kind, info)], 0, (to, 0))
 
     def _on_wire(self, sock: socket.socket) -> bool:
         """Note what the packet socket has. Returns whether there may be more.
@@ -249,7 +265,7 @@ class Listener:
         for packet, where, ancillary in self._frames(sock):
             number += 1
             interface, protocol, kind = where[:3]
-            if interface == "lo" or protocol != ETH_P_IP:
+            if interface == "lo" or protocol not in (ETH_P_IP, ETH_P_IPV6):
                 continue
             flow = read_packet(self.token, packet)
             if flow is None:
@@ -262,22 +278,13 @@ class Listener:
 
     @staticmethod
     def _frames(sock: socket.socket) -> Iterator[tuple[bytes, Any, Any]]:
-        """As `_packets`, of the packet socket: what came with each packet too."""
+        """Yield what is there now, with whence it came and what came with it; but let other sockets have their turn."""
         for _dummy in range(TURN):
             try:
                 packet, ancillary, _flags, where = sock.recvmsg(LONGEST, socket.CMSG_SPACE(AUXDATA.size))
             except OSError:
                 return
             yield packet, where, ancillary
-
-    @staticmethod
-    def _packets(sock: socket.socket) -> Iterator[tuple[bytes, Any]]:
-        """Yield what is there now, but let other sockets have their turn."""
-        for _dummy in range(TURN):
-            try:
-                yield sock.recvfrom(LONGEST)
-            except OSError:
-                return
 
     def _note(self, place: str, packet: Packet) -> None:
         flows, flow = self.heard[place], packet[:4]

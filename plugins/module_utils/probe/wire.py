@@ -17,8 +17,10 @@ SOL_PACKET, PACKET_STATISTICS, PACKET_AUXDATA = 263, 6, 8
 AUXDATA = struct.Struct("=IIIHHHH")
 #: Of its status: the checksum is left to a device, or was checked by one; a VLAN's tag came with the packet.
 SUM_LEFT, SUM_GOOD, VLAN_TAG = 0x8, 0x80, 0x10
-#: Bytes of an IPv4 packet of the prober at most, options of TCP and the longest id of a job included.
+#: Bytes of a packet of the prober at most, options of TCP and the longest id of a job included.
 LONGEST_PROBE = 576
+#: Bytes of IPv6's header. What follows it in a prober's packet is the segment, and no further header.
+HEADER6 = 40
 #: More fragments, and the offset of one.
 FRAGMENT = 0x3FFF
 #: Below, ports are for root; a kernel that chooses one takes none of them.
@@ -30,27 +32,45 @@ SYN, SYN_ACK = 0x02, 0x12
 #: FIN, SYN, RST, PSH, ACK and URG: a packet that begins a connection has SYN alone.
 FLAGS = 0x3F
 
-# Classic BPF (linux/filter.h): (code, jump if true, jump if false, operand). The packet starts with its IP header.
-LD_WORD, LD_BYTE, LD_BYTE_ABS, LDX_IHL = 0x40, 0x50, 0x30, 0xB1
+# Classic BPF (linux/filter.h): (code, jump if true, jump if false, operand).
+LD_WORD, LD_BYTE, LD_WORD_ABS, LD_BYTE_ABS, LDX_IHL = 0x40, 0x50, 0x20, 0x30, 0xB1
 AND, JEQ, RETURN = 0x54, 0x15, 0x06
+_ASKS = struct.unpack("!I", ASKS)[0]
+_KEEP = [(RETURN, 0, 0, LONGEST), (RETURN, 0, 0, 0)]
+#: For packets that start with their IP header, of either family.
 ONLY_PROBES = [
+    (LD_BYTE_ABS, 0, 0, 0),
+    (AND, 0, 0, 0xF0),
+    (JEQ, 10, 0, 0x60),
     (LD_BYTE_ABS, 0, 0, 9),
     (JEQ, 1, 0, TCP),
-    (JEQ, 4, 8, UDP),
+    (JEQ, 4, 16, UDP),
     (LDX_IHL, 0, 0, 0),
     (LD_BYTE, 0, 0, 13),
     (AND, 0, 0, SYN_ACK),
-    (JEQ, 3, 4, SYN),
+    (JEQ, 11, 12, SYN),
     (LDX_IHL, 0, 0, 0),
     (LD_WORD, 0, 0, 8),
-    (JEQ, 0, 1, struct.unpack("!I", ASKS)[0]),
-    (RETURN, 0, 0, LONGEST),
-    (RETURN, 0, 0, 0),
+    (JEQ, 8, 9, _ASKS),
+    (LD_BYTE_ABS, 0, 0, 6),
+    (JEQ, 4, 0, UDP),
+    (JEQ, 0, 6, TCP),
+    (LD_BYTE_ABS, 0, 0, HEADER6 + 13),
+    (AND, 0, 0, SYN_ACK),
+    (JEQ, 2, 3, SYN),
+    (LD_WORD_ABS, 0, 0, HEADER6 + 8),
+    (JEQ, 0, 1, _ASKS),
+    *_KEEP,
 ]
+#: For what a raw socket of IPv6 is given, which has lost its IP headers: by protocol.
+ONLY_SEGMENTS = {
+    TCP: [(LD_BYTE_ABS, 0, 0, 13), (AND, 0, 0, SYN_ACK), (JEQ, 0, 1, SYN), *_KEEP],
+    UDP: [(LD_WORD_ABS, 0, 0, 8), (JEQ, 0, 1, _ASKS), *_KEEP],
+}
 
 
 class Packet(NamedTuple):
-    """The flow that an IPv4 packet begins. job_id: of the question that it carries, None in a SYN."""
+    """The flow that a packet begins. job_id: of the question that it carries, None in a SYN."""
 
     source: str
     dest: str
@@ -60,27 +80,52 @@ class Packet(NamedTuple):
     job_id: Optional[str]
 
 
+class Header(NamedTuple):
+    """What an IP header says. length, total: bytes of it, and of the whole packet; ends: the addresses, as they stand in it."""
+
+    length: int
+    total: int
+    hops: int
+    proto: int
+    ends: bytes
+
+
 def read_packet(token: str, packet: bytes) -> Optional[Packet]:
-    """What an IPv4 packet begins, or None.
+    """What a packet begins, or None.
 
     packet: bytes from the IP header on. TCP counts with its SYN alone; a SYN carries no nonce.
     """
-    if len(packet) < 28:
+    header = _header(packet)
+    if header is None:
         return None
-    at = (packet[0] & 0xF) * 4
-    proto = packet[9]
-    if len(packet) < at + 8:
+    family = socket.AF_INET if len(header.ends) == 8 else socket.AF_INET6
+    half = len(header.ends) // 2
+    source, dest = (socket.inet_ntop(family, end) for end in (header.ends[:half], header.ends[half:]))
+    return read_segment(token, header.proto, packet[header.length :], source, dest)
+
+
+def read_segment(token: str, proto: int, segment: bytes, source: str, dest: str) -> Optional[Packet]:
+    """The same of what stands behind the IP headers."""
+    if len(segment) < 8:
         return None
-    sport, dport = struct.unpack_from("!HH", packet, at)
-    job_id = None
+    sport, dport = struct.unpack_from("!HH", segment)
     if proto == UDP:
-        job_id = read_question(token, packet[at + 8 :])
-        if job_id is None:
-            return None
-    elif proto != TCP or len(packet) < at + 14 or packet[at + 13] & SYN_ACK != SYN:
+        job_id = read_question(token, segment[8:])
+        return Packet(source, dest, "udp", dport, sport, job_id) if job_id is not None else None
+    if proto != TCP or len(segment) < 14 or segment[13] & SYN_ACK != SYN:
         return None
-    source, dest = socket.inet_ntoa(packet[12:16]), socket.inet_ntoa(packet[16:20])
-    return Packet(source, dest, "udp" if proto == UDP else "tcp", dport, sport, job_id)
+    return Packet(source, dest, "tcp", dport, sport, None)
+
+
+def _header(packet: bytes) -> Optional[Header]:
+    """None for what is no whole header."""
+    if len(packet) >= 28 and packet[0] >> 4 == 4:
+        total = struct.unpack_from("!H", packet, 2)[0]
+        return Header((packet[0] & 0xF) * 4, total, packet[8], packet[9], packet[12:20])
+    if len(packet) >= HEADER6 and packet[0] >> 4 == 6:
+        total = HEADER6 + struct.unpack_from("!H", packet, 4)[0]
+        return Header(HEADER6, total, packet[7], packet[6], packet[8:HEADER6])
+    return None
 
 
 def is_regular(packet: bytes, own: bool, status: int) -> bool:
@@ -91,25 +136,26 @@ def is_regular(packet: bytes, own: bool, status: int) -> bool:
     packet: as it came in, its padding included; own: whether its destination is an address of this host; status: of its
     tpacket_auxdata.
     """
-    total, at = struct.unpack_from("!H", packet, 2)[0], 20
-    if packet[0] != 0x45 or not at + 8 <= total <= min(len(packet), LONGEST_PROBE):
+    header = _header(packet)
+    if header is None or not header.length + 8 <= header.total <= min(len(packet), LONGEST_PROBE):
         return False
-    if (
-        struct.unpack_from("!H", packet, 6)[0] & FRAGMENT
-        or packet[8] <= (0 if own else 1)
-        or _sum(packet[:at]) != 0xFFFF
+    if header.hops <= (0 if own else 1) or status & VLAN_TAG:
+        return False
+    if packet[0] >> 4 == 4 and (
+        packet[0] != 0x45 or struct.unpack_from("!H", packet, 6)[0] & FRAGMENT or _sum(packet[:20]) != 0xFFFF
     ):
         return False
-    segment = packet[at:total]
+    segment = packet[header.length : header.total]
     if struct.unpack_from("!H", segment)[0] < FIRST_PORT:
         return False
-    if packet[9] == TCP:
+    if header.proto == TCP:
         whole = len(segment) >= 20 and (segment[12] >> 4) * 4 == len(segment) and segment[13] & FLAGS == SYN
     else:
         whole = struct.unpack_from("!H", segment, 4)[0] == len(segment) and segment.find(b"\n", 8) == len(segment) - 1
-    if not whole or status & VLAN_TAG:
+    if not whole:
         return False
-    pseudo = packet[12:20] + struct.pack("!BBH", 0, packet[9], len(segment))
+    # IPv6 has no datagram without a checksum: a sum of 0 is a wrong one, and is not right here either.
+    pseudo = header.ends + struct.pack("!HH", header.proto, len(segment))
     return bool(status & (SUM_LEFT | SUM_GOOD)) or _sum(pseudo + segment) == 0xFFFF
 
 
@@ -132,9 +178,10 @@ def status_of(ancillary: Sequence[tuple[int, int, bytes]]) -> int:
 
 
 def udp_datagram(source: str, sport: int, dest: str, dport: int, payload: bytes) -> bytes:
-    """A UDP header with its checksum (RFC 768), and the payload: what a raw socket sends for another's port."""
+    """A UDP header with its checksum (RFC 768, RFC 8200), and the payload: what a raw socket sends for another's port."""
     length = 8 + len(payload)
-    pseudo = socket.inet_aton(source) + socket.inet_aton(dest) + struct.pack("!BBH", 0, UDP, length)
+    family = socket.AF_INET6 if ":" in source else socket.AF_INET
+    pseudo = socket.inet_pton(family, source) + socket.inet_pton(family, dest) + struct.pack("!HH", UDP, length)
     header = struct.pack("!HHHH", sport, dport, length, 0)
     total = _sum(pseudo + header + payload)
     return struct.pack("!HHHH", sport, dport, length, (~total & 0xFFFF) or 0xFFFF) + payload
@@ -142,8 +189,9 @@ def udp_datagram(source: str, sport: int, dest: str, dport: int, payload: bytes)
 
 def hearing(sock: socket.socket) -> socket.socket:
     """The same raw or packet socket, with the filter for probes and a large buffer."""
-    code = array.array("B", b"".join(struct.pack("HBBI", *step) for step in ONLY_PROBES))
-    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", len(ONLY_PROBES), code.buffer_info()[0]))
+    steps = ONLY_SEGMENTS[sock.proto] if sock.family == socket.AF_INET6 else ONLY_PROBES
+    code = array.array("B", b"".join(struct.pack("HBBI", *step) for step in steps))
+    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", len(steps), code.buffer_info()[0]))
     try:
         sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER)
     except OSError:  # no CAP_NET_ADMIN: as much as any process may have

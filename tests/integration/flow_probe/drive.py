@@ -17,7 +17,7 @@ def main():
     asked = json.load(sys.stdin)
     if asked["step"] == "listen":
         ports = [tuple(port) for port in asked["ports"]]
-        ranges = [ipaddress.ip_network("10.201.0.0/16")]
+        ranges = [ipaddress.ip_network(subnet) for subnet in asked.get("ranges", ["10.201.0.0/16"])]
         key = asked["key"].encode()
         result = start(asked["token"], asked["name"], key, asked.get("ttl", 60), ranges, ports).to_dict()
     elif asked["step"] == "probe":

@@ -9,12 +9,14 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.nonce import 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.wire import (
     AUXDATA,
     ONLY_PROBES,
+    ONLY_SEGMENTS,
     SYN,
     SYN_ACK,
     TCP,
     UDP,
     is_regular,
     read_packet,
+    read_segment,
     status_of,
     udp_datagram,
 )
@@ -44,11 +46,11 @@ def tcp(flags):
     return struct.pack("!HHIIBBHHH", 40000, 22, 0, 0, 0x50, flags, 0, 0, 0)
 
 
-def filtered(data):
-    """Run the classic BPF program over a packet, as the kernel does: the number of bytes to keep."""
+def filtered(data, steps=ONLY_PROBES):
+    """Run a classic BPF program over a packet, as the kernel does: the number of bytes to keep."""
     accumulator = index = at = 0
     while True:
-        code, jump, other, operand = ONLY_PROBES[at]
+        code, jump, other, operand = steps[at]
         at += 1
         try:
             if code == 0x06:
@@ -59,6 +61,8 @@ def filtered(data):
                 index = (data[operand] & 0xF) * 4
             elif code == 0x50:
                 accumulator = data[index + operand]
+            elif code == 0x20:
+                accumulator = struct.unpack_from("!I", data, operand)[0]
             elif code == 0x40:
                 accumulator = struct.unpack_from("!I", data, index + operand)[0]
             elif code == 0x54:
@@ -242,3 +246,84 @@ def test_a_packet_of_a_vlan_that_the_device_does_not_have_is_no_evidence_of_a_fi
 @pytest.mark.parametrize("told", [[], [(263, 9, bytes(20))], [(263, 8, bytes(8))]])
 def test_without_the_kernel_s_word_the_checksum_is_looked_at(told):
     assert status_of(told) == 0
+
+
+# IPv6
+
+SOURCE6, DEST6 = "2001:db8:1::11", "2001:db8:3::11"
+
+
+def packet6(proto, body, hops=64, first=0x60, length=None):
+    ends = socket.inet_pton(socket.AF_INET6, SOURCE6) + socket.inet_pton(socket.AF_INET6, DEST6)
+    return struct.pack("!BBHHBB", first, 0, 0, len(body) if length is None else length, proto, hops) + ends + body
+
+
+def whole6(segment):
+    """A SYN with its checksum, which covers the addresses."""
+    segment = segment[:16] + bytes(2) + segment[18:]
+    pseudo = packet6(TCP, b"")[8:40] + struct.pack("!II", len(segment), TCP)
+    return segment[:16] + struct.pack("!H", ones(pseudo + segment)) + segment[18:]
+
+
+SYN6 = packet6(TCP, whole6(tcp(SYN)))
+DATAGRAM6 = udp_datagram(SOURCE6, 40000, DEST6, 4789, question("run", "mgmt1/7"))
+ASKED6 = packet6(UDP, DATAGRAM6)
+
+
+def test_probes_of_ipv6_are_read_and_pass_the_filter():
+    assert read_packet("run", SYN6) == (SOURCE6, DEST6, "tcp", 22, 40000, None)
+    assert read_packet("run", ASKED6) == (SOURCE6, DEST6, "udp", 4789, 40000, "mgmt1/7")
+    assert filtered(SYN6) and filtered(ASKED6)
+    assert all(is_regular(data, own, 0) for data in (SYN6, ASKED6, SYN6 + bytes(20)) for own in (True, False))
+
+
+@pytest.mark.parametrize("flags", [SYN_ACK, 0x10, 0x04])
+def test_no_other_segment_of_ipv6_passes_the_filter(flags):
+    data = packet6(TCP, tcp(flags))
+    assert read_packet("run", data) is None and not filtered(data) and not filtered(tcp(flags), ONLY_SEGMENTS[TCP])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        packet6(58, bytes(40)),
+        packet6(0, b"\x06\0\0\0\0\0\0\0" + tcp(SYN)),
+        packet6(44, b"\x06\0\0\0\0\0\0\0" + tcp(SYN)),
+        packet6(UDP, udp_datagram(SOURCE6, 40000, DEST6, 53, b"a real request")),
+    ],
+    ids=["ICMPv6", "hop-by-hop options", "a fragment", "a datagram"],
+)
+def test_nothing_else_of_ipv6_is_read_or_passes_the_filter(data):
+    assert read_packet("run", data) is None and not filtered(data)
+
+
+def test_what_a_raw_socket_of_ipv6_is_given_is_read_without_its_header():
+    """The kernel has taken the IP headers off, extension headers too."""
+    assert filtered(SYN6[40:], ONLY_SEGMENTS[TCP]) and filtered(DATAGRAM6, ONLY_SEGMENTS[UDP])
+    assert read_segment("run", TCP, SYN6[40:], SOURCE6, DEST6) == read_packet("run", SYN6)
+    assert read_segment("run", UDP, DATAGRAM6, SOURCE6, DEST6) == read_packet("run", ASKED6)
+    assert not any(read_segment("run", UDP, DATAGRAM6[:length], SOURCE6, DEST6) for length in range(16))
+    assert not any(read_segment("run", TCP, SYN6[40 : 40 + length], SOURCE6, DEST6) for length in range(14))
+
+
+@pytest.mark.parametrize(("hops", "own", "regular"), [(1, False, False), (1, True, True), (0, True, False)])
+def test_an_ipv6_packet_at_its_last_hop_is_no_evidence_of_a_filter(hops, own, regular):
+    assert is_regular(packet6(TCP, whole6(tcp(SYN)), hops=hops), own, 0) is regular
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        SYN6[:-3],
+        packet6(TCP, whole6(tcp(SYN)), length=7),
+        packet6(TCP, whole6(tcp(SYN)), length=2000),
+        packet6(TCP, whole6(tcp(SYN) + b"data")),
+        packet6(TCP, whole6(struct.pack("!H", 7) + tcp(SYN)[2:])),
+        packet6(UDP, DATAGRAM6[:6] + bytes(2) + DATAGRAM6[8:]),
+        SYN6[:-1] + b"\x01",
+        b"\x50" + SYN6[1:],
+    ],
+    ids=["cut short", "too short", "too long", "data", "a port below", "no checksum", "a wrong one", "version 5"],
+)
+def test_an_ipv6_packet_of_an_odd_form_is_no_evidence_of_a_filter(data):
+    assert not is_regular(data, True, 0)
