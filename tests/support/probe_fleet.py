@@ -17,19 +17,23 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.declaration import 
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import snapshot_of
 
 
-def close(names="abr"):
-    """Drop all that comes in at some hosts, and what the router would forward, but for answers."""
+def close(names="abr", program="iptables"):
+    """Drop all that comes in at some hosts, and what the router would forward, but for answers and, in IPv6, what finds a
+    neighbour."""
+    neighbours = ["-A INPUT -p icmpv6 -j ACCEPT"] if program == "ip6tables" else []
+    known = "-m state --state ESTABLISHED -j ACCEPT"
     for name in names:
-        for rule in ("-P INPUT DROP", "-A INPUT -i lo -j ACCEPT", "-A INPUT -m state --state ESTABLISHED -j ACCEPT"):
-            run(f"ip netns exec fp-{name} iptables {rule}")
-    run("ip netns exec fp-r iptables -P FORWARD DROP")
-    run("ip netns exec fp-r iptables -A FORWARD -m state --state ESTABLISHED -j ACCEPT")
+        for rule in ("-P INPUT DROP", "-A INPUT -i lo -j ACCEPT", f"-A INPUT {known}", *neighbours):
+            run(f"ip netns exec fp-{name} {program} {rule}")
+    run(f"ip netns exec fp-r {program} -P FORWARD DROP")
+    run(f"ip netns exec fp-r {program} -A FORWARD {known}")
 
 
 def reopen(names="abr"):
-    for name in names:
-        run(f"ip netns exec fp-{name} iptables -F; ip netns exec fp-{name} iptables -P INPUT ACCEPT")
-    run("ip netns exec fp-r iptables -P FORWARD ACCEPT; ip netns exec fp-r iptables -t nat -F")
+    for program in ("iptables", "ip6tables"):
+        for name in names:
+            run(f"ip netns exec fp-{name} {program} -F; ip netns exec fp-{name} {program} -P INPUT ACCEPT")
+        run(f"ip netns exec fp-r {program} -P FORWARD ACCEPT; ip netns exec fp-r {program} -t nat -F")
 
 
 class Fleet:

@@ -81,7 +81,7 @@ class Named(NamedTuple):
 
 
 def known_networks(site: Site, member: Member, named: Named) -> list[str]:
-    """The IPv4 networks whose addresses may be probed on a host, in CIDR notation."""
+    """The networks whose addresses may be probed on a host, in CIDR notation."""
     subnets: list[object] = []
     if member.part in (Part.TIER, Part.GATEWAY):
         tiers = site.tiers if member.part is Part.GATEWAY else member.tiers
@@ -91,14 +91,14 @@ def known_networks(site: Site, member: Member, named: Named) -> list[str]:
         subnets += [net for network in site.networks.values() for net in network.subnets]
     if member.part is not Part.TIER:
         subnets += named.texts
-    return list(dict.fromkeys(text for text in map(str, subnets) if ":" not in text))
+    return list(dict.fromkeys(map(str, subnets)))
 
 
 def tailnet_networks(site: Site, member: Member) -> list[str]:
-    """The IPv4 networks in which a host has its address in the tailnet; none for a host that is no node of it."""
+    """The networks in which a host has its addresses in the tailnet; none for a host that is no node of it."""
     if site.tailnet is None or identity_of(site, member.tiers, member.gateway) is None:
         return []
-    return [str(net) for net in site.tailnet.prefixes if net.version == 4]
+    return [str(net) for net in site.tailnet.prefixes]
 
 
 def claims_of(site: Site, member: Member, said: Listening, named: Named) -> Claims:
@@ -114,8 +114,8 @@ def claims_of(site: Site, member: Member, said: Listening, named: Named) -> Clai
     claimed = 0
     for one in dict.fromkeys((*said.addresses, *said.others)):
         address = ipaddress.ip_address(one.address)
-        if address.version == 6 or (one.bridge and one.address not in named.texts):
-            continue  # the proof is IPv4's, and a Docker Engine's bridges are no way to another host
+        if one.bridge and one.address not in named.texts:
+            continue  # a Docker Engine's bridges are no way to another host
         if any(address in net for net in tailnet):
             continue  # what the LAN's flows say nothing of
         if not any(address in net for net in known):
@@ -128,7 +128,7 @@ def claims_of(site: Site, member: Member, said: Listening, named: Named) -> Clai
 
 
 def _trouble(member: Member, legs: Sequence[Leg], claimed: int, named: Named) -> str:
-    missing = {str(one.ip) for one in named.given if one.version == 4} - {leg.address for leg in legs}
+    missing = {str(one.ip) for one in named.given} - {leg.address for leg in legs}
     if missing:
         return f"it does not have {some(sorted(missing))}, which the inventory's prove_addresses names for it"
     if claimed > MOST_LEGS:
@@ -141,7 +141,7 @@ def _leg(site: Site, member: Member, one: Address, named: Named) -> Leg:
     place = tier if member.part is Part.TIER else member.part.value
     if prefix is None:
         given = [own.network.prefixlen for own in named.given if str(own.ip) == one.address]
-        prefix = given[0] if given and given[0] < 32 else _believed(site, one)
+        prefix = given[0] if given and given[0] < _whole(one) else _believed(site, one)
     return Leg(member.name, one.address, prefix, one.interface, str(place))
 
 
@@ -149,7 +149,13 @@ def _believed(site: Site, one: Address) -> int:
     """The prefix length that a host claims for an address outside of the tiers, unless it takes in a tier's subnet."""
     claimed = ipaddress.ip_network(f"{one.address}/{one.prefix}", strict=False)
     tiers = [ipaddress.ip_network(str(net)) for tier in site.tiers.values() for net in tier.subnets]
-    return 32 if any(net.version == 4 and net.overlaps(claimed) for net in tiers) else one.prefix
+    inside = any(net.version == claimed.version and net.overlaps(claimed) for net in tiers)
+    return _whole(one) if inside else one.prefix
+
+
+def _whole(one: Address) -> int:
+    """The prefix length of a single address."""
+    return 128 if ":" in one.address else 32
 
 
 def tier_of(site: Site, address: str) -> tuple[Optional[str], Optional[int]]:

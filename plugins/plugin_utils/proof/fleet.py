@@ -178,7 +178,8 @@ class Fleet:
     @property
     def addresses(self) -> list[str]:
         """Every address that is probed, or probed from."""
-        return [*(leg.address for leg in self.legs), *(node.address for node in self.nodes.values())]
+        over = [address for node in self.nodes.values() for address in node.addresses]
+        return [*(leg.address for leg in self.legs), *over]
 
     @cached_property
     def forwards(self) -> Forwards:
@@ -211,7 +212,7 @@ class Fleet:
         targets = {host: Target(one.ports, self.services(host)) for host, one in self.listeners.items()}
         number = list(self.record.members).index(name)
         over = {
-            host: Target(self.listeners[host].ports, self._services_at(host, [node.address]))
+            host: Target(self.listeners[host].ports, self._services_at(host, node.addresses))
             for host, node in self.nodes.items()
         }
         tailnet = jobs_between(name, number, self.nodes, over, TailnetPolicy(self.site))
@@ -308,6 +309,7 @@ class Fleet:
             for tier in self.site.tiers
             if not any(tier in member.tiers for member in members)
         ]
+        found += self._without_a_version()
         if len(self.site.tiers) > 1 and not any(member.part is Part.GATEWAY for member in members):
             found.append("no host is in group gateway: no packet between the tiers can be followed on its way")
         if not any(member.part is Part.INTERNET for member in members):
@@ -322,6 +324,23 @@ class Fleet:
                     f"{name} has {some(one.claims.unknown)}, unknown to the site: not probed (if it is to be, name it in "
                     "the host's prove_addresses)"
                 )
+        return found
+
+    def _without_a_version(self) -> list[str]:
+        """The hosts that have no IPv6 address, or no IPv4 one, in a tier that has a subnet of it: what is not probed there."""
+        found = []
+        for tier in self.site.tiers.values():
+            for version in sorted({net.version for net in tier.subnets}):
+                hosts = [
+                    name
+                    for name, one in self.listeners.items()
+                    if tier.name in self.members[name].tiers
+                    and not any(leg.place == tier.name and leg.version == version for leg in one.claims.legs)
+                ]
+                if hosts and len({net.version for net in tier.subnets}) > 1:
+                    found.append(
+                        f"{some(hosts)} in {tier.name}: no address of its IPv{version} subnet, so not probed there"
+                    )
         return found
 
 

@@ -47,6 +47,11 @@ class Leg(NamedTuple):
     interface: str
     place: str
 
+    @property
+    def version(self) -> int:
+        """Its IP version."""
+        return 6 if ":" in self.address else 4
+
 
 class Arrival(NamedTuple):
     """Where a forwarded packet arrives. leg: None where no host of the proof has that address."""
@@ -122,20 +127,27 @@ def jobs_from(
 
     number: of the host, so that the jobs' ids are unique in the run. legs: of all hosts. declared: the flow, if there is
     one; then an answer is expected, and silence is asked again. seed: which of the ports with a limit are probed, where
-    all of them would be refused by it. arrival: where what is asked of a gateway is forwarded to. A host's first address is probed from the first address of
-    the others at every port; between further addresses (a gateway's other legs, more of the internet) the chance, the
-    neighbours and the other protocol are left out.
+    all of them would be refused by it. arrival: where what is asked of a gateway is forwarded to. In each IP version that
+    both have, a host's first address is probed from the first address of the others at every port; between further
+    addresses (a gateway's other legs, more of the internet) the chance, the neighbours and the other protocol are left out.
     """
-    own = [leg for leg in legs if leg.host == host]
+    families = {
+        version: (
+            [leg for leg in legs if leg.version == version and leg.host == host],
+            [leg for leg in legs if leg.version == version],
+        )
+        for version in (4, 6)
+    }
     jobs: list[Job] = []
     limited: list[Job] = []
     for dest in legs:
+        own, others = families[dest.version]
         if dest.host == host or not own or (own[0].place in (GATEWAY, INTERNET) and dest.place == INTERNET):
             continue  # what a router itself sends to the internet, or the internet to itself, is filtered nowhere
         target = targets[dest.host]
         sources = _sources(own, dest)
         for source in sources:
-            every = source == sources[0] and dest == _main_leg(own, dest.host, legs)
+            every = source == sources[0] and dest == _main_leg(own, dest.host, others)
             for proto, port in _wanted(target, dest.address, every):
                 end, arrives = arrival(source, dest, proto, port) or Arrival(dest, port)
                 if end is None or end.host == host:

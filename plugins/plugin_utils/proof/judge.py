@@ -166,8 +166,9 @@ class Judge:
 
     def _is_masqueraded(self, job: Job) -> bool:
         """Whether a gateway puts its own address in the place of the source's."""
-        tier = self.policy.site.tiers.get(self.legs[job.source or ""].place)
-        return bool(tier and 4 in tier.masquerade) and self.legs[job.dest].place == INTERNET
+        source = self.legs[job.source or ""]
+        tier = self.policy.site.tiers.get(source.place)
+        return bool(tier and source.version in tier.masquerade) and self.legs[job.dest].place == INTERNET
 
     def _masquerading(self, job: Job) -> list[str]:
         """The addresses that a gateway may put there: those of its legs that are in no tier."""
@@ -176,7 +177,9 @@ class Judge:
             leg.address
             for gateway in self.gateways
             for leg in gateway.legs
-            if self._is_masqueraded(job) and not any(net.holds(parse_address(leg.address)) for net in own)
+            if self._is_masqueraded(job)
+            and leg.version == self.legs[job.source or ""].version
+            and not any(net.holds(parse_address(leg.address)) for net in own)
         ]
 
     def _flow(self, source: Leg, dest: Leg, proto: str, port: int) -> Optional[Flow]:
@@ -242,7 +245,7 @@ class Judge:
         detail = f" ({judged.detail})" if judged.detail else ""
         return (
             f"{judged.found.value}{detail}, and {self._where(judged)}: no filter is known to have met it",
-            f"see the route from {judged.source.host} to {judged.dest.address} (ip route get {judged.dest.address})",
+            _see_the_way(judged),
         )
 
     def _where(self, judged: Judged) -> str:
@@ -371,6 +374,8 @@ class Judge:
         """Whether the packet is for a port that Docker publishes on this host."""
         if host.name != verdict.dest.host or (verdict.proto, verdict.port) in ENGINE:
             return False
+        if verdict.dest.version == 6:
+            return False  # unless its daemon.json says otherwise, the engine's own process takes it, behind INPUT
         return host.services.get(Socket(verdict.proto, verdict.dest.address, verdict.port)) in DOCKER
 
     def _filters(self, verdict: Judged) -> list[tuple[Host, Packet]]:
@@ -397,6 +402,16 @@ class Judge:
                 (self.hosts[dest.host], packet._replace(interface_in=near or _only_interface(self.hosts[dest.host])))
             )
         return filters
+
+
+def _see_the_way(judged: Judged) -> str:
+    """What to do where a packet was seen nowhere."""
+    if judged.dest.version == 6 and judged.found is Verdict.NO_ROUTE:
+        return (
+            f"see whether neighbour discovery is answered on the way to {judged.dest.address} (ip -6 neigh; ICMPv6 types 133-137 "
+            f"must pass each firewall, as UFW's before6.rules let them), and the route (ip -6 route get {judged.dest.address})"
+        )
+    return f"see the route from {judged.source.host} to {judged.dest.address} (ip route get {judged.dest.address})"
 
 
 def _names(flow: Flow, dest: Leg) -> bool:
@@ -489,4 +504,6 @@ def strays(host: Host) -> tuple[list[str], list[str]]:
     if host.live is None or host.compiled is None or not host.live.active:
         return [], []
     more = [text_of(rule) for rule in host.live.rules if not host.compiled.has(rule)] + list(host.live.not_read)
-    return more, [text_of(rule) for rule in host.compiled.rules if not host.live.has(rule)]
+    less = [text_of(rule) for rule in host.compiled.rules if not host.live.has(rule)]
+    # A rule for anywhere is one of each IP version, in the same words.
+    return list(dict.fromkeys(more)), list(dict.fromkeys(less))

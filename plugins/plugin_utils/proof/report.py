@@ -258,7 +258,7 @@ def _totals(proof: Proof) -> list[Line]:
     pairs = {(verdict.source.host, verdict.dest.host) for verdict in proof.verdicts}
     covered = (
         f"Covered: {_covered(proof)} of {len(proof.site.services)} declared services, {len(pairs)} pairs of "
-        f"{len(proof.hosts)} hosts, IPv4."
+        f"{len(proof.hosts)} hosts, {_versions(proof)}."
     )
     lines += _wrapped(covered, "", None)
     if proof.left_out:
@@ -280,6 +280,14 @@ def _covered(proof: Proof) -> int:
         for name, services in proof.site.services.items()
     }
     return sum(bool(wanted) and wanted <= probed for wanted in ends.values())
+
+
+def _versions(proof: Proof) -> str:
+    """The IP versions, each with its probes where there are both."""
+    found = Counter(verdict.dest.version for verdict in proof.verdicts)
+    if len(found) < 2:
+        return " and ".join(f"IPv{version}" for version in found) or "no IP version"
+    return " and ".join(f"IPv{version} ({found[version]:,} probes)" for version in sorted(found))
 
 
 def _why(proof: Proof, verdict: Judged) -> str:
@@ -314,8 +322,8 @@ def failures(proof: Proof) -> list[Failure]:
 
 
 def _where(leg: Leg) -> str:
-    """A host, with the address where it has several of them."""
-    return f"{leg.host} ({leg.address})" if leg.place in (GATEWAY, INTERNET) else leg.host
+    """A host, with the address where it has several of them, and where that is one of IPv6."""
+    return f"{leg.host} ({leg.address})" if leg.place in (GATEWAY, INTERNET) or leg.version == 6 else leg.host
 
 
 def _ports(site: Site, group: Iterable[Judged]) -> tuple[str, ...]:

@@ -104,7 +104,8 @@ class Decision(NamedTuple):
 
 @dataclass(frozen=True)
 class Firewall:
-    """A host's rules for IPv4, as they are (of the live firewall) or as they should be (compiled)."""
+    """A host's rules, of both IP versions, as they are (of the live firewall) or as they should be (compiled). published
+    is of IPv4."""
 
     active: bool
     default: dict[str, str]
@@ -152,13 +153,13 @@ def read_firewall(
     rules: Iterable[Mapping[str, Any]],
     docker: Optional[Mapping[str, Any]] = None,
 ) -> Firewall:
-    """The Firewall of rules, and of the option docker, in the shape that ufw_ruleset takes. What is only for IPv6 is left
-    out."""
+    """The Firewall of rules, and of the option docker, in the shape that ufw_ruleset takes."""
     known: list[Rule] = []
     not_read: list[str] = []
     for item in rules:
         try:
-            known += parse_rules([item], False, dict).v4
+            wanted = parse_rules([item], True, dict)
+            known += [*wanted.v4, *wanted.v6]
         except Refused:
             if item.get("app") or item.get("from_app"):
                 not_read.append(f"{item.get('rule')} app {item.get('app') or item.get('from_app')}")

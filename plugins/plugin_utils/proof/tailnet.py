@@ -35,15 +35,16 @@ _MOST = 256
 
 
 class Node(NamedTuple):
-    """A host of the proof in the tailnet: its address there, and who it is to the control server."""
+    """A host of the proof in the tailnet: its addresses there, one of each IP version at most, and who it is to the control
+    server."""
 
     host: str
-    address: str
+    addresses: tuple[str, ...]
     identity: Identity
 
 
 class Probe(NamedTuple):
-    """One judged probe over the tailnet. flow: the path of the flow that declares it, "" for none."""
+    """One judged probe over the tailnet. flow: the path of the flow that declares it, "" for none. version: of IP."""
 
     status: Status
     source: str
@@ -53,6 +54,7 @@ class Probe(NamedTuple):
     found: Verdict
     flow: str
     cause: str = ""
+    version: int = 4
 
     def to_dict(self) -> dict[str, Any]:
         return {**self._asdict(), "status": self.status.value, "found": self.found.value}
@@ -78,7 +80,10 @@ class TailnetProof(NamedTuple):
     def to_dict(self) -> dict[str, Any]:
         return {
             "holds": self.holds,
-            "nodes": {node.host: {"address": node.address, "tags": sorted(node.identity.tags)} for node in self.nodes},
+            "nodes": {
+                node.host: {"addresses": list(node.addresses), "tags": sorted(node.identity.tags)}
+                for node in self.nodes
+            },
             "probes": [probe.to_dict() for probe in self.probes],
             "drift": {host: list(lines) for host, lines in self.drift.items()},
             "missing": dict(self.trouble),
@@ -93,7 +98,8 @@ class TailnetProof(NamedTuple):
             f"{found[Status.DENIED]:,} denied as declared, {wrong:,} not."
         ]
         lines += [
-            f"{probe.source} -> {probe.dest} {probe.port}/{probe.proto}: {probe.status.value}: {probe.cause}"
+            f"{probe.source} -> {probe.dest} {probe.port}/{probe.proto}{' over IPv6' if probe.version == 6 else ''}: "
+            f"{probe.status.value}: {probe.cause}"
             for probe in self.failures
         ]
         lines += [line for each in self.drift.values() for line in each]
@@ -123,16 +129,22 @@ def nodes_of(
             for one in said[name].addresses
             if one.interface == INTERFACE and any(ipaddress.ip_address(one.address) in net for net in nets)
         ]
-        if len(own) == 1:
-            nodes[name] = Node(name, own[0], identity)
+        if own and len({_version(address) for address in own}) == len(own):
+            nodes[name] = Node(name, tuple(own), identity)
         else:
             trouble[name] = (
-                f"it has {'no address' if not own else 'several addresses'} on {INTERFACE}, and should have one"
+                f"it has {'no address' if not own else 'several addresses'} on {INTERFACE}, and should have one of each "
+                "IP version"
             )
-    claimed = Counter(node.address for node in nodes.values())
-    for name in [name for name, node in nodes.items() if claimed[node.address] > 1]:
-        trouble[name] = f"another host claims its address in the tailnet, {nodes.pop(name).address}, as well"
+    claimed = Counter(address for node in nodes.values() for address in node.addresses)
+    for name in [name for name, node in nodes.items() if any(claimed[address] > 1 for address in node.addresses)]:
+        twice = next(address for address in nodes.pop(name).addresses if claimed[address] > 1)
+        trouble[name] = f"another host claims its address in the tailnet, {twice}, as well"
     return nodes, trouble
+
+
+def _version(address: str) -> int:
+    return 6 if ":" in address else 4
 
 
 def jobs_between(
@@ -145,21 +157,23 @@ def jobs_between(
         if source is None or dest.host == name:
             continue
         target = targets[dest.host]
+        ways = [(own, at) for own in source.addresses for at in dest.addresses if _version(own) == _version(at)]
         for proto, port in sorted(key for key, why in target.ports.items() if why in (DECLARED, LIVE)):
             flow = policy.flow_for(source.identity, dest.identity, proto, port)
-            jobs.append(
+            jobs += [
                 Job(
-                    id=f"{number}/tailnet/{len(jobs)}",
+                    id=f"{number}/tailnet/{len(jobs) + offset}",
                     proto=proto,
-                    source=source.address,
-                    dest=dest.address,
+                    source=own,
+                    dest=at,
                     port=port,
                     host=dest.host,
                     listening=True,
-                    service=Socket(proto, dest.address, port) in target.services,
+                    service=Socket(proto, at, port) in target.services,
                     again=bool(flow),
                 )
-            )
+                for offset, (own, at) in enumerate(ways)
+            ]
     return jobs
 
 
@@ -272,7 +286,7 @@ class TailnetJudge:
     ) -> None:
         """up: the hosts whose tailscaled says that they are connected."""
         self.policy, self.hosts = policy, hosts
-        self.nodes = {node.address: node for node in nodes.values()}
+        self.nodes = {address: node for node in nodes.values() for address in node.addresses}
         self.up = set(up)
 
     def judge(self, probed: Iterable[tuple[Job, Result]]) -> list[Probe]:
@@ -286,8 +300,16 @@ class TailnetJudge:
     def _judged(self, job: Job, result: Result) -> Probe:
         source, dest = self.nodes[job.source or ""], self.nodes[job.dest]
         flow = self.policy.flow_for(source.identity, dest.identity, job.proto, job.port)
+        path = flow.path if flow else ""
         probe = Probe(
-            Status.INCONCLUSIVE, source.host, dest.host, job.proto, job.port, result.verdict, flow.path if flow else ""
+            Status.INCONCLUSIVE,
+            source.host,
+            dest.host,
+            job.proto,
+            job.port,
+            result.verdict,
+            path,
+            version=_version(job.dest),
         )
         passed = self._has(self.hosts[dest.host].passed, job)
         if result.verdict is Verdict.MISDIRECTED:

@@ -34,7 +34,7 @@ SEED = "1"
 class Lab:
     """Hosts whose packets all arrive, and of which the policy says what is answered; a test then breaks something."""
 
-    def __init__(self, declaration=None):
+    def __init__(self, declaration=None, further=()):
         self.site = parse_site(declaration or DECLARATION, date(2026, 1, 1))
         self.policy = Policy(self.site)
         self.legs = [
@@ -46,6 +46,7 @@ class Lab:
             Leg("pump2", "10.0.2.12", 24, "eth0", "plant"),
             Leg("world", "203.0.113.10", 24, "eth0", "internet"),
             Leg("world", "198.51.100.10", 32, "lo", "internet"),
+            *further,
         ]
         self.forwards = Forwards(self.site, self.legs)
         self.tiers = {"router": [], "desk": ["office"], "pump1": ["plant"], "pump2": ["plant"], "world": None}
@@ -149,10 +150,7 @@ class Lab:
 
         hear(name, "left")
         if name not in self.silent:
-            crosses = job.source.rsplit(".", 1)[0] != job.dest.rsplit(".", 1)[0] and "router" not in (
-                name,
-                job.host,
-            )
+            crosses = subnet(job.source) != subnet(job.dest) and "router" not in (name, job.host)
             if crosses:
                 heard["router"]["arrived"].setdefault((sent.source, sent.dest, sent.proto), set()).add(sent.port)
             if key not in self.held and (not crosses or answered or verdict == "ALLOWED"):
@@ -169,9 +167,30 @@ class Lab:
         return Result(job.id, Verdict(verdict), 1.0, self.details.get(key, ""), peer=peer, mac=signed)
 
 
+def subnet(address):
+    return address.rpartition(":" if ":" in address else ".")[0]
+
+
 @pytest.fixture
 def lab():
     return Lab()
+
+
+@pytest.fixture
+def dual_lab():
+    """The same in both IP versions; pump2 has no IPv6 address."""
+    tiers = {
+        name: {**tier, "subnet": [tier["subnet"], f"fd00:{vlan}::/64"], "gateway": [tier["gateway"], f"fd00:{vlan}::1"]}
+        for vlan, (name, tier) in enumerate(DECLARATION["bulkhead_tiers"].items(), 1)
+    }
+    further = [
+        Leg("router", "fd00:1::1", 64, "a", "gateway"),
+        Leg("router", "fd00:2::1", 64, "b", "gateway"),
+        Leg("desk", "fd00:1::11", 64, "eth0", "office"),
+        Leg("pump1", "fd00:2::11", 64, "eth0", "plant"),
+        Leg("world", "2001:db8::10", 64, "eth0", "internet"),
+    ]
+    return Lab({**DECLARATION, "bulkhead_tiers": tiers}, further)
 
 
 @pytest.fixture

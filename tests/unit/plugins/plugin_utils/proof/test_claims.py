@@ -38,7 +38,7 @@ def test_a_host_of_a_tier_is_probed_at_its_address_there_and_nowhere_else(lab):
         lab, PUMP, address("10.0.2.11"), others=[address("10.0.1.99"), address("8.8.8.8"), address("fd00::1")]
     )
     assert [(leg.address, leg.place) for leg in found.legs] == [("10.0.2.11", "plant")]
-    assert found.unknown == ("10.0.1.99", "8.8.8.8") and not found.trouble
+    assert found.unknown == ("10.0.1.99", "8.8.8.8", "fd00::1") and not found.trouble
     assert claims(lab, PUMP, address("10.0.2.11"), address("8.8.8.8")).unknown == (
         "8.8.8.8",
     )  # whatever it lists it as
@@ -130,3 +130,26 @@ def test_an_address_of_the_tailnet_is_no_leg_of_the_lan_and_no_unknown_one():
     own, node = address("10.0.2.11"), address("100.64.0.7", 32, interface="tailscale0")
     found = claims_of(site, PUMP, said(own, node, others=[node]), Named.read(site, "pump1", [], "100.64.0.7"))
     assert [leg.address for leg in found.legs] == ["10.0.2.11"] and found.unknown == ()
+
+
+def test_a_host_of_a_dual_stack_tier_is_probed_at_both_its_addresses(dual_lab):
+    found = claims(dual_lab, PUMP, address("10.0.2.11"), address("fd00:2::11", 64), address("fd00:1::99", 64))
+    assert [(leg.address, leg.prefix, leg.place, leg.version) for leg in found.legs] == [
+        ("10.0.2.11", 24, "plant", 4),
+        ("fd00:2::11", 64, "plant", 6),
+    ]
+    assert found.unknown == ("fd00:1::99",)
+    assert "fd00:2::/64" in known_networks(dual_lab.site, PUMP, Named())
+
+
+def test_an_ipv6_address_that_the_inventory_names_must_be_there_and_gives_its_prefix(dual_lab):
+    given = ["2001:db8::1/48", "2001:db8:9::1"]
+    found = claims(dual_lab, ROUTER, address("2001:db8::1", 64), address("2001:db8:9::1", 64), named=given)
+    assert [(leg.address, leg.prefix) for leg in found.legs] == [("2001:db8::1", 48), ("2001:db8:9::1", 64)]
+    missing = claims(dual_lab, ROUTER, address("10.0.1.1"), named=["2001:db8::1"])
+    assert missing.trouble == "it does not have 2001:db8::1, which the inventory's prove_addresses names for it"
+
+
+def test_a_prefix_that_takes_in_a_tier_s_ipv6_subnet_is_not_believed(dual_lab):
+    found = claims(dual_lab, ROUTER, address("fd00:9::1", 16), named=["fd00:9::1"])
+    assert [(leg.address, leg.prefix) for leg in found.legs] == [("fd00:9::1", 128)]

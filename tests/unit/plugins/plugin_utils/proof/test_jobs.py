@@ -134,3 +134,23 @@ def test_what_is_not_limited_is_probed_as_before(limited_lab, lab):
     assert spared and all(lab.policy.flow_for("10.0.1.11", *flow) for flow in spared)
     others = [[(job.dest, job.proto, job.port) for job in one.jobs("pump1")] for one in (lab, limited_lab)]
     assert others[0] == others[1]
+
+
+def test_each_ip_version_is_probed_by_itself_at_every_port(dual_lab):
+    jobs = [job for job in dual_lab.jobs("desk") if job.host == "pump1"]
+    ways = {(job.source, job.dest) for job in jobs}
+    assert ways == {("10.0.1.11", "10.0.2.11"), ("fd00:1::11", "fd00:2::11")}
+    for way in ways:
+        assert len([job for job in jobs if (job.source, job.dest) == way]) == len(dual_lab.ports("pump1"))
+    assert any(":" in job.dest and job.again for job in jobs)
+
+
+def test_a_host_without_ipv6_is_probed_by_ipv4_alone(dual_lab):
+    assert {(job.source, job.dest) for job in dual_lab.jobs("desk") if job.host == "pump2"} == {
+        ("10.0.1.11", "10.0.2.12")
+    }
+    assert not any(":" in job.dest for job in dual_lab.jobs("pump2"))
+
+
+def test_a_router_sends_from_its_ipv6_leg_in_the_subnet_that_it_probes(dual_lab):
+    assert {job.source for job in dual_lab.jobs("router") if job.dest == "fd00:2::11"} == {"fd00:2::1"}

@@ -394,3 +394,63 @@ def test_the_rules_of_the_tailnet_explain_nothing_that_the_lan_lets_in(tailnet_l
     tailnet_lab.verdicts[PUMP2, PUMP1, "tcp", 9999] = "ALLOWED"
     cause = verdict_of(tailnet_lab, PUMP2, PUMP1, "tcp", 9999).cause
     assert cause.startswith("let in by pump1's rule `allow in proto tcp from any to any port 9999`")
+
+
+# -- IPv6 --------------------------------------------------------------------------------------------------------------
+
+DESK6, PUMP6 = "fd00:1::11", "fd00:2::11"
+
+
+def test_a_site_of_both_ip_versions_holds_where_both_do_what_it_declares(dual_lab):
+    proof = dual_lab.proof()
+    found = Counter((verdict.dest.version, verdict.status) for verdict in proof.verdicts)
+    assert proof.holds and {status for _version, status in found} == {Status.ALLOWED, Status.DENIED}
+    assert found[6, Status.ALLOWED] > 10 < found[6, Status.DENIED]
+
+
+def test_what_is_open_over_ipv6_alone_is_found_and_named_with_its_rule(dual_lab):
+    dual_lab.live["pump1"].insert(0, {"rule": "allow", "from_ip": "fd00:1::/64", "to_port": "8443", "proto": "tcp"})
+    dual_lab.live["router"].insert(0, {"rule": "allow", "route": True, "to_ip": "fd00:2::/64", "to_port": "8443"})
+    dual_lab.verdicts[DESK6, PUMP6, "tcp", 8443] = "ALLOWED"
+    proof = dual_lab.proof()
+    assert [(one.source.address, one.dest.address) for one in proof.verdicts if one.status is Status.OPEN] == [
+        (DESK6, PUMP6)
+    ]
+    verdict = verdict_of(dual_lab, DESK6, PUMP6, "tcp", 8443)
+    assert "router's rule `route allow" in verdict.cause
+    assert "pump1's rule `allow in proto tcp from fd00:1::/64 to any port 8443`" in verdict.cause
+
+
+def test_what_is_blocked_over_ipv6_alone_names_the_rule_that_is_missing(dual_lab):
+    dual_lab.live["pump1"] = [rule for rule in dual_lab.live["pump1"] if ":" not in rule.get("from_ip", "")]
+    dual_lab.verdicts[DESK6, PUMP6, "tcp", 22] = "DROPPED"
+    verdict = verdict_of(dual_lab, DESK6, PUMP6, "tcp", 22)
+    assert verdict.status is Status.BLOCKED
+    assert verdict.cause.startswith("pump1 lacks the rule `allow in proto tcp from fd00:1::/64")
+    assert verdict_of(dual_lab, DESK, PUMP1, "tcp", 22).status is Status.ALLOWED
+
+
+def test_a_firewall_that_leaves_ipv6_alone_is_found(dual_lab):
+    """Every packet of IPv6 passes, none of IPv4 does: what IPV6=no in /etc/default/ufw comes to."""
+    for job in dual_lab.jobs("desk"):
+        if job.dest == PUMP6:
+            dual_lab.verdicts[DESK6, PUMP6, job.proto, job.port] = "ALLOWED"
+    found = {one.dest.version for one in dual_lab.proof().verdicts if one.status is Status.OPEN}
+    assert found == {6}
+
+
+def test_silence_over_ipv6_is_no_proof_where_no_filter_met_the_packet(dual_lab):
+    dual_lab.held.add((DESK6, PUMP6, "tcp", 25))
+    dual_lab.silent.add("desk")
+    proof = dual_lab.proof()
+    doubtful = [one for one in proof.verdicts if one.status is Status.INCONCLUSIVE and one.dest.version == 6]
+    assert doubtful and all("no filter is known to have met it" in one.cause for one in doubtful)
+
+
+def test_no_way_to_a_neighbour_over_ipv6_points_to_neighbour_discovery(dual_lab):
+    key = "fd00:1::1", DESK6, "tcp", 8000
+    dual_lab.verdicts[key] = "NO_ROUTE"
+    dual_lab.silent.add("router")
+    verdict = verdict_of(dual_lab, *key)
+    assert verdict.status is Status.INCONCLUSIVE
+    assert "neighbour discovery" in verdict.remedy and "ICMPv6" in verdict.remedy

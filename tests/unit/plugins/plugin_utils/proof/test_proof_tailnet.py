@@ -263,3 +263,41 @@ def test_an_address_of_the_tailnet_is_no_leg_on_the_lan() -> None:
     said = Listening((Address("10.0.1.11", 24, "eth0", False), Address(WEB, 32, "tailscale0", False)))
     found = claims_of(SITE, MEMBERS["web1"], said, Named())
     assert ([leg.address for leg in found.legs], found.unknown) == (["10.0.1.11"], ())
+
+
+WEB6, DATA6 = "fd7a:115c:a1e0::1", "fd7a:115c:a1e0::2"
+
+
+def both(lab: Lab) -> Lab:
+    """web1 and db1 have an address of each IP version, guest1 has one of IPv4."""
+    lab.said["web1"] = Listening(
+        tuple(Address(address, 128, "tailscale0", False) for address in (WEB, WEB6, "fe80::1", "2001:db8::1"))
+    )
+    lab.said["db1"] = listening(DATA, DATA6)
+    lab.verdicts[WEB6, DATA6, 5432] = Verdict.ALLOWED
+    return lab
+
+
+def test_both_addresses_of_a_node_are_probed_each_in_its_own_ip_version(lab: Lab) -> None:
+    proof = both(lab).prove()
+    assert proof.holds and not proof.trouble
+    assert [probe.version for probe in proof.probes if probe.status is Status.ALLOWED] == [4, 6]
+    assert sum(probe.version == 6 for probe in proof.probes) == 6
+    nodes, _none = nodes_of(SITE, MEMBERS, lab.said)
+    targets = {name: Target(PORTS) for name in nodes}
+    jobs = jobs_between("web1", 7, nodes, targets, TailnetPolicy(SITE))
+    assert all((":" in (job.source or "")) == (":" in job.dest) for job in jobs)
+    assert len({job.id for job in jobs}) == len(jobs) == 9
+
+
+def test_what_is_open_over_the_tailnet_in_ipv6_alone_is_found_and_says_so(lab: Lab) -> None:
+    both(lab).verdicts[DATA6, WEB6, 22] = Verdict.ALLOWED
+    proof = lab.prove()
+    assert [(probe.source, probe.dest, probe.version) for probe in proof.failures] == [("db1", "web1", 6)]
+    assert any(line.startswith("db1 -> web1 22/tcp over IPv6: open") for line in proof.lines())
+
+
+def test_an_ipv6_address_that_another_node_claims_is_no_one_s(lab: Lab) -> None:
+    both(lab).said["db1"] = listening(DATA, WEB6)
+    proof = lab.prove()
+    assert set(proof.trouble) == {"web1", "db1"} and WEB6 in proof.trouble["web1"]

@@ -173,3 +173,17 @@ def test_what_a_limit_refused_is_counted_apart_and_the_report_says_what_was_not_
     assert f"{len(keys) - 1} refused by a declared limit" in " ".join(text.split())
     assert any(note.startswith("bulkhead_flows[0]: of ports with a limit") for note in notes(proof))
     assert report_json(proof)["totals"]["limited"] == len(keys) - 1
+
+
+def test_the_probes_of_each_ip_version_are_counted(dual_lab, lab):
+    proof = dual_lab.proof()
+    counts = [sum(one.dest.version == version for one in proof.verdicts) for version in (4, 6)]
+    flat = " ".join(text(proof).split())
+    assert f"IPv4 ({counts[0]:,} probes) and IPv6 ({counts[1]:,} probes)." in flat
+    assert "5 hosts, IPv4." in " ".join(text(lab.proof()).split())
+
+
+def test_a_failure_over_ipv6_names_the_addresses(dual_lab):
+    dual_lab.verdicts["fd00:1::11", "fd00:2::11", "tcp", 8443] = "ALLOWED"
+    dual_lab.live["pump1"].insert(0, {"rule": "allow", "to_port": "8443", "proto": "tcp"})
+    assert "desk (fd00:1::11) \u2192 pump1 (fd00:2::11)  8443/tcp" in " ".join(text(dual_lab.proof()).split("\n"))

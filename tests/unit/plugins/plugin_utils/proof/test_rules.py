@@ -91,8 +91,17 @@ def test_an_application_profile_is_not_guessed():
     assert decide([{"rule": "allow", "app": "OpenSSH"}]).unsure == ("allow app OpenSSH",)
 
 
-def test_a_rule_for_ipv6_is_left_out():
-    assert read_firewall(True, {}, [{"rule": "allow", "from_ip": "2001:db8::/32"}]).rules == ()
+def test_a_rule_decides_the_packets_of_its_own_ip_version():
+    rules = [{"rule": "allow", "from_ip": "2001:db8::/32"}, {"rule": "allow", "to_port": 22, "proto": "tcp"}]
+    firewall = read_firewall(True, {}, rules)
+
+    def allows(source, dest, port):
+        return firewall.decide(Packet("input", source, dest, "tcp", port)).allows
+
+    assert allows("2001:db8::5", "fd00::1", 80) and not allows("fd00::5", "fd00::1", 80)
+    assert allows("fd00::5", "fd00::1", 22) and allows("10.0.0.5", "10.0.0.1", 22)
+    assert not allows("10.0.0.5", "10.0.0.1", 80)
+    assert len(firewall.rules) == 3
 
 
 def test_a_routed_rule_is_matched_by_both_interfaces():
