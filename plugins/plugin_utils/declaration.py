@@ -59,7 +59,7 @@ ROLE_VARIABLES = frozenset(
     __tailnet_distribution __tailnet_forwards __tailnet_fresh __tailnet_here __tailnet_key_file __tailnet_keyring
     __tailnet_log __tailnet_nodes __tailnet_package __tailnet_plan __tailnet_policy __tailnet_present
     __tailnet_programs __tailnet_release __tailnet_restarts __tailnet_said __tailnet_settings __tailnet_suite
-    __tailnet_unit __tier_plan cleanup_remove docker_engine_address_pools docker_engine_allow_loss
+    __tailnet_unit __tier_plan __watch_begun cleanup_remove docker_engine_address_pools docker_engine_allow_loss
     docker_engine_settings docker_networks_networks docker_networks_purge docker_networks_recreate
     docker_networks_temporary_subnet firewall_accept_lockout firewall_confirm_over firewall_confirm_timeout
     firewall_default firewall_docker firewall_flush_established firewall_keep firewall_log_collector
@@ -77,7 +77,8 @@ ROLE_VARIABLES = frozenset(
     tailnet_policy_ca tailnet_policy_client_id tailnet_policy_client_secret tailnet_policy_delegate
     tailnet_policy_dialect tailnet_policy_force tailnet_policy_token tailnet_policy_url tailnet_policy_validate_certs
     tailnet_port tailnet_renew_before tailnet_repository tailnet_repository_key tailnet_routes
-    tailnet_rsyslog_validate tailnet_ssh tailnet_suite tailnet_sysctls tailnet_tags tailnet_use_exit_node tier_role
+    tailnet_rsyslog_validate tailnet_ssh tailnet_suite tailnet_sysctls tailnet_tags tailnet_use_exit_node tier_role watch_report
+    watch_report_directory
     """.split()
 )
 

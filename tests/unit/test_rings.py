@@ -28,6 +28,7 @@ LAYERS = {
     "module_utils.tailscale": ("module_utils.session", "module_utils.local", "module_utils.keeper"),
     "module_utils.stacks": ("module_utils.docker",),
     "module_utils.tailnet": (),
+    "module_utils.traffic": ("module_utils.local",),
     # the controller ring
     "plugin_utils.text": (),
     "plugin_utils.ways": (),
@@ -55,6 +56,7 @@ LAYERS = {
         "plugin_utils.declaration",
         "plugin_utils.proof",
     ),
+    "plugin_utils.watch": ("plugin_utils.text", "plugin_utils.site", "plugin_utils.ask"),
     "plugin_utils.report": ("plugin_utils.text", "plugin_utils.site", "plugin_utils.plan", "plugin_utils.proof"),
     "plugin_utils.firewall": ("module_utils.packets", "module_utils.ufw"),
     "plugin_utils.maas": ("module_utils.maas",),

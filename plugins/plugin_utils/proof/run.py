@@ -32,6 +32,8 @@ class Step(str, Enum):
     STOPPED = "stopped"
     #: Addresses, routes and rules, for a question (plugin_utils/ask).
     NETFILTER = "netfilter"
+    #: What was blocked, and what connection tracking sees (plugin_utils/watch).
+    TRAFFIC = "traffic"
     #: Why it is out of the proof, in the words of the first step that failed.
     TROUBLE = "trouble"
 
