@@ -142,13 +142,14 @@ class Watch:
     def _judge(self, packet: Blocked, source: Where, destination: Where) -> tuple[Kind, str, Optional[Flow]]:
         proto, port = packet.proto, packet.port
         noise = self.places.noise(proto, port, packet.source, packet.destination)
-        if noise:
+        flow = self._flow(self._policy, packet.source, packet.destination, proto, port)
+        # A flow to a tier has the tier's broadcast address in it, and means none of that; one to a group means it.
+        if noise and (flow is None or self.places.is_broadcast(packet.destination)):
             return Kind.NOISE, noise, None
         late = self._late(packet)
         if late:
             return Kind.LATE, late, None
         what = service(proto, port, self._names)
-        flow = self._flow(self._policy, packet.source, packet.destination, proto, port)
         if flow:
             limited = packet.limited or flow.limit
             return (Kind.LIMITED if limited else Kind.DECLARED), what, flow

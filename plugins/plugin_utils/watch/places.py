@@ -12,12 +12,14 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import (
     ADDRESS,
     GATEWAY,
     INTERNET,
+    LINK,
     TIER,
     Endpoint,
     Site,
 )
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.ports import WITH_PORTS, Ports
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net, parse_address, point_text
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.wellknown import link_space
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.watch.heard import Heard
 
 #: A place that no flow of the LAN can name.
@@ -71,6 +73,10 @@ class Places:
         nets = (net for tier in self._site.tiers.values() for net in tier.subnets)
         return frozenset(point_text(net.last) for net in nets if net.version == 4 and net.prefix < 31)
 
+    def is_broadcast(self, text: str) -> bool:
+        """Whether an address is the last one of a tier's subnet."""
+        return text in self._broadcasts
+
     def where(self, text: str) -> Where:
         found = self._known.get(text)
         if found is None:
@@ -86,6 +92,8 @@ class Places:
                 return Where(tier.name, TIER)
         if address in self._names:
             return Where(self._names[address], ADDRESS)
+        if any(net.holds(address) for net in link_space()):
+            return Where("the link", LINK)
         for net, owner in site.own.items():
             if net.holds(address):
                 return Where(owner, BESIDE)
@@ -114,7 +122,7 @@ class Places:
         named = _CHATTER.get(port, "") if proto == "udp" else ""
         if end.is_multicast:
             what = f"multicast to {destination}"
-        elif str(end) == "255.255.255.255" or destination in self._broadcasts:
+        elif str(end) == "255.255.255.255" or self.is_broadcast(destination):
             what = "broadcast"
         elif start.is_unspecified:
             what = "from a host without an address"

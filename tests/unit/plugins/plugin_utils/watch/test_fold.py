@@ -132,6 +132,14 @@ def test_what_goes_to_everybody_on_a_link_is_apart(watch, one, what):
     assert (row.key.kind, row.key.what) == (Kind.NOISE, what)
 
 
+def test_a_flow_to_a_group_that_a_host_blocked_is_drift():
+    flows = [{"from": "management", "to": "224.0.0.251", "allow": "mdns"}]
+    services = {**SITE["bulkhead_services"], "mdns": "5353/udp"}
+    site = {**SITE, "bulkhead_services": services, "bulkhead_addresses": {}, "bulkhead_flows": flows}
+    row = only(Watch(parse_site(site, date(2026, 1, 1))), m1=heard(packet("10.0.1.5", "224.0.0.251", "udp", 5353)))
+    assert row.key.kind is Kind.DECLARED and sentence(row).startswith("management -> the link 5353/udp (mdns)")
+
+
 def test_dhcp_to_one_host_is_judged_by_the_flows(watch):
     assert only(watch, m1=heard(packet("10.0.1.5", "10.0.3.11", "udp", 67))).key.kind is Kind.UNDECLARED
 
