@@ -126,11 +126,14 @@ class Server:
 
 
 def playbook(name: str, *options: object, check: bool = True) -> str:
-    """What a playbook prints on this inventory; a RuntimeError with the end of that where it fails."""
+    """What a playbook prints on this inventory; a RuntimeError with its faults where it fails."""
     words = ["ansible-playbook", "-i", INVENTORY, *options, ROOT / name]
     done = subprocess.run([str(word) for word in words], cwd=ROOT, capture_output=True, text=True, check=False)
     if check and done.returncode:
-        raise RuntimeError(f"{name}: {(done.stdout + done.stderr)[-6000:]}")
+        said = (done.stdout + done.stderr).splitlines()
+        # What went wrong stands far above the end, which is all that a long log keeps.
+        faults = [line[:2000] for line in said if line.startswith(("fatal:", "failed:", "[ERROR]"))]
+        raise RuntimeError("\n".join([f"{name}: status {done.returncode}", *said[-40:], *faults]))
     return done.stdout
 
 
