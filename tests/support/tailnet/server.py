@@ -105,6 +105,13 @@ class Server:
         """ADDRESS:PORT of a host in the tailnet."""
         return f"{self.address(name)}:{port}"
 
+    def logs(self, lines: int = 12) -> str:
+        """The last lines of Headscale and of each tailscaled."""
+        read = "journalctl --unit {} --no-pager --output short-precise --lines {}"
+        said = [self.control.shell(read.format("headscale", 3 * lines), check=False)]
+        said += [f"{name}:\n" + self[name].shell(read.format("tailscaled", lines), check=False) for name in NODES]
+        return "\n".join(said)
+
     def run_services(self) -> None:
         """Start the stand-ins; Metabase asks the database over the tailnet."""
         for host in SERVICES:
@@ -142,8 +149,11 @@ def up(options: Sequence[object] = ()) -> Server:
     down()
     playbook("playbooks/lab.yml")
     playbook("tests/support/tailnet/lab.yml")
-    playbook("playbooks/site.yml", *options)
     server = Server()
+    try:
+        playbook("playbooks/site.yml", *options)
+    except RuntimeError as error:
+        raise RuntimeError(f"{server.logs()}\n{error}") from None
     server.run_services()
     return server
 
