@@ -53,8 +53,9 @@ INSIDE = frozenset(
         "vmware_tools",
     )
 )
-#: Seconds that the host may take to answer after it has rolled back: two tries, and one after LIMIT.
-GRACE = 36
+#: Seconds that the host may take to answer after it has rolled back: two tries, and three more after LIMIT each. A machine with
+#: a load of ten a core was seen to take a minute for the rollback and the new connection.
+GRACE = 98
 #: Seconds between two tries, at least and at most: each of them counts for a rule with a limit.
 PAUSE, LONGEST_PAUSE = 1, 8
 #: Seconds without a try after which ufw's own limit (30 s) lets a new connection in.
