@@ -514,9 +514,7 @@ class _Line:
 
 
 #: Options whose value is an address, a network or a range of addresses.
-_ADDRESSES = frozenset(
-    ["-s", "-d", "--ctorigsrc", "--ctorigdst", "--ctreplsrc", "--ctrepldst", "--src-range", "--dst-range"]
-)
+_ADDRESSES = frozenset(["-s", "-d", "--ctorigsrc", "--ctorigdst", "--src-range", "--dst-range"])
 #: Protocols whose module iptables loads by itself.
 _OF_PROTOCOL = {
     1: "icmp", 6: "tcp", 17: "udp", 33: "dccp", 50: "esp", 51: "ah", 58: "icmp6", 132: "sctp", 135: "mh", 136: "udplite",

@@ -238,13 +238,12 @@ class _Unfolder:
         gone: Optional[Intervals] = ()
         for rule in call.chain.rules:
             for box, condition in self.matching.boxes(rule, call.box, self.stage):
-                before = len(self.program)
                 if self.is_jump(rule):
                     yield from self.jump(rule, box, condition, call)
                     leaves = rule.goto
                 else:
                     leaves = self.rule(rule, box, condition, call)
-                if leaves and condition is None and before < len(self.program) and not self.whole:
+                if leaves and condition is None and not self.whole:
                     gone = self.done(gone, box, call.box)
                     if gone is None:
                         del self.open[name]

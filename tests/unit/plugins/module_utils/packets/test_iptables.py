@@ -282,6 +282,20 @@ def test_a_value_that_looks_like_an_option_is_a_value(words):
 @pytest.mark.parametrize(
     "words",
     [
+        "NFLOG --nflog-prefix -s",
+        "NFLOG --nflog-prefix -p --nflog-group 3",
+        "LOG --log-prefix -j",
+        "SET --add-set -d src",
+    ],
+)
+def test_a_value_of_a_target_that_looks_like_an_option_is_a_value(words):
+    one = rule(f"-p tcp -j {words}")
+    assert (one.target, one.matches) == (words.partition(" ")[0], (Within(PROTO, ((6, 6),)),))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
         "-m unheard --of -j",  # its value, or a jump without a target
         "-m unheard --of -f",  # its value, or the option -f
         "-m unheard --of -j -m tcp",
@@ -450,7 +464,8 @@ def test_chains_may_bear_any_name_without_blanks():
         ("-m conntrack --ctorigdst 10.0.0.1", 6), ("-m ttl --ttl-eq 1", 6), ("-j REJECT --reject-with icmp-port-unreachable", 6),
         ("-j TTL --ttl-set 3", 6), ("-s fd00::/64", 4), ("! -d ::1", 4), ("-p ipv6-icmp -m icmp6 --icmpv6-type 135", 4),
         ("-m hl --hl-eq 255", 4), ("-m rt --rt-type 0", 4), ("-j REJECT --reject-with icmp6-port-unreachable", 4), ("-j HL --hl-set 3", 4),
-        ("-s 10.0.0.1,fd00::1", 4),
+        ("-s 10.0.0.1,fd00::1", 4), ("-m iprange --dst-range 10.0.0.1-10.0.0.9", 6), ("-m iprange --dst-range fd00::1-fd00::9", 4),
+        ("-m conntrack --ctorigsrc fd00::1", 4),
     ],
 )  # fmt: skip
 def test_a_text_of_the_other_family_is_refused(line, family):
@@ -535,6 +550,7 @@ def test_a_chain_may_be_declared_without_counters():
 @pytest.mark.parametrize("words", ["8/256", "256", "-1", "300/1"])
 def test_a_type_of_icmp_that_is_none_is_no_interval(words):
     assert isinstance(matches(f"-p icmp -m icmp --icmp-type {words}")[-1], Unmodelled)
+    assert isinstance(rule(f"-p ipv6-icmp -m icmp6 --icmpv6-type {words} -j DROP", 6).matches[-1], Unmodelled)
 
 
 @pytest.mark.parametrize("module", "limit hashlimit recent connlimit statistic quota connbytes nfacct rateest".split())

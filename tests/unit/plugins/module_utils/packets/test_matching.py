@@ -164,6 +164,7 @@ def test_the_type_of_an_address_is_told_by_the_hosts_own(words, target, expected
         ("--dst-type MULTICAST", "ff02::1", ALLOWED),
         ("--dst-type UNICAST", "ff02::1", DENIED),
         ("--dst-type LOCAL", "::1", ALLOWED),
+        ("--dst-type UNICAST", "::1", ALLOWED),
         ("--src-type LOCAL", "fd00::9", DENIED),
         ("--src-type UNICAST", "fd00::9", ALLOWED),
     ],
