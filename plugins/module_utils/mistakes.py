@@ -12,7 +12,8 @@ class Mistake:
     """One thing in an input that cannot be used.
 
     path: the key path, such as ``bulkhead_tiers.web.vlan`` or ``networks[2].subnet``. got and expected: texts. remedy:
-    what to do about it, a clause. kind: what code decides by; never the wording of the texts.
+    what to do about it, a clause. kind: what code decides by; never the wording of the texts. against: of a contradiction,
+    the path of the other line, which a text names as well.
     """
 
     path: str
@@ -20,6 +21,7 @@ class Mistake:
     expected: str
     remedy: str
     kind: str = ""
+    against: str = ""
 
     def __str__(self) -> str:
         return f"{self.path}: got {self.got}; expected {self.expected}; {self.remedy}"

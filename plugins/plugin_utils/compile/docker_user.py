@@ -39,6 +39,7 @@ def runs_docker(site: Site, tiers: Collection[str]) -> bool:
     """Whether hosts of these tiers run Docker: nodes of the Swarm, and hosts with bridge networks or stacks."""
     users = {site.swarm.tier} if site.swarm.tier else set()
     users.update(name for network in site.networks.values() for name in network.tiers)
+    users.update(site.engines)
     users.update(name for stack in site.stacks.values() for name in stack.tiers)
     return not users.isdisjoint(tiers)
 

@@ -62,7 +62,7 @@ def shared_plan(site: Site, tiers: Collection[str], gateway: bool) -> SharedPlan
         "docker": host_docker(site, tiers, rules, gateway) if concerned else {},
         "nat": host_nat(site, gateway, tiers),
         "vlans": maas_vlans(site) if concerned else [],
-        "engine": engine_settings(site) if concerned else {},
+        "engine": engine_settings(site, tiers) if concerned else {},
         "stack_lint": lint_arguments(site) if concerned else {},
         "tailnet": host_tailnet(site, tiers, gateway),
     }

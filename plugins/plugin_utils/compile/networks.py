@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.engines import settings_of
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Network, Site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import text_or_texts
 
@@ -50,16 +51,19 @@ def _item(network: Network) -> dict[str, Any]:
     return item
 
 
-def engine_settings(site: Site) -> dict[str, Any]:
-    """What daemon.json says of addresses: {"default_address_pools": [{"base", "size"}]}, or {} if undeclared."""
+def engine_settings(site: Site, tiers: Collection[str] = ()) -> dict[str, Any]:
+    """What daemon.json says: of addresses {"default_address_pools": [{"base", "size"}]}, and what is declared of the engines
+    of hosts of these tiers as {"settings": ...}; neither where it is undeclared."""
+    found: dict[str, Any] = {}
     pools = site.pools.get("engine", ())
-    if not pools:
-        return {}
-    return {
-        "default_address_pools": [
+    if pools:
+        found["default_address_pools"] = [
             {"base": str(net), "size": max(net.prefix, _ENGINE_SIZES[net.version])} for net in pools
         ]
-    }
+    settings = settings_of(site, tiers)
+    if settings:
+        found["settings"] = settings
+    return found
 
 
 def swarm_settings(site: Site, tiers: Collection[str], hostname: str) -> dict[str, Any]:

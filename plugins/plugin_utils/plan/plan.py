@@ -82,6 +82,7 @@ def plan_json(site: Site, rules: Optional[SiteRules] = None) -> dict[str, Any]:
         "warnings": list(site.warnings),
         "default": dict(DEFAULTS),
         "engine": engine_settings(site),
+        **({"engines": {name: dict(engine.settings) for name, engine in site.engines.items()}} if site.engines else {}),
         "rules": {name: [rule.to_dict() for rule in found] for name, found in (rules or site_rules(site)).items()},
     }
 

@@ -10,14 +10,20 @@ from typing import Optional
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.allocator import allocate
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.claims import Kind, Owner, all_claims
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.extents import Extents
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Network, Site
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import ADDRESS, Network, Site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.pools import Live, settled_homes, within_reserve
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.ports import ANY
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.reader import Reader
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net, overlaps, version_of
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import EVERYTHING, Net, overlaps, version_of
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.wellknown import nowhere
 
-#: The kind of a flow that allows what an invariant forbids.
-FORBIDDEN = "forbidden"
+#: Kinds of mistakes: networks on the same addresses; a flow that allows what an invariant forbids, and where that one
+#: forbids everything, as a last rule of a firewall does; a flow to a host that does not serve it.
+OVERLAP, FORBIDDEN, DENIES_ALL, NOT_SERVED = "overlap", "forbidden", "denies-all", "not-served"
+
+_NO_DENY_ALL = (
+    "leave the deny out; what no flow allows is denied already, and a rule that stands before the flow's would undo it"
+)
 
 #: What to do about an address that no host can have.
 _EDGE = "it is the network's own or its broadcast address: choose another"
@@ -29,7 +35,8 @@ def is_edge(address: Net, subnet: Net) -> bool:
 
 
 def check_overlaps(reader: Reader, site: Site) -> bool:
-    """Note every network that meets another one and must not, with the closest one; returns whether there is none."""
+    """Note every network that meets another one and must not, with the closest one; returns whether there is none
+    among those that flows are about: an engine's own bridge is named by none."""
     closest: dict[tuple[Net, Owner], tuple[Net, Owner]] = {}
     for outer, inner in overlaps(all_claims(site)):
         if not inner[1].may_lie_in(outer[1]):
@@ -37,11 +44,12 @@ def check_overlaps(reader: Reader, site: Site) -> bool:
     for inner, outer in closest.items():
         (net, owner), (other, owning) = (inner, outer) if inner[1].path else (outer, inner)
         if owner == owning:
-            reader.note(owner.path, f"{net} and {other}", "subnets that are apart", "leave one of them out", "overlap")
+            reader.note(owner.path, f"{net} and {other}", "subnets that are apart", "leave one of them out", OVERLAP)
             continue
-        remedy = f"{other} is {owning}: {owning.remedy}"
-        reader.note(owner.path, str(net), "a network that overlaps no other one", remedy, "overlap")
-    return not closest
+        where = f" (see {owning.path})" if owning.path else ""
+        remedy = f"{other} is {owning}: {owning.remedy}{where}"
+        reader.note(owner.path, str(net), "a network that overlaps no other one", remedy, OVERLAP, owning.path)
+    return all(Kind.BRIDGE in (inner[1].kind, outer[1].kind) for inner, outer in closest.items())
 
 
 def allocate_networks(reader: Reader, site: Site, live: Collection[Live] = ()) -> dict[str, Network]:
@@ -184,10 +192,35 @@ def check_never(reader: Reader, site: Site, extents: Extents) -> None:
             found = extents.meeting(flow, never)
             if found:
                 source, destination, ports = found
+                wide = ANY in never.services and any(
+                    set(EVERYTHING) & set(pair.destination.nets) for pair in never.pairs
+                )
                 reader.note(
                     flow.path,
                     str(flow),
                     f"nothing that {never.path} forbids: {never}",
-                    f"both have {source} -> {destination} {ports}: change one of them",
-                    FORBIDDEN,
+                    f"both have {source} -> {destination} {ports}: {_NO_DENY_ALL if wide else 'change one of them'}",
+                    DENIES_ALL if wide else FORBIDDEN,
+                    never.path,
+                )
+
+
+def check_served(reader: Reader, site: Site) -> None:
+    """Note flows to a host at ports that it does not serve."""
+    for flow in site.flows:
+        for name in dict.fromkeys(pair.destination.name for pair in flow.pairs if pair.destination.kind == ADDRESS):
+            if name not in site.serves or flow.derived:
+                continue
+            served = [ports for service in site.serves[name] for ports in site.services.get(service, ())]
+            for service in flow.services:
+                if all(any(one.covers(ports) for one in served) for ports in flow.ports[service]):
+                    continue
+                reader.note(
+                    f"{flow.path}.allow",
+                    f"{service} ({', '.join(map(str, flow.ports[service]))}) to {name}",
+                    f"what bulkhead_addresses.{name}.serves: {', '.join(site.serves[name])} "
+                    f"({', '.join(map(str, served))})",
+                    "name the service that it has, or the host that has this service",
+                    NOT_SERVED,
+                    f"bulkhead_addresses.{name}.serves",
                 )

@@ -23,6 +23,7 @@ class Kind(enum.Enum):
     POOL = "pool {0}"
     EXCLUSION = "an exclusion of pool {0}"
     NETWORK = "network {0}"
+    BRIDGE = "docker0 of {0}"
     ENGINE = "a default address pool of Docker"
     SWARM = "the default address pool of Swarm"
     SHARED = "what tailnets and carriers use"
@@ -55,9 +56,11 @@ class Owner:
 
         Two that are not declared are not the site's mistake.
         """
-        if not self.path and not outer.path:
+        if (not self.path and not outer.path) or self.kind is outer.kind is Kind.BRIDGE:
+            return True  # each engine has its own docker0
+        if self.kind is Kind.BRIDGE and outer.kind is Kind.ENGINE:
             return True
-        inside = self.kind in (Kind.NETWORK, Kind.EXCLUSION) and outer.kind is Kind.POOL
+        inside = self.kind in (Kind.NETWORK, Kind.EXCLUSION, Kind.BRIDGE) and outer.kind is Kind.POOL
         return inside and bool(self.pool) and self.pool == outer.pool
 
     def __str__(self) -> str:
@@ -80,6 +83,9 @@ def declared_claims(site: Site) -> Iterator[tuple[Net, Owner]]:
         path = pinned if network.sizes else f"bulkhead_networks.{network.name}.subnet"
         for net in network.subnets:
             yield net, Owner(Kind.NETWORK, network.name, path, network.pool or "")
+    for name, engine in site.engines.items():
+        if engine.bridge:
+            yield engine.bridge, Owner(Kind.BRIDGE, name, f"bulkhead_engines.{name}.bip", "engine")
 
 
 def all_claims(site: Site) -> Iterator[tuple[Net, Owner]]:

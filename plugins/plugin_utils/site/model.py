@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.ports import Ports
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net, complement, version_of, widest
@@ -211,6 +211,14 @@ class Swarm:
 
 
 @dataclass(frozen=True)
+class Engine:
+    """What daemon.json of a tier's hosts says, in its own words. bridge: the network of docker0 by its `bip`."""
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    bridge: Optional[Net] = None
+
+
+@dataclass(frozen=True)
 class Stack:
     """Services that are deployed together, of the Compose files in `files`.
 
@@ -283,10 +291,11 @@ class Tailnet:
 @dataclass(frozen=True)
 class Site:
     """The whole declaration. flows are those of the LAN; what runs over the tailnet is in `tailnet`. warnings are texts,
-    each with the path that it is about."""
+    each with the path that it is about. serves: {name of an address: the services that are all it serves}."""
 
     tiers: Mapping[str, Tier]
     addresses: Mapping[str, tuple[Net, ...]] = field(default_factory=dict)
+    serves: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     services: Mapping[str, tuple[Ports, ...]] = field(default_factory=dict)
     flows: tuple[Flow, ...] = ()
     never: tuple[Flow, ...] = ()
@@ -294,6 +303,7 @@ class Site:
     pool_terms: Mapping[str, PoolTerms] = field(default_factory=dict)
     networks: Mapping[str, Network] = field(default_factory=dict)
     swarm: Swarm = field(default_factory=Swarm)
+    engines: Mapping[str, Engine] = field(default_factory=dict)
     stacks: Mapping[str, Stack] = field(default_factory=dict)
     tailnet: Optional[Tailnet] = None
     warnings: tuple[str, ...] = ()

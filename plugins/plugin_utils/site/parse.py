@@ -14,6 +14,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site import (
     checks,
     dhcp,
     docker,
+    engines,
     flows,
     nat,
     stacks,
@@ -52,8 +53,12 @@ VARIABLES = (
     "bulkhead_allocations",
     "bulkhead_swarm",
     "bulkhead_stacks",
+    "bulkhead_engines",
     "bulkhead_tailnet",
 )
+
+#: The kind of a mistake: one rate that is given twice, and differs.
+TWO_RATES = "two-rates"
 
 #: The prefix of those variables.
 PREFIX = "bulkhead_"
@@ -74,9 +79,10 @@ def parse_site(variables: Mapping[str, Any], today: date, live: Collection[Live]
     _check_variables(reader, variables)
     raw = {name: variables.get(name) for name in VARIABLES}
     tiers = _read_tiers(reader, raw["bulkhead_tiers"])
-    addresses = _read_addresses(reader, raw["bulkhead_addresses"], tiers)
+    addresses, serves = _read_addresses(reader, raw["bulkhead_addresses"], tiers)
     tiers = dhcp.resolve(reader, raw["bulkhead_tiers"], tiers, addresses)
     services = _read_services(reader, raw["bulkhead_services"])
+    _check_serves(reader, serves, services)
     pools, pool_terms = read_pools(reader, raw["bulkhead_pools"])
     networks = read_networks(reader, raw["bulkhead_networks"], tiers, pools)
     networks = pin_networks(reader, raw["bulkhead_allocations"], networks)
@@ -84,11 +90,13 @@ def parse_site(variables: Mapping[str, Any], today: date, live: Collection[Live]
     site = Site(
         tiers=tiers,
         addresses=addresses,
+        serves=serves,
         services=services,
         pools=pools,
         pool_terms=pool_terms,
         networks=networks,
         swarm=swarm,
+        engines=engines.read_engines(reader, raw["bulkhead_engines"], tiers),
         stacks=stacks.read_stacks(reader, raw["bulkhead_stacks"], tiers, networks, raw["bulkhead_swarm"] is not None),
     )
     site = replace(site, tailnet=tailnet.read_tailnet(reader, raw["bulkhead_tailnet"], site))
@@ -96,6 +104,7 @@ def parse_site(variables: Mapping[str, Any], today: date, live: Collection[Live]
     site = replace(site, networks=checks.allocate_networks(reader, site, live))
     checks.check_networks(reader, site)
     docker.check_docker(reader, site)
+    engines.check_engines(reader, site)
     checks.check_addresses(reader, site)
     names = flows.Names(site)
     declared = flows.read_flows(reader, raw["bulkhead_flows"], names, today)
@@ -109,6 +118,7 @@ def parse_site(variables: Mapping[str, Any], today: date, live: Collection[Live]
         site = _with_tailnet(site, site.tailnet, outward, [flow for flow in declared if flow.tailnet])
         tailnet_flows.check_routers(reader, site)
     nat.check_forwards(reader, site)
+    checks.check_served(reader, site)
     extents = Extents(site)
     if apart:
         # Where networks overlap, every flow seems to do what an invariant forbids.
@@ -270,12 +280,7 @@ def _read_bandwidth(reader: Reader, path: str, value: object) -> Optional[Bandwi
     if value is None:
         return None
     known = reader.fields(path, value, ("minimum", "recommended"), "{minimum: 10, recommended: 100}")
-    rates = Bandwidth(
-        *(
-            reader.integer(f"{path}.{key}", known.get(key), "a rate in Mbit/s", 1, 1000000)
-            for key in ("minimum", "recommended")
-        )
-    )
+    rates = Bandwidth(*(_read_rate(reader, f"{path}.{key}", known.get(key)) for key in ("minimum", "recommended")))
     if rates.minimum and rates.recommended and rates.minimum > rates.recommended:
         reader.refuse(
             f"{path}.minimum",
@@ -286,15 +291,53 @@ def _read_bandwidth(reader: Reader, path: str, value: object) -> Optional[Bandwi
     return rates
 
 
-def _read_addresses(reader: Reader, raw: object, tiers: Collection[str]) -> dict[str, tuple[Net, ...]]:
+def _read_rate(reader: Reader, path: str, value: object) -> Optional[int]:
+    """A rate in Mbit/s. A list holds what several places demand, which has to be the same."""
+    if not isinstance(value, list):
+        return reader.integer(path, value, "a rate in Mbit/s", 1, 1000000)
+    rates = [
+        reader.integer(f"{path}[{index}]", item, "a rate in Mbit/s", 1, 1000000, required=True)
+        for index, item in enumerate(value)
+    ]
+    for index, rate in enumerate(rates):
+        if rate is not None and rates[0] is not None and rate != rates[0]:
+            expected = f"{rates[0]} Mbit/s, as {path}[0] says"
+            remedy = "decide for one: a link is held against one rate"
+            reader.note(f"{path}[{index}]", f"{rate} Mbit/s", expected, remedy, TWO_RATES, f"{path}[0]")
+    return rates[0] if rates else None
+
+
+def _read_addresses(
+    reader: Reader, raw: object, tiers: Collection[str]
+) -> tuple[dict[str, tuple[Net, ...]], dict[str, tuple[str, ...]]]:
+    """(the addresses, the names of the services that are all a host serves, where that is said)."""
     taken = dict(flows.RESERVED)
     taken.update((name, "a tier") for name in tiers)
-    result = {}
+    result: dict[str, tuple[Net, ...]] = {}
+    serves: dict[str, tuple[str, ...]] = {}
     for name, value in reader.mapping("bulkhead_addresses", raw, "named addresses", "maas: 10.0.2.10").items():
         path = f"bulkhead_addresses.{name}"
         reader.name(path, name, taken)
+        if isinstance(value, dict):
+            known = reader.fields(path, value, ("address", "serves"), "{address: 10.0.2.10, serves: [pxe, http]}")
+            path, value = f"{path}.address", known.get("address")
+            named = reader.items(
+                f"bulkhead_addresses.{name}.serves", known.get("serves"), "a service, or a list of them", "http"
+            )
+            serves[name] = tuple(service for _where, service in named)
         result[name] = reader.addresses(path, value)
-    return result
+    return result, serves
+
+
+def _check_serves(
+    reader: Reader, serves: Mapping[str, Collection[str]], services: Mapping[str, tuple[Ports, ...]]
+) -> None:
+    for name, named in serves.items():
+        for service in named:
+            if service not in services:
+                remedy = suggestion(service, services) or "declare it in bulkhead_services"
+                path = f"bulkhead_addresses.{name}.serves"
+                reader.refuse(path, service, "a service of bulkhead_services", remedy)
 
 
 def _read_services(reader: Reader, raw: object) -> dict[str, tuple[Ports, ...]]:

@@ -61,10 +61,11 @@ class Reader:
         """Note a mistake; `got` is the value itself."""
         self.note(path, show(got), expected, remedy, kind)
 
-    def note(self, path: str, got: str, expected: str, remedy: str, kind: str = "") -> None:
-        """Note a mistake; `got` is a text. kind: what code decides by, such as a test or an editor."""
+    def note(self, path: str, got: str, expected: str, remedy: str, kind: str = "", against: str = "") -> None:
+        """Note a mistake; `got` is a text. kind: what code decides by, such as a test or an editor. against: the other path
+        of a contradiction."""
         path, got, expected, remedy = (printable(text, _LONGEST) for text in (path, got, expected, remedy))
-        self.mistakes.append(Mistake(path, got, expected, remedy, kind))
+        self.mistakes.append(Mistake(path, got, expected, remedy, kind, printable(against, _LONGEST)))
 
     def mapping(self, path: str, value: object, what: str, example: str) -> dict[str, Any]:
         """{text: value} of a mapping; {} for anything else."""
