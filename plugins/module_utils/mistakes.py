@@ -12,8 +12,7 @@ class Mistake:
     """One thing in an input that cannot be used.
 
     path: the key path, such as ``bulkhead_tiers.web.vlan`` or ``networks[2].subnet``. got and expected: texts. remedy:
-    what to do about it, a clause. kind: what code decides by; never the wording of the texts. against: of a contradiction,
-    the path of the other line, which a text names as well.
+    what to do about it, a clause. kind: what code decides by; never the wording of the texts.
     """
 
     path: str
@@ -21,7 +20,6 @@ class Mistake:
     expected: str
     remedy: str
     kind: str = ""
-    against: str = ""
 
     def __str__(self) -> str:
         return f"{self.path}: got {self.got}; expected {self.expected}; {self.remedy}"

@@ -6,6 +6,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any, Optional, TypeVar
@@ -51,6 +52,13 @@ def _shorten(text: str) -> str:
     return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
 
 
+@dataclass(frozen=True)
+class Contradiction(Mistake):
+    """Two lines that cannot both hold. against: the path of the other one, which a text names as well."""
+
+    against: str = ""
+
+
 class Reader:
     """Reads values of one declaration. Each method returns None for what it could not use, after noting the problem."""
 
@@ -64,8 +72,13 @@ class Reader:
     def note(self, path: str, got: str, expected: str, remedy: str, kind: str = "", against: str = "") -> None:
         """Note a mistake; `got` is a text. kind: what code decides by, such as a test or an editor. against: the other path
         of a contradiction."""
-        path, got, expected, remedy = (printable(text, _LONGEST) for text in (path, got, expected, remedy))
-        self.mistakes.append(Mistake(path, got, expected, remedy, kind, printable(against, _LONGEST)))
+        path, got, expected, remedy, against = (
+            printable(text, _LONGEST) for text in (path, got, expected, remedy, against)
+        )
+        found = Mistake(path, got, expected, remedy, kind)
+        if against:
+            found = Contradiction(path, got, expected, remedy, kind, against)
+        self.mistakes.append(found)
 
     def mapping(self, path: str, value: object, what: str, example: str) -> dict[str, Any]:
         """{text: value} of a mapping; {} for anything else."""
