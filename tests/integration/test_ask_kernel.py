@@ -25,6 +25,7 @@ import time
 
 import pytest
 from namespaces import inside, run
+from random_rules import ADDRESSES, PORTS, rules_of
 
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.ask.node import read_node
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.ask.walk import Answer, Asked, walk
@@ -34,8 +35,6 @@ SEED = int(os.environ.get("BULKHEAD_ASK_SEED", "1"))
 ROOT = pathlib.Path(__file__).parents[2]
 NAMES = ("ak-a", "ak-b", "ak-r", "ak-c")
 LINKS = {"ak-a": 1, "ak-b": 2, "ak-c": 3}
-PORTS = (22, 80, 443, 3000, 8080)
-ADDRESSES = {"ak-a": "10.81.1.2", "ak-b": "10.81.2.2", "ak-r": "10.81.3.1", "ak-c": "10.81.3.2"}
 #: Seconds that a connection is waited for, and how often it is tried again where the answer is not the expected one.
 PATIENCE, AGAIN = 2.0, 3
 
@@ -98,55 +97,6 @@ def node(name):
     arguments = json.dumps({"ANSIBLE_MODULE_ARGS": {}})
     out = run("ip", "netns", "exec", name, sys.executable, str(module), input=arguments)
     return read_node(name, json.loads(out))
-
-
-def rules_of(draw, name):
-    """A filter table, and on some a nat table."""
-    sources = [*(f"-s {address}" for address in ADDRESSES.values()), "-s 10.81.2.0/24", "! -s 10.81.1.0/24", ""]
-    ports = [
-        *(f"-p tcp -m tcp --dport {port}" for port in PORTS),
-        "-p tcp -m multiport --dports 22,3000:8080",
-        "-p tcp",
-        "",
-    ]
-    lines = ["*filter"]
-    for chain in ("INPUT", "FORWARD", "OUTPUT"):
-        lines.append(f":{chain} {draw.choice(['ACCEPT', 'ACCEPT', 'DROP'])} [0:0]")
-    lines.append(":ours - [0:0]")
-    for chain in ("INPUT", "FORWARD", "OUTPUT", "ours"):
-        if chain != "ours" and draw.random() < 0.9:
-            lines.append(f"-A {chain} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT")
-        for _number in range(draw.randrange(4)):
-            target = draw.choice(["ACCEPT", "DROP", "REJECT", "RETURN", *(["ours"] if chain != "ours" else [])])
-            state = draw.choice(["", "", " -m conntrack --ctstate NEW", " -m conntrack --ctstate DNAT"])
-            lines.append(" ".join(f"-A {chain} {draw.choice(sources)} {draw.choice(ports)}{state} -j {target}".split()))
-    lines += [
-        "COMMIT",
-        "*nat",
-        ":PREROUTING ACCEPT [0:0]",
-        ":INPUT ACCEPT [0:0]",
-        ":OUTPUT ACCEPT [0:0]",
-        ":POSTROUTING ACCEPT [0:0]",
-    ]
-    if name == "ak-r":
-        for _number in range(draw.randrange(3)):
-            to = draw.choice(["10.81.3.2", "10.81.3.2:22", "10.81.2.2:80"])
-            at = draw.choice(["-i leg1", "-m addrtype --dst-type LOCAL", "-d 10.81.3.1"])
-            lines.append(f"-A PREROUTING {at} -p tcp -m tcp --dport {draw.choice(PORTS)} -j DNAT --to-destination {to}")
-        if draw.random() < 0.5:
-            lines.append(
-                draw.choice(
-                    [
-                        "-A POSTROUTING -o leg3 -j MASQUERADE",
-                        "-A POSTROUTING -s 10.81.1.0/24 -j SNAT --to-source 10.81.3.1",
-                    ]
-                )
-            )
-    elif name == "ak-c" and draw.random() < 0.6:
-        lines.append(
-            f"-A PREROUTING -p tcp -m tcp --dport {draw.choice(PORTS)} -j REDIRECT --to-ports {draw.choice(PORTS)}"
-        )
-    return "\n".join([*lines, "COMMIT", ""])
 
 
 def connects(asked):

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional
+from collections.abc import Sequence
+from typing import NamedTuple, Optional, Union
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.fields import (
     address_number,
@@ -28,8 +29,8 @@ class Translated(NamedTuple):
     doubt: str = ""
 
 
-class _Unsure(Exception):
-    """What a chain does is not known; the message says by what."""
+class Unsure(Exception):
+    """What a rule or a chain does is not known; the message says by what."""
 
 
 def translate(ruleset: Ruleset, chain: str, one: Packet, question: Question, own: str) -> Translated:
@@ -44,16 +45,16 @@ def translate(ruleset: Ruleset, chain: str, one: Packet, question: Question, own
         rule = _deciding(chains, chain, chain, one, matching)
         if rule is None or rule.target == "ACCEPT":
             return Translated(one)
-        return Translated(_changed(rule, one, ruleset.family, own), rule)
-    except (_Unsure, ValueError) as error:
+        return Translated(changed(rule, one, ruleset.family, own), rule)
+    except (Unsure, ValueError) as error:
         return Translated(one, doubt=str(error))
 
 
 def _deciding(chains: Chains, name: str, start: str, one: Packet, matching: Matching, depth: int = 0) -> Optional[Rule]:
     """The rule that decides: one that changes the packet, or an ACCEPT, which ends the whole table; None where none does.
-    Raises _Unsure."""
+    Raises Unsure."""
     if depth > _DEEPEST:
-        raise _Unsure(f"chain {name}: jumps form a loop")
+        raise Unsure(f"chain {name}: jumps form a loop")
     for rule in chains[name].rules:
         found = matching.boxes(rule, tuple(((value, value),) for value in one), Stage("nat", start))
         if not found or rule.target is None or rule.target in NO_VERDICT:
@@ -63,13 +64,13 @@ def _deciding(chains: Chains, name: str, start: str, one: Packet, matching: Matc
         if jump:
             inner = _deciding(chains, rule.target, start, one, matching, depth + 1)
             if inner is not None and None not in conditions:
-                raise _Unsure(_text(conditions))
+                raise Unsure(_text(conditions))
             if inner is not None:
                 return inner
             if rule.goto and None in conditions:
                 return None
         elif None not in conditions:
-            raise _Unsure(f"{rule.text}: {_text(conditions)}")
+            raise Unsure(f"{rule.text}: {_text(conditions)}")
         elif rule.target in ("RETURN", "ACCEPT"):
             return rule if rule.target == "ACCEPT" else None
         else:
@@ -81,7 +82,8 @@ def _text(conditions: list[Optional[Condition]]) -> str:
     return "; ".join(condition.text for condition in conditions if condition is not None)
 
 
-def _changed(rule: Rule, one: Packet, family: int, own: str) -> Packet:
+def changed(rule: Rule, one: Packet, family: int, own: str) -> Packet:
+    """The packet as a rule of the nat table leaves it. Raises Unsure."""
     target, values = rule.target, dict(zip(rule.options, rule.options[1:]))
     if target == "REDIRECT":
         return one._replace(dst=address_number(own, family), dport=_port(values.get("--to-ports"), one.dport))
@@ -92,14 +94,14 @@ def _changed(rule: Rule, one: Packet, family: int, own: str) -> Packet:
         if target == "SNAT":
             return one._replace(src=address or one.src)
         return one._replace(dst=one.dst if address is None else address, dport=one.dport if port is None else port)
-    raise _Unsure(f"the target {target} of `{rule.text}`")
+    raise Unsure(f"the target {target} of `{rule.text}`")
 
 
 def _port(text: Optional[str], port: int) -> int:
     if text is None:
         return port
     if not text.isdigit():
-        raise _Unsure(f"it may be sent to any port of {text}")
+        raise Unsure(f"it may be sent to any port of {text}")
     return int(text)
 
 
@@ -112,5 +114,12 @@ def _end(text: str, family: int) -> tuple[Optional[int], Optional[int]]:
     elif family == 4 or text.count(":") == 1:
         address, _colon, port = text.partition(":")
     if "-" in address:
-        raise _Unsure(f"it may be sent to any address of {address}")
+        raise Unsure(f"it may be sent to any address of {address}")
     return (address_number(address, family) if address else None), (_port(port, 0) if port else None)
+
+
+def of_answers(ruleset: Ruleset, hook: str, addresses: Union[str, Sequence[str], None], moved: bool) -> Question:
+    """What a hook is asked about the answers of a connection. moved: whether the host's nat table sent it elsewhere. Where it
+    did not, and no table comes before the nat table's own work, nothing of it depends on a translation."""
+    early = any(chain.rules for name in ("raw", "mangle") for chain in ruleset.tables.get(name, {}).values())
+    return Question(hook, "ESTABLISHED", addresses, None if moved or early else False)

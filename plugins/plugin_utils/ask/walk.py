@@ -17,7 +17,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.fields impo
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.packet import Packet, packet
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.program import ALLOWED, DENIED, Question
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.unfold import verdict
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.ask.nat import OF_SOURCE, translate
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.ask.nat import OF_SOURCE, of_answers, translate
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.ask.node import Node
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.ask.routing import Way, way
 
@@ -39,9 +39,12 @@ class Asked(NamedTuple):
     destination: str
     proto: str
     port: int
+    source_port: int = PORT
 
     def text(self) -> str:
-        return f"{self.source} → {self.destination} {f'{self.port}/' if self.port else ''}{self.proto}"
+        port = f"{self.port}/" if self.port else ""
+        source_port = "" if self.source_port == PORT else f" port {self.source_port}"
+        return f"{self.source}{source_port} → {self.destination} {port}{self.proto}"
 
 
 class Hop(NamedTuple):
@@ -81,6 +84,7 @@ class _Passed(NamedTuple):
     port: int
     inside: str
     outside: str
+    moved: bool
 
 
 class _Walker:
@@ -263,7 +267,7 @@ class _Walker:
             state.destination,
             self.asked.proto,
             state.port,
-            PORT if state.port else 0,
+            self.asked.source_port if state.port else 0,
             inside=inside,
             outside=outside,
             original=original,
@@ -273,7 +277,7 @@ class _Walker:
         """Ask the rules of a hook. before: the packet before the host's nat table changed it."""
         moved = (before.destination, before.port) != (state.destination, state.port)
         one = self.packet(state, inside, outside, (before.destination, before.port) if moved else None)
-        self.passed.append(_Passed(node, hook, state.source, state.destination, state.port, inside, outside))
+        self.passed.append(_Passed(node, hook, state.source, state.destination, state.port, inside, outside, moved))
         where = {"INPUT": f"INPUT {inside}", "OUTPUT": f"OUTPUT {outside}", "FORWARD": f"FORWARD {inside} → {outside}"}[
             hook
         ]
@@ -307,12 +311,12 @@ class _Walker:
                 one.destination,
                 one.source,
                 self.asked.proto,
-                PORT,
+                self.asked.source_port,
                 one.port,
                 inside=inside,
                 outside=outside,
             )
-            question = Question(hook, "ESTABLISHED", one.node.texts)
+            question = of_answers(one.node.rulesets[self.family], hook, one.node.texts, one.moved)
             count = len(self.hops)
             self.ask(one.node, f"the answers: {hook}", found, question)
             if self.hops[count].answer is Answer.ALLOWED:
