@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible_collections.bulkhead.tiers.plugins.action.flow_probe import ActionModule as ProbeAction
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.arguments import LISTEN
+from ansible_collections.bulkhead.tiers.plugins.modules.flow_listen import LISTEN
 
 
 class ActionModule(ProbeAction):

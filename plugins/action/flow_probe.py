@@ -8,7 +8,8 @@ from typing import Any, Optional
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.arguments import ARGUMENTS, LISTEN
+from ansible_collections.bulkhead.tiers.plugins.modules.flow_listen import LISTEN
+from ansible_collections.bulkhead.tiers.plugins.modules.flow_probe import ARGUMENTS
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.arguments import mistakes
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.said import shown
 

@@ -253,16 +253,16 @@ class ActionModule(ActionBase):
     def _probe(
         self, fleet: Fleet, member: Member, options: Mapping[str, Any], task_vars: Mapping[str, Any]
     ) -> dict[str, Any]:
-        jobs = fleet.jobs(member.name)
+        jobs, controls = fleet.jobs(member.name), fleet.controls(member.name)
         said = self._module(
             PROBE,
             task_vars,
             mode="probe",
             token=fleet.run.id,
-            jobs=[job.to_dict() for job in jobs],
+            jobs=[job.to_dict() for job in (*controls, *jobs)],
             timeout=options["timeout"],
         )
-        probes = match(jobs, said.get("results"), fleet.run.key_of, fleet.run.id)
+        probes = match(jobs, said.get("results"), fleet.run.key_of, fleet.run.id, controls)
         fleet.run.keep(Step.PROBED, member.name, probes.to_dict())
         return {"probes": len(jobs)}
 

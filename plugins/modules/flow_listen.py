@@ -6,9 +6,22 @@ import ipaddress
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.arguments import LISTEN
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.control import ListenerError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.start import start
+
+SOCKET = {
+    "proto": {"type": "str", "choices": ["tcp", "udp"], "required": True},
+    "port": {"type": "int", "required": True},
+}
+#: Those of flow_probe that its mode=listen takes.
+LISTEN = {
+    "token": {"type": "str", "required": True, "no_log": False},
+    "name": {"type": "str", "required": True},
+    "key": {"type": "str", "required": True, "no_log": True},
+    "addresses": {"type": "list", "elements": "str", "default": ["0.0.0.0/0"]},
+    "listen": {"type": "list", "elements": "dict", "default": [], "options": SOCKET},
+    "ttl": {"type": "int", "default": 120},
+}
 
 
 def main() -> None:

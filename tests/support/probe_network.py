@@ -16,6 +16,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.controls import controls_of, silent
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.judge import checked
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.parse import parse_listening, parse_result
+
 ROOT = Path(__file__).parents[2]
 DRIVE = ROOT / "tests" / "integration" / "flow_probe" / "drive.py"
 A, B, C = "10.201.1.10", "10.201.2.10", "10.201.3.10"
@@ -105,6 +109,17 @@ class Driver:
             for number, (proto, dest, port, *extra) in enumerate(jobs)
         ]
         return self.step(name, step="probe", jobs=full, **more)
+
+    def silent(self, name, said, ports=PORTS):
+        """{socket: why} of the sockets that do not answer their own host, as a proof asks for them."""
+        key = f"the key of {name}".encode()
+        every = [(proto, port) for proto in ("tcp", "udp") for port in ports]
+        jobs = controls_of(name, 0, parse_listening(said), every)
+        results = self.step(name, step="probe", jobs=[job.to_dict() for job in jobs])
+        return silent(
+            (job, checked(job, parse_result(result), key, self.token))
+            for job, result in zip(jobs, results, strict=True)
+        )
 
     def verdicts(self, name, *jobs, **more):
         return [result["verdict"] for result in self.probe(name, *jobs, **more)]

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a host knows about its own network: addresses, bound ports, descriptors. Standard library only; Linux.
+"""What a host knows about its own network: addresses and bound ports. Standard library only; Linux.
 
 Host ring: this file is sent to every host.
 """
@@ -8,22 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import socket
 import struct
 from collections.abc import Iterator
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Address
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.listening import Address
 
 RTM_GETADDR, RTM_NEWADDR, NLMSG_ERROR, NLMSG_DONE = 22, 20, 2, 3
 NLM_F_REQUEST, NLM_F_DUMP = 0x1, 0x300
 IFA_ADDRESS, IFA_LOCAL = 1, 2
 TCP_LISTEN, UDP_UNCONNECTED = "0A", "07"
-
-
-def family_of(address: str) -> socket.AddressFamily:
-    """The socket family of an address in text form."""
-    return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
 def own_addresses() -> list[Address]:
@@ -131,10 +125,3 @@ def _sockets_of(pid: str) -> set[str]:
                 if link.startswith("socket:["):
                     found.add(link[8:-1])
     return found
-
-
-def allow_descriptors() -> int:
-    """Raise this process' soft limit of open files to the hard one and return it."""
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard if hard != resource.RLIM_INFINITY else 1 << 20

@@ -30,7 +30,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.control import peer_uid
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import (
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.listening import (
     PLACES,
     Heard,
     Hears,
@@ -38,8 +38,8 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import 
     Socket,
     Stopped,
 )
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.hostnet import family_of
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.nonce import LONGEST, answer, read_question
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.sockets import family_of
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.wire import (
     AUXDATA,
     PACKET_AUXDATA,

@@ -1,12 +1,12 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a probe and a listener say to each other."""
+"""What a listener reads and answers. What a prober asks, and how it reads the answer, is in flows.py."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 import json
-from typing import Any, Optional
+from typing import Optional
 
 # The first four bytes. They differ, or else two listeners that hear raw packets would answer each other's answers for
 # ever.
@@ -15,11 +15,6 @@ LONGEST = 1024  # bytes of a question or an answer
 
 #: Hexadecimal digits of the code that a listener adds to an answer (128 bits of HMAC-SHA256).
 MAC_DIGITS = 32
-
-
-def question(token: str, job_id: str) -> bytes:
-    """The nonce of a probe. Datagrams are found by their first bytes, so ASKS and the run's token come first."""
-    return ASKS + token.encode() + b" " + job_id.encode() + b"\n"
 
 
 def read_question(token: str, data: bytes) -> Optional[str]:
@@ -33,18 +28,6 @@ def answer(token: str, key: bytes, proto: str, job_id: str, name: str, peer: str
     said = {"id": job_id, "name": name, "peer": peer, "at": at, "port": port}
     said["mac"] = code_of(key, token, proto, job_id, name, peer, at, port)
     return ANSWERS + token.encode() + b" " + json.dumps(said).encode() + b"\n"
-
-
-def read_answer(token: str, data: bytes) -> Optional[dict[str, Any]]:
-    """{id, name, peer, at, port, mac}, or None if these bytes are not an answer of this run."""
-    start = ANSWERS + token.encode() + b" "
-    if not data.startswith(start):
-        return None
-    try:
-        said = json.loads(data[len(start) :].decode())
-    except ValueError:
-        return None
-    return said if isinstance(said, dict) else None
 
 
 def code_of(key: bytes, token: str, proto: str, job_id: str, name: str, peer: str, at: str, port: int) -> str:

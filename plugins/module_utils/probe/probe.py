@@ -20,9 +20,16 @@ from collections.abc import Callable, Sequence
 from typing import Any, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Icmp, Job, Result, Verdict
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.hostnet import allow_descriptors, family_of
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.nonce import LONGEST, question, read_answer
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import (
+    Icmp,
+    Job,
+    Result,
+    Verdict,
+    question,
+    read_answer,
+)
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.nonce import LONGEST
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.sockets import allow_descriptors, family_of
 
 # A reject of IPv6 reaches a connecting TCP socket only after 1.03 s, and Linux sends a SYN again after 1 s and 3 s:
 # under 3.2 s a reject reads as a drop, and a lost packet as a block.

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Starts the listener detached, and sees that every one of its sockets answers the host itself. Linux only."""
+"""Starts the listener detached. Whether its sockets answer the host itself is for a prober to say. Linux only."""
 
 from __future__ import annotations
 
@@ -9,41 +9,23 @@ import resource
 import secrets
 import signal
 import sys
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Any, Union
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.control import CONTROL, ListenerError, ask
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import (
-    Hears,
-    Job,
-    Listening,
-    Noted,
-    Result,
-    Socket,
-    Verdict,
-    answers,
-)
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.hostnet import (
-    allow_descriptors,
-    bound_ports,
-    own_addresses,
-)
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.hostnet import bound_ports, own_addresses
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.listener import Listener
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.probe import probe_all
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.listening import Hears, Listening, Noted, Socket
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.sockets import allow_descriptors
 
 Network = Union[IPv4Network, IPv6Network]
-
-#: Seconds for a probe over the loopback device. A control that is late is asked again, each time with more of them.
-CONTROL_TIMEOUTS = (1.0, 2.0, 4.0)
-#: What a late answer looks like.
-LATE = (Verdict.DROPPED, Verdict.MISDIRECTED, Verdict.INCONCLUSIVE)
 
 
 def start(
     token: str, name: str, key: bytes, ttl: int, ranges: Sequence[Network], ports: Sequence[tuple[str, int]]
 ) -> Listening:
-    """Start the listener of this host, replacing an older one, and probe it from the host itself.
+    """Start the listener of this host, replacing an older one.
 
     token: what marks the packets of this run. name: what the listener calls itself. key: what it signs answers with.
     ttl: seconds until it ends by itself. ranges: it binds the host's own addresses that are inside one of them. ports:
@@ -59,12 +41,11 @@ def start(
         services.setdefault(taken.socket, "")
     wanted = {Socket(proto, address, port) for address in addresses for proto, port in ports}
     wanted.difference_update(lost.socket for lost in said.unusable)
-    silent = _self_control(token, name, key, wanted, services)
     return Listening(
         addresses=tuple(own),
         others=tuple(found for found in known if found not in own and not found.bridge),
-        services=tuple(Noted(one, services[one]) for one in sorted(services) if one in wanted or one not in silent),
-        unusable=(*said.unusable, *(Noted(one, silent[one]) for one in sorted(silent) if one in wanted)),
+        services=tuple(Noted(one, services[one]) for one in sorted(services)),
+        unusable=tuple(said.unusable),
         hears=said.hears,
         bound=len(wanted) - len(said.busy),
         replaced=replaced,
@@ -156,7 +137,7 @@ def _leave_files(kept: int) -> None:
     os.chdir("/")
 
 
-# Controls
+# What is there already
 
 
 def _services(addresses: Sequence[str]) -> dict[Socket, str]:
@@ -164,45 +145,8 @@ def _services(addresses: Sequence[str]) -> dict[Socket, str]:
     found: dict[Socket, str] = {}
     for (proto, address, port), process in bound_ports().items():
         for own in addresses:
-            # A socket for [::] also takes IPv4, unless it says that it does not: the probe from the host itself shows
-            # it.
+            # A socket for [::] also takes IPv4, unless it says that it does not: a probe from the host itself shows it.
             if address in (own, "::") or (address == "0.0.0.0" and ":" not in own):
                 socket_ = Socket(proto, own, port)
                 found[socket_] = process or found.get(socket_, "")
     return found
-
-
-def _self_control(
-    token: str, name: str, key: bytes, wanted: set[Socket], services: Collection[Socket]
-) -> dict[Socket, str]:
-    """Probe every socket from the host itself, over loopback: {socket: what went wrong}.
-
-    On a loaded machine an answer may be late: what looks late is asked again, a bounded number of times.
-    """
-    left = {str(number): one for number, one in enumerate(sorted(wanted.union(services)))}
-    wrong: dict[Socket, str] = {}
-    for timeout in CONTROL_TIMEOUTS:
-        late = {}
-        for job, result in _controls(token, name, left, services, timeout):
-            good = result.verdict is Verdict.ALLOWED and (job.service or answers(job, result, key, token))
-            if good:
-                wrong.pop(left[job.id], None)
-                continue
-            detail = " ".join(filter(None, [result.verdict.value, result.detail]))
-            wrong[left[job.id]] = f"a probe from the host itself: {detail}"
-            if result.verdict in LATE:
-                late[job.id] = left[job.id]
-        left = late
-        if not left:
-            break
-    return wrong
-
-
-def _controls(
-    token: str, name: str, sockets: dict[str, Socket], services: Collection[Socket], timeout: float
-) -> Iterable[tuple[Job, Result]]:
-    jobs = {
-        number: Job(number, one.proto, one.address, one.port, host=name, listening=True, service=one in services)
-        for number, one in sockets.items()
-    }
-    return [(jobs[result.id], result) for result in probe_all(list(jobs.values()), token, timeout)]

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Optional, Union
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake, Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Address, Listening
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.listening import Address, Listening
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import Leg
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.members import Member, Part
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Site

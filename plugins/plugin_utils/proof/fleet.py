@@ -7,16 +7,16 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple, Optional
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import (
-    Heard,
-    Job,
-    Listening,
-    Result,
-    Socket,
-    Stopped,
-    Verdict,
-)
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Job, Result, Verdict
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.listening import Heard, Listening, Socket, Stopped
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.claims import Claims, settle
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.controls import (
+    Pair,
+    controls_of,
+    is_absent,
+    never_sent,
+    silent,
+)
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.forwards import Forwards
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import Leg, Port, Target, jobs_from
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.judge import (
@@ -82,30 +82,44 @@ class Listener(NamedTuple):
 
 
 class Probes(NamedTuple):
-    """The jobs of a host, each with its own result; trouble: what is wrong with the results as a whole."""
+    """The jobs of a host, each with its own result. controls: of its own sockets; trouble: what is wrong with the results
+    as a whole."""
 
-    pairs: tuple[tuple[Job, Result], ...]
+    pairs: tuple[Pair, ...]
+    controls: tuple[Pair, ...] = ()
     trouble: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        return {"pairs": [[job.to_dict(), result.to_dict()] for job, result in self.pairs], "trouble": self.trouble}
+        return {
+            **{
+                key: [[job.to_dict(), result.to_dict()] for job, result in getattr(self, key)]
+                for key in ("pairs", "controls")
+            },
+            "trouble": self.trouble,
+        }
 
     @classmethod
     def from_dict(cls, found: Mapping[str, Any]) -> Probes:
-        pairs = tuple((Job.from_dict(job), parse_result(result)) for job, result in found["pairs"])
-        return cls(pairs, found["trouble"])
+        pairs, controls = (
+            tuple((Job.from_dict(job), parse_result(result)) for job, result in found[key])
+            for key in ("pairs", "controls")
+        )
+        return cls(pairs, controls, found["trouble"])
 
 
-def match(jobs: Sequence[Job], said: Any, key_of: Callable[[str], bytes], token: str) -> Probes:
+def match(
+    jobs: Sequence[Job], said: Any, key_of: Callable[[str], bytes], token: str, controls: Sequence[Job] = ()
+) -> Probes:
     """Each job with the one result that has its id, of what a host returned.
 
     A job whose result is missing, there twice or malformed is INCONCLUSIVE. Results that were not asked for are trouble.
     key_of: the key of a host's listener.
     """
-    found: dict[str, list[Any]] = {job.id: [] for job in jobs}
+    asked = [*jobs, *controls]
+    found: dict[str, list[Any]] = {job.id: [] for job in asked}
     strangers = 0
     results = said if isinstance(said, (list, tuple)) else ()
-    for value in results[: 2 * len(jobs) + 1]:
+    for value in results[: 2 * len(asked) + 1]:
         job_id = value.get("id") if isinstance(value, Mapping) else None
         if isinstance(job_id, str) and job_id in found:
             found[job_id].append(value)
@@ -113,14 +127,14 @@ def match(jobs: Sequence[Job], said: Any, key_of: Callable[[str], bytes], token:
             strangers += 1
     keys: dict[str, bytes] = {}
     pairs = []
-    for job in jobs:
+    for job in asked:
         host = job.host or ""
         if host not in keys:
             keys[host] = key_of(host)
         pairs.append((job, checked(job, _only(job, found[job.id]), keys[host], token)))
-    more = len(results) > 2 * len(jobs) + 1
+    more = len(results) > 2 * len(asked) + 1
     trouble = "it returned results that were not asked for" if strangers or more else ""
-    return Probes(tuple(pairs), trouble)
+    return Probes(tuple(pairs[: len(jobs)]), tuple(pairs[len(jobs) :]), trouble)
 
 
 def _only(job: Job, values: Sequence[Any]) -> Result:
@@ -227,6 +241,32 @@ class Fleet:
         )
         return [*lan, *tailnet]
 
+    def controls(self, name: str) -> list[Job]:
+        """The jobs of one host to its own sockets."""
+        listener = self.listeners.get(name)
+        number = list(self.record.members).index(name)
+        return controls_of(name, number, listener.said, listener.ports) if listener else []
+
+    @cached_property
+    def probed(self) -> dict[str, Probes]:
+        """What the hosts that probed have found."""
+        kept = {name: self.run.kept(Step.PROBED, name) for name in self.members}
+        return {name: Probes.from_dict(found) for name, found in kept.items() if found}
+
+    @cached_property
+    def silences(self) -> dict[str, dict[Socket, str]]:
+        """{host: {socket: why}} of those that did not answer their own host."""
+        return {
+            name: silent(self.probed[name].controls) if name in self.probed else never_sent(self.controls(name))
+            for name in self.listeners
+        }
+
+    def _is_absent(self, job: Job, result: Result) -> bool:
+        host = job.host or ""
+        if host not in self.listeners or host not in self.probed:
+            return False
+        return is_absent(job, result, self.silences[host], self.listeners[host].ports)
+
     def proof(self, compile_for: Compile, seconds: float, node_plan: NodePlan = lambda _member: None) -> Proof:
         """Judge what all hosts found."""
         hosts: dict[str, Host] = {}
@@ -236,8 +276,7 @@ class Fleet:
             if member.part is Part.NONE and name not in self.record.left_out:
                 missing.setdefault(name, _no_part(member, self.record.outside))
         for name, member in self.members.items():
-            kept = self.run.kept(Step.PROBED, name)
-            probes = Probes.from_dict(kept) if kept else None
+            probes = self.probed.get(name)
             listener = self.listeners.get(name)
             trouble = self.run.kept(Step.TROUBLE, name) or ""
             if listener and listener.claims.legs:
@@ -251,7 +290,7 @@ class Fleet:
                 trouble = trouble or listener.claims.trouble or probes.trouble
                 if trouble:
                     missing[name] = trouble
-                pairs += probes.pairs
+                pairs += [pair for pair in probes.pairs if not self._is_absent(*pair)]
         verdicts = Judge(Policy(self.site), hosts).judge(pairs)
         return Proof(
             self.site,
@@ -294,7 +333,7 @@ class Fleet:
             hears=listener.said.hears.wire,
             lost=stopped.lost,
             lost_wire=stopped.lost_wire,
-            unusable={one.socket: one.text for one in listener.said.unusable},
+            unusable={**{one.socket: one.text for one in listener.said.unusable}, **self.silences[member.name]},
             services=self.services(member.name),
             passed=_ports(stopped.passed),
             arrived=_ports(stopped.arrived),

@@ -9,7 +9,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple, Optional
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Job, Socket
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Job
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.listening import Socket
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.rules import rule_ports
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Flow, Site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.nat import forwards

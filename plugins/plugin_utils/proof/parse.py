@@ -9,20 +9,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import (
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import PORTS, PROTOS, Icmp, Result, Verdict
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.listening import (
     PLACES,
-    PORTS,
-    PROTOS,
     Address,
     Heard,
     Hears,
-    Icmp,
     Listening,
     Noted,
-    Result,
     Socket,
     Stopped,
-    Verdict,
 )
 
 #: The most that an honest host has to say. A host that says more is not believed.

@@ -14,7 +14,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Job, Listening, Result, Socket, Verdict
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Job, Result, Verdict
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.listening import Listening, Socket
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.claims import tailnet_networks
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import DECLARED, LIVE, Target
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.judge import Host

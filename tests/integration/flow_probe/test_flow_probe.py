@@ -13,6 +13,8 @@ import time
 
 from probe_network import PORTS, A, B, C, heard, run
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.listening import Socket
+
 TCP_SERVICE = """
 import socket
 server = socket.create_server(("0.0.0.0", 2222))
@@ -31,6 +33,15 @@ UDP_SERVICE = """
 import socket, time
 server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 server.bind(("0.0.0.0", 2222))
+print("ready", flush=True)
+time.sleep(60)
+"""
+IPV6_SERVICE = """
+import socket, time
+server = socket.socket(socket.AF_INET6)
+server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+server.bind(("::", 9100))
+server.listen()
 print("ready", flush=True)
 time.sleep(60)
 """
@@ -110,6 +121,7 @@ def test_a_real_service_is_used_and_is_sent_nothing(prober, service, rules):
     assert {(found["proto"], found["port"]) for found in said["services"]} == {("tcp", 2222), ("udp", 2222)}
     assert all(found["process"].startswith("python") for found in said["services"])
     assert said["unusable"] == [] and said["bound"] == 2 * len(PORTS) - 2
+    assert prober.silent("b", said) == {}
     jobs = [("tcp", B, 2222, {"service": True}), ("udp", B, 2222, {"service": True})]
     assert prober.verdicts("a", *jobs) == ["ALLOWED"] * 2
     rules("b", "-A INPUT -p udp --dport 2222 ! -i lo -j DROP")
@@ -121,9 +133,8 @@ def test_a_port_of_the_kernel_is_judged_too(prober, rules):
     run(f"ip -n fp-b link add fp-vx type vxlan id 42 dstport 4789 local {B} dev eth0 && ip -n fp-b link set fp-vx up")
     try:
         said = prober.listen("b")
-        assert [(found["proto"], found["port"]) for found in said["services"]] == [("udp", 4789)] and said[
-            "unusable"
-        ] == []
+        assert [(found["proto"], found["port"]) for found in said["services"]] == [("udp", 4789)]
+        assert said["unusable"] == [] and prober.silent("b", said) == {}
         assert prober.verdicts("a", ("udp", B, 4789, {"service": True})) == ["ALLOWED"]
         rules("b", "-A INPUT -p udp --dport 4789 ! -i lo -j DROP")
         assert prober.verdicts("a", ("udp", B, 4789, {"service": True})) == ["DROPPED"]
@@ -220,11 +231,22 @@ def test_the_listener_ends_when_its_time_is_over(prober):
     assert subprocess.run(["ip", "netns", "pids", "fp-b"], capture_output=True, text=True, check=True).stdout == ""
 
 
-def test_a_host_that_cannot_bind_a_port_says_so(prober, rules):
+def test_a_socket_that_does_not_answer_its_own_host_is_silent(prober, rules):
     rules("b", "-A INPUT -i lo -p tcp --dport 1000 -j DROP")
-    failed = prober.listen("b", ports=[1000, 1001])["unusable"]
-    assert [(lost["proto"], lost["port"]) for lost in failed] == [("tcp", 1000)]
-    assert "from the host itself: DROPPED" in failed[0]["error"]
+    said = prober.listen("b", ports=[1000, 1001])
+    assert said["unusable"] == []
+    assert prober.silent("b", said, ports=[1000, 1001]) == {
+        Socket("tcp", B, 1000): "a probe from the host itself: DROPPED"
+    }
+
+
+def test_a_service_for_ipv6_alone_is_silent_at_an_ipv4_address(prober, service):
+    service("b", IPV6_SERVICE)
+    said = prober.listen("b", ports=[1000])
+    assert [(found["address"], found["port"]) for found in said["services"]] == [(B, 9100)]
+    assert prober.silent("b", said, ports=[1000]) == {
+        Socket("tcp", B, 9100): "a probe from the host itself: REJECTED refused"
+    }
 
 
 def test_four_thousand_probes_take_little_more_than_one_timeout(prober, rules):

@@ -110,6 +110,10 @@ class Play:
         return {"results": [self.result(job) for job in args["jobs"]]}
 
     def result(self, job):
+        if not job.get("source"):  # of its own socket
+            at, key = job["dest"], self.keys[job["host"]]
+            mac = code_of(key, self.token, job["proto"], job["id"], job["host"], at, at, job["port"])
+            return {"id": job["id"], "verdict": "ALLOWED", "ms": 1.0, "mac": mac, "peer": at}
         if (job["proto"], job["port"]) != ("tcp", 22) or not job.get("again"):
             return {"id": job["id"], "verdict": "DROPPED", "ms": 1.0}
         key = self.keys[job["host"]]

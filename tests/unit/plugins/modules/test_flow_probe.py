@@ -11,7 +11,8 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.bulkhead.tiers.plugins.action import flow_listen as action_flow_listen
 from ansible_collections.bulkhead.tiers.plugins.action import flow_probe as action_flow_probe
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.control import ListenerError
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Job, Listening, Result, Verdict
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Job, Result, Verdict
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.listening import Listening
 from ansible_collections.bulkhead.tiers.plugins.modules import flow_listen, flow_probe
 
 KEY = "0123456789abcdef" * 4

@@ -6,7 +6,8 @@ from datetime import date
 
 import pytest
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Result, Socket, Verdict
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Result, Verdict
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.listening import Socket
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.ufw import DEFAULTS, host_rules
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.forwards import Forwards
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import Leg, Target, jobs_from, ports_of

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe import listener
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Heard
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.listener import Listener, grouped
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.listening import Heard
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.wire import Packet
 
 SOURCE, DEST = "10.0.1.11", "10.0.3.11"

@@ -6,15 +6,13 @@ import threading
 
 import pytest
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Job, Verdict
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Job, Verdict, question, read_answer
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.hostnet import _address, bound_ports, own_addresses
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.nonce import (
     ANSWERS,
     ASKS,
     answer,
     code_of,
-    question,
-    read_answer,
     read_question,
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.probe import AGAIN, probe_all

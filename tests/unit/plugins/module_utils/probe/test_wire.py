@@ -5,7 +5,8 @@ import struct
 
 import pytest
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.nonce import answer, question
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import question
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.nonce import answer
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.wire import (
     AUXDATA,
     ONLY_PROBES,

@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Address, Listening
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.listening import Address, Listening
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.claims import (
     MOST_LEGS,
     Claims,

@@ -6,7 +6,8 @@ from datetime import date
 
 import pytest
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import (
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Verdict
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.listening import (
     Address,
     Heard,
     Hears,
@@ -14,7 +15,6 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import 
     Noted,
     Socket,
     Stopped,
-    Verdict,
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.nonce import code_of
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.claims import Named, claims_of
@@ -52,6 +52,7 @@ class Site:
         self.results = {}  # host: what it returns instead
         self.passed = dict.fromkeys(HOSTS, (22,))
         self.unprobed = set()
+        self.silent = set()  # sockets that do not answer their own host
 
     def fleet(self):
         record = Record("1", "outside", 0.0, "d", "", self.members, self.left_out, self.trouble)
@@ -64,10 +65,14 @@ class Site:
         for name in HOSTS:
             other = "b" if name == "a" else "a"
             jobs = fleet.jobs(name) if name in fleet.members else []
+            controls = fleet.controls(name) if name in fleet.members else []
             honest = [self.honest(job) for job in jobs]
             returned = self.results.get(name, lambda results: results)(honest)
+            if isinstance(returned, list):
+                returned = [*map(self.control, controls), *returned]
             if name not in self.unprobed:
-                self.run.keep(Step.PROBED, name, match(jobs, returned, self.run.key_of, self.run.id).to_dict())
+                probes = match(jobs, returned, self.run.key_of, self.run.id, controls)
+                self.run.keep(Step.PROBED, name, probes.to_dict())
             heard = Heard(HOSTS[other], HOSTS[name], "tcp", (22, 5432))
             stopped = Stopped(True, 0, 0, (heard._replace(ports=self.passed[name]),), (heard,))
             self.run.keep(Step.STOPPED, name, stopped.to_dict())
@@ -79,6 +84,12 @@ class Site:
         peer = HOSTS["a" if job.host == "b" else "b"]
         mac = code_of(self.run.key_of(job.host), self.run.id, "tcp", job.id, job.host, peer, job.dest, job.port)
         return {"id": job.id, "verdict": "ALLOWED", "ms": 1.0, "mac": mac}
+
+    def control(self, job):
+        if Socket(job.proto, job.dest, job.port) in self.silent:
+            return {"id": job.id, "verdict": "DROPPED", "ms": 3200.0}
+        mac = code_of(self.run.key_of(job.host), self.run.id, "tcp", job.id, job.host, job.dest, job.dest, job.port)
+        return {"id": job.id, "verdict": "ALLOWED", "ms": 1.0, "mac": mac, "peer": job.dest}
 
     def proof(self):
         return self.fleet().proof(lambda member: read_firewall(True, {}, []), 2.0)
@@ -132,9 +143,9 @@ def test_a_result_that_is_missing_twice_unknown_or_malformed_is_no_proof(site, l
     proof = site.proof()
     assert not proof.holds
     assert "a" in proof.missing or proof.count[Status.INCONCLUSIVE] > 0
-    assert all(
-        verdict.status in (Status.ALLOWED, Status.DENIED) for verdict in proof.verdicts if verdict.source.host == "b"
-    )
+    others = {verdict.status for verdict in proof.verdicts if verdict.source.host == "b"}
+    # A host that says nothing of its own sockets either is one at which a silence proves nothing.
+    assert others == {Status.ALLOWED, Status.DENIED if isinstance(lie([1, {}]), list) else Status.INCONCLUSIVE}
 
 
 def test_results_are_matched_by_their_id_whatever_their_order(site):
@@ -154,6 +165,36 @@ def test_a_prober_cannot_make_up_an_answer(site):
     site.results["a"] = lambda results: [{**result, "verdict": "ALLOWED", "mac": "0" * 32} for result in results]
     proof = site.proof()
     assert proof.count[Status.MISDIRECTED] == 2 and not proof.holds
+
+
+def test_a_silence_at_a_socket_that_is_silent_to_its_own_host_proves_nothing(site):
+    site.silent.add(Socket("tcp", B, 5432))
+    proof = site.proof()
+    (doubt,) = [
+        verdict for verdict in proof.verdicts if verdict.status is not Status.ALLOWED and verdict.dest.host == "b"
+    ]
+    assert (doubt.status, doubt.port) == (Status.INCONCLUSIVE, 5432) and not proof.holds
+    assert "no listener can answer there: a probe from the host itself: DROPPED" in doubt.cause
+
+
+def test_a_service_for_other_addresses_alone_is_not_judged_unless_it_answers(site):
+    exporter = Socket("tcp", B, 9100)
+    site.said["b"] = site.said["b"]._replace(services=(Noted(exporter, ""),))
+    assert [verdict.port for verdict in site.proof().verdicts if verdict.dest.host == "b"] == [22, 5432, 9100]
+    site.silent.add(exporter)
+    proof = site.proof()
+    assert proof.holds and 9100 not in [verdict.port for verdict in proof.verdicts]
+    site.results["a"] = lambda results: [
+        {**result, "verdict": "ALLOWED"} if number == 2 else result for number, result in enumerate(results)
+    ]
+    assert 9100 in [verdict.port for verdict in site.proof().verdicts]
+
+
+def test_the_listener_of_a_host_that_did_not_probe_itself_is_not_known_to_be_alive(site):
+    site.unprobed.add("b")
+    proof = site.proof()
+    assert [verdict.status for verdict in proof.verdicts] == [Status.ALLOWED, Status.INCONCLUSIVE]
+    assert "the host did not probe itself" in proof.verdicts[1].cause
 
 
 def test_a_host_that_leaves_the_play_is_missed(site):

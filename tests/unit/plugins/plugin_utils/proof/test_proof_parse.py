@@ -4,18 +4,15 @@ import json
 
 import pytest
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import (
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Icmp, Job, Result, Verdict
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.listening import (
     Address,
     Heard,
     Hears,
-    Icmp,
-    Job,
     Listening,
     Noted,
-    Result,
     Socket,
     Stopped,
-    Verdict,
 )
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.parse import (
     MOST_ADDRESSES,

@@ -7,14 +7,8 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import (
-    Address,
-    Job,
-    Listening,
-    Result,
-    Socket,
-    Verdict,
-)
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Job, Result, Verdict
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.listening import Address, Listening, Socket
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.tailnet import host_tailnet
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.claims import Named, claims_of
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import BOUNDARY, DECLARED, LIVE, Target
