@@ -52,6 +52,8 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.run import Re
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.tailnet import Live as LiveNode
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.report.files import site_name, write_proof
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.report.formats import FORMATS
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.run import read_host, static_proof
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.text import static_lines, static_summary
 
 PROBE, LISTENER = "bulkhead.tiers.flow_probe", "bulkhead.tiers.flow_listen"
 READ = "bulkhead.tiers.ufw_ruleset_info"
@@ -68,6 +70,7 @@ ARGUMENTS = {
     "report": {"type": "path"},
     "formats": {"type": "list", "elements": "str", "choices": list(FORMATS), "default": list(FORMATS)},
     "directory": {"type": "path", "default": "reports"},
+    "static": {"type": "bool", "default": False},
 }
 REQUIRED = [
     ("step", "begin", ["seed"]),
@@ -142,11 +145,16 @@ class ActionModule(ActionBase):
         proof = fleet.proof(compiled, time.time() - fleet.record.began, node)
         for line, color in report_lines(proof):
             self._display.display(line, color=color)
+        static = static_proof(fleet.run, declaration) if options["static"] else None
+        for line, color in static_lines(static) if static else ():
+            self._display.display(line, color=color)
         result = {"changed": False, "failed": not proof.holds, "msg": summary(proof), "totals": totals(proof)}
+        if static is not None:
+            result.update(failed=not (proof.holds and static.holds), msg=f"{summary(proof)}\n{static_summary(static)}")
         if self._task.check_mode:
             self._display.display(f"Check mode: the probes were real; the report {options['report']} was not written.")
         else:
-            written = write_proof(path, proof, name, options["formats"])
+            written = write_proof(path, proof, name, options["formats"], static)
             result.update(report=written["json"], reports=written)
             self._display.display(f"The report: {written.get('html', written['json'])}")
         return result
@@ -219,12 +227,16 @@ class ActionModule(ActionBase):
     def _read(
         self, fleet: Fleet, member: Member, options: Mapping[str, Any], task_vars: Mapping[str, Any]
     ) -> dict[str, Any]:
-        said = self._module(READ, task_vars, depth="rules")
+        said = self._module(
+            READ, task_vars, depth="kernel" if options["static"] else "rules", netfilter=options["static"]
+        )
         try:
             live = Live.from_dict(configuration(said.get("snapshot")))
         except RulesetError as error:
             raise Malformed(printable(error)) from error
         fleet.run.keep(Step.LIVE, member.name, live.to_dict())
+        if options["static"]:
+            fleet.run.keep(Step.NETFILTER, member.name, read_host(member.name, said))
         if tailnet_networks(fleet.site, member):
             node = LiveNode.from_dict(self._module(NODE, task_vars, peers=False))
             fleet.run.keep(Step.NODE, member.name, node.to_dict())

@@ -32,7 +32,7 @@ class ActionModule(ActionBase):
         said: dict[str, Any] = {}
 
         def ask(depth: str) -> Any:
-            arguments = {"findings": options["findings"], "depth": depth}
+            arguments = {"findings": options["findings"], "depth": depth, "netfilter": options["netfilter"]}
             said.update(self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars))
             if said.get("failed") or said.get("unreachable"):
                 raise ModuleFailed

@@ -81,6 +81,12 @@ options:
     elements: str
     choices: [html, markdown, junit, sarif]
     default: [html, markdown, junit, sarif]
+  static:
+    description:
+      - Whether the static proof is made as well, with O(step=read) and O(step=report) - what the live rules, routes and addresses
+        of all hosts let through, as exact sets of packets, is held against the site, and an error fails the proof.
+    type: bool
+    default: false
   directory:
     description: The folder that O(report) must lie below, links followed. A relative path starts at the current directory.
     type: path

@@ -95,7 +95,16 @@ def node(name):
     """The namespace as the module reads it there."""
     module = ROOT / "plugins/modules/netfilter_info.py"
     arguments = json.dumps({"ANSIBLE_MODULE_ARGS": {}})
-    out = run("ip", "netns", "exec", name, sys.executable, str(module), input=arguments)
+    out = run(
+        "ip",
+        "netns",
+        "exec",
+        name,
+        sys.executable,
+        str(module),
+        input=arguments,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
     return read_node(name, json.loads(out))
 
 

@@ -19,6 +19,7 @@ LAYERS = {
     "module_utils.session": (),
     "module_utils.local": (),
     "module_utils.keeper": ("module_utils.local",),
+    "module_utils.netfilter": (),
     "module_utils.packets": (),
     "module_utils.probe": (),
     "module_utils.setup": (),
@@ -65,8 +66,15 @@ LAYERS = {
         "plugin_utils.declaration",
         "plugin_utils.proof",
         "plugin_utils.ask",
+        "plugin_utils.firewall",
     ),
-    "plugin_utils.report": ("plugin_utils.text", "plugin_utils.site", "plugin_utils.plan", "plugin_utils.proof"),
+    "plugin_utils.report": (
+        "plugin_utils.text",
+        "plugin_utils.site",
+        "plugin_utils.plan",
+        "plugin_utils.proof",
+        "plugin_utils.static",
+    ),
     "plugin_utils.firewall": ("module_utils.packets", "module_utils.ufw"),
     "plugin_utils.maas": ("module_utils.maas",),
     "plugin_utils.lint": ("module_utils.docker", "module_utils.stacks", "plugin_utils.text"),
@@ -86,7 +94,8 @@ LARGEST = 40
 #: The ones that are larger. ufw_ruleset is sent only to hosts on which something changes: it brings the packet engine
 #: (42 kB), the proof against lock-outs, what nat changes (2 kB), what the next boot does (10 kB), and the rollback's own
 #: program, all of which a host must have without a way back to the controller. ufw_ruleset_plan is what a host is sent
-#: otherwise; ufw_ruleset_info reads, and what that means is worked out on the controller.
+#: otherwise; ufw_ruleset_info reads, and what that means is worked out on the controller; a proof has it read what
+#: decides where packets go as well (1 kB), which spares a trip.
 #: swarm_network, too, is sent only where something changes, with the migration; swarm_network_plan otherwise. Both bring the
 #: table of Docker's limits (3 kB), by which the controller judges a site as well. maas_vlan, too, is sent only
 #: where something changes; maas_vlan_info reads the region for it, and the controller compares. tailnet_policy runs once, on
@@ -97,7 +106,7 @@ LARGER = {
     "tailnet_policy": 45,
     "ufw_ruleset": 181.5,
     "ufw_ruleset_plan": 95,
-    "ufw_ruleset_info": 43,
+    "ufw_ruleset_info": 43.5,
     "swarm_network": 51.5,
     "tailscale_node": 42.5,
 }

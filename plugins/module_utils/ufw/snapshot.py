@@ -27,10 +27,12 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import St
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import CHANGE, PROGRAM
 
 #: The options of ufw_ruleset_info. ``depth`` is how much is read: what the rules are; how the kernel differs from them and
-#: what it counted; and what the hand-written files are in the kernel's own words, which takes a network namespace.
+#: what it counted; and what the hand-written files are in the kernel's own words, which takes a network namespace. ``netfilter``: also
+#: what decides where packets go (module_utils/netfilter.py), in the same trip.
 ARGUMENTS = {
     "findings": {"type": "bool", "default": True},
     "depth": {"type": "str", "choices": ["rules", "kernel", "files"], "default": "kernel"},
+    "netfilter": {"type": "bool", "default": False},
 }
 
 

@@ -66,6 +66,8 @@ class Node(NamedTuple):
     forwards: Mapping[int, bool]
     strict: Mapping[Interface, int]
     bridges: frozenset[Interface] = frozenset()
+    #: Of the links that say one, in Mbit/s.
+    speeds: Mapping[Interface, int] = {}
 
     @property
     def own(self) -> dict[str, Interface]:
@@ -108,6 +110,7 @@ def read_node(name: str, said: Any) -> Node:
             {4: settings.get("ipv4/ip_forward") == "1", 6: settings.get("ipv6/conf/all/forwarding") == "1"},
             _strict(settings),
             _bridges(_json(printed, "addresses")),
+            _speeds(said.get("speeds") or {}),
         )
     except NotRead:
         raise
@@ -239,3 +242,10 @@ def _strict(settings: Mapping[str, Any]) -> dict[Interface, int]:
     """{interface: whether the kernel checks the way back: 0, 1 strict, 2 loose}; the larger of all's and its own."""
     found = {path.split("/")[2]: int(value) for path, value in settings.items() if path.startswith("ipv4/conf/")}
     return {name: max(value, found.get("all", 0)) for name, value in found.items()}
+
+
+def _speeds(texts: Mapping[str, Any]) -> dict[Interface, int]:
+    if not isinstance(texts, Mapping) or len(texts) > MOST_ENTRIES:
+        raise NotRead("speeds: no mapping of interfaces")
+    found = {str(name): int(str(text)[:12]) for name, text in texts.items()}
+    return {name: speed for name, speed in found.items() if speed > 0}

@@ -4,6 +4,7 @@ and what the rules do to each other."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple, Optional, TypeVar
@@ -75,6 +76,26 @@ def configuration(packed: Any) -> dict[str, Any]:
             "rules": [exported.item for exported in items],
             "docker": docker_block.export_docker(state),
         }
+
+    return _of_the_deepest(answer, packed)
+
+
+def reviewed(packed: Any) -> dict[str, Any]:
+    """How a snapshot of the depth `kernel` differs from its files, and what its rules do to each other: {drift, dead,
+    conflicting, unlisted}. What would have to be read of the host once more is left out."""
+
+    def answer(host: Replay) -> dict[str, Any]:
+        state = read_state(host)
+        with contextlib.suppress(
+            NotRead
+        ):  # hand-written files that do not read plainly: what cannot be compared is left alone
+            state = settled(host, nat_block.with_table(host, state, None) if state.active else state)
+        drift = state.malformed + file_drift(state)
+        if state.active:
+            drift += kernel_drift(kernel_repairs(state, state.settings, state.rules))
+        else:
+            drift.append("the firewall is off")
+        return {"drift": drift, **_review(state)}
 
     return _of_the_deepest(answer, packed)
 

@@ -15,16 +15,20 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.report import
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.report.data import report_data
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.report.formats import FORMATS
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Site
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.result import Static
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import write_json, write_whole
 
 #: The largest report of a last proof that is read, in bytes.
 MOST_BYTES = 256 << 20
 
 
-def write_proof(path: str, proof: Proof, name: str, formats: Sequence[str]) -> dict[str, str]:
+def write_proof(
+    path: str, proof: Proof, name: str, formats: Sequence[str], static: Optional[Static] = None
+) -> dict[str, str]:
     """Write the JSON to a path and the other formats beside it; returns {format: path}. Refused where one cannot be."""
     before = _last(path) if formats else None
-    written = {"json": write_json(path, report_json(proof))}
+    content = report_json(proof)
+    written = {"json": write_json(path, {**content, "static": static.to_dict()} if static else content)}
     if formats:
         data = report_data(proof.site, name, _now(), proof, before)
         for one in formats:

@@ -12,7 +12,7 @@ that is a finding of its own.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.fields import (
@@ -422,7 +422,7 @@ def prove(
     """members: every host of the inventory; nodes: those that were read; missing: why others were not."""
     began = time.monotonic()
     fleet = Fleet(site, members, nodes)
-    return proven(fleet, _not_read(members, fleet, missing or {}), began)
+    return proven(fleet, unread(members, fleet, missing or {}), began)
 
 
 def proven(fleet: Fleet, more: Iterable[Finding] = (), began: Optional[float] = None) -> Static:
@@ -440,17 +440,16 @@ def proven(fleet: Fleet, more: Iterable[Finding] = (), began: Optional[float] = 
     )
 
 
-def _not_read(members: Mapping[str, Member], fleet: Fleet, missing: Mapping[str, str]) -> Iterator[Finding]:
+def unread(
+    members: Mapping[str, Member], fleet: Fleet, missing: Mapping[str, str], left_out: Collection[str] = ()
+) -> Iterator[Finding]:
+    """Hosts of which nothing is known. left_out: by --limit, which makes the proof partial."""
     for name, member in members.items():
         if member.part in (Part.TIER, Part.GATEWAY) and name not in fleet.nodes:
-            why = missing.get(name) or "it was not reached"
-            yield Finding(
-                Kind.MISSING,
-                Severity.ERROR,
-                name,
-                f"its rules were not read: {why}",
-                "make it reachable, and prove again",
-            )
+            why = "--limit leaves it out" if name in left_out else missing.get(name) or "it was not reached"
+            severity = Severity.WARNING if name in left_out else Severity.ERROR
+            remedy = "make it reachable, and prove again"
+            yield Finding(Kind.MISSING, severity, name, f"its rules were not read: {why}", remedy)
 
 
 def _with_unseen(site: Site, cells: tuple[Cell, ...]) -> tuple[Cell, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from functools import cache
 from types import SimpleNamespace
 from unittest.mock import MagicMock
@@ -14,9 +15,13 @@ from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.playbook.task import Task
 from ansible.template import Templar
+from static_sites import answer
 
 from ansible_collections.bulkhead.tiers.plugins.action.prove import LISTENER, PROBE, READ, ActionModule
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.nonce import code_of
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.host import host_plan
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.planned import planned_text
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import snapshot_of
 
 SITE = {
@@ -39,6 +44,11 @@ def live():
     """The snapshot of a host that lets 22/tcp in."""
     rules = [{"rule": "allow", "proto": "tcp", "from_ip": "10.0.2.0/24", "to_ip": "10.0.2.0/24", "to_port": "22"}]
     return snapshot_of(rules=rules, default={"incoming": "deny", "outgoing": "allow", "routed": "deny"})
+
+
+def plan():
+    """The plan of the hosts."""
+    return host_plan(parse_site(SITE, date(2026, 1, 1)), "any", ["plant"], False)
 
 
 def step_of(args):
@@ -65,6 +75,7 @@ class Play:
         self.keys = {}
         self.token = ""
         self.ports = []
+        self.rules = {name: [planned_text(plan(), family) for family in (4, 6)] for name in ADDRESSES}
 
     def step(self, step, host=None, **args):
         host = host or self.hosts[0]
@@ -98,7 +109,8 @@ class Play:
         return self.lies.get(host, lambda module, args, said: said)(module, args, said)
 
     def _read(self, host, args):
-        return {"snapshot": live()}
+        said = answer({"eth0": [f"{ADDRESSES[host]}/24"]}, rules=self.rules[host]) if args["netfilter"] else {}
+        return {"snapshot": live(), **said}
 
     def _listen(self, host, args):
         self.keys[host], self.token = bytes.fromhex(args["key"]), args["token"]
@@ -130,8 +142,9 @@ class Play:
         passed = [flow for flow in passed if flow["dest"][:4] == "10.0"]
         return {"running": True, "lost": 0, "lost_wire": 0, "arrived": every, "passed": passed, "left": []}
 
-    def prove(self, leave=()):
+    def prove(self, leave=(), static=False):
         """All steps, as the role runs them; leave: (step, host) at which a host leaves the play."""
+        more = {"static": True} if static else {}
         begun = self.step("begin", seed="1")
         if begun.get("failed"):
             return begun
@@ -139,9 +152,9 @@ class Play:
         for step in ("read", "listen", "probe", "stop"):
             playing = [name for name in playing if (step, name) not in leave]
             for host in playing:
-                self.step(step, host, run=begun["run"])
+                self.step(step, host, run=begun["run"], **(more if step == "read" else {}))
         return self.step(
-            "report", playing[0], run=begun["run"], report=str(self.report), directory=str(self.report.parent)
+            "report", playing[0], run=begun["run"], report=str(self.report), directory=str(self.report.parent), **more
         )
 
 
@@ -157,6 +170,33 @@ def test_a_fleet_that_does_as_declared_is_proven(play):
     assert result["failed"] is False and result["msg"].startswith("The isolation holds: all ")
     assert result["totals"]["allowed"] == 2 and set(result["totals"]) == {"allowed", "denied"}
     assert json.loads(play.report.read_text())["hosts"].keys() == {"a", "b", "o"}
+
+
+def test_the_static_proof_is_read_in_the_same_trip_and_stands_in_the_report(play):
+    result = play.prove(static=True)
+    assert result["failed"] is False and "nothing else" in result["msg"], play.printed
+    static = json.loads(play.report.read_text())["static"]
+    assert static["holds"] and {"plant"} == {cell["to"] for cell in static["cells"]} and static["hosts"] == 2
+    assert [host for host, module, _args in play.calls if module == READ] == ["a", "b"]
+
+
+def test_what_no_probe_asks_fails_the_proof_by_the_rules_alone(play):
+    play.rules["b"][0] = play.rules["b"][0].replace(":INPUT DROP", ":INPUT ACCEPT")
+    result = play.prove(static=True)
+    assert result["failed"] is True and "not as declared" in result["msg"]
+    assert any("open" in line and "-P INPUT ACCEPT" in line for line in play.printed)
+
+
+def test_without_the_static_proof_less_is_read(play):
+    play.prove()
+    assert not any(args["netfilter"] for _host, module, args in play.calls if module == READ)
+
+
+@pytest.mark.parametrize("lie", [{"printed": None}, {"printed": {"rules4": 3}}, {"speeds": [1]}, {"settings": "x"}])
+def test_a_host_that_returns_no_rules_is_not_proven_by_them(play, lie):
+    play.lies["a"] = lambda module, args, said: {**said, **lie} if module == READ else said
+    result = play.prove(static=True)
+    assert result["failed"] is True and "a" in result["msg"]
 
 
 def test_in_check_mode_it_probes_and_writes_no_report(play):

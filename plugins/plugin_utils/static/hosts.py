@@ -1,0 +1,177 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Findings about single hosts: addresses and routes that the site does not know, links that are too slow, firewalls that are not
+as their own files, or the declaration, want them, and rules that decide about nothing."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Optional
+
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.difference import Change, difference
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.program import EVERY, Budget, Question, TooComplex
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.ask.node import FAMILIES, Node, Route
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.members import Member
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Site
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net, parse_address, parse_net
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.fleet import Fleet
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.groups import Group
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.planned import Plan, with_plan
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.prove import APPLY
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.result import Finding, Kind, Severity
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import some
+
+#: The hooks whose rules a plan is about.
+_HOOKS = ("INPUT", "FORWARD", "OUTPUT")
+#: The most sets of packets that one host's drift is told by, and the most lines of a kind of one host.
+MOST_CHANGES, MOST_LINES = 8, 20
+#: What one comparison may take.
+_SEGMENTS, _SECONDS = 400000, 10.0
+#: Gives the plan of a host.
+PlanOf = Callable[[Member], Plan]
+
+
+def of_hosts(fleet: Fleet, plan_of: Optional[PlanOf], reviews: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
+    """reviews: of each host, what its files and kernel say of each other: {drift, dead, conflicting: [text]}."""
+    yield from _addresses(fleet)
+    for name, node in fleet.nodes.items():
+        member = fleet.members[name]
+        yield from _routes(fleet.site, member, node)
+        yield from _links(fleet.site, member, node)
+    for group in fleet.groups if plan_of else ():
+        yield from _drift(group, fleet.members[group.node.name], plan_of)
+    yield from _reviewed(reviews)
+
+
+# -- addresses, routes, links ----------------------------------------------------------------------------------------
+
+
+def _addresses(fleet: Fleet) -> Iterator[Finding]:
+    for name, texts in fleet.unknown.items():
+        own = [text for text in texts if fleet.site.is_own(parse_address(text))]
+        yield Finding(
+            Kind.ADDRESS,
+            Severity.ERROR if own else Severity.WARNING,
+            name,
+            f"it has {some(own or texts)}, which the site does not know there",
+            f"remove it, or put the host into the tier that it belongs to ({name}'s groups)",
+        )
+    for text, names in fleet.claimed.items():
+        yield Finding(
+            Kind.ADDRESS,
+            Severity.ERROR,
+            names[0],
+            f"{text} is an address of {some(names)}: it counts as none's",
+            "leave it to one of them",
+        )
+
+
+def _routes(site: Site, member: Member, node: Node) -> Iterator[Finding]:
+    """Routes of the site's own networks that lead elsewhere than over the site's routers."""
+    for family in FAMILIES:
+        for table, routes in node.routes[family].items():
+            for route in routes if table != "local" else ():
+                if not _is_known(site, member, node, route):
+                    by = f" via {route.gateway}" if route.gateway else ""
+                    kind = "" if route.kind == "unicast" else f"{route.kind} "
+                    yield Finding(
+                        Kind.ROUTE,
+                        Severity.ERROR,
+                        node.name,
+                        f"its {kind}route for {route.net}{by} on {route.interface or 'no interface'} is none that the site knows",
+                        "remove it (ip route delete), and from what makes it at the next boot",
+                    )
+
+
+def _is_known(site: Site, member: Member, node: Node, route: Route) -> bool:
+    net = parse_net(str(route.net))
+    if route.net.is_multicast or route.net.is_link_local or route.net.is_loopback or route.interface == "lo":
+        return True
+    if any(ipaddress.ip_interface(text).network == route.net for text in node.addresses.get(route.interface, ())):
+        return True
+    if route.interface in node.bridges or _is_of_tailnet(site, net):
+        return True
+    if route.gateway and parse_address(str(route.gateway)) in site.legs:
+        return True
+    meets = any(own.meets(net) for own in site.own)
+    if route.net.prefixlen == 0:
+        # The way out: of a router, and of hosts in tiers without a declared gateway.
+        tiers = [site.tiers[name] for name in member.tiers]
+        return member.gateway or not any(tier.gateways for tier in tiers)
+    return not meets
+
+
+def _is_of_tailnet(site: Site, net: Net) -> bool:
+    return site.tailnet is not None and any(prefix.holds(net) for prefix in site.tailnet.prefixes)
+
+
+def _links(site: Site, member: Member, node: Node) -> Iterator[Finding]:
+    for name in member.tiers:
+        tier = site.tiers[name]
+        if tier.bandwidth is None:
+            continue
+        for text, interface in node.own.items():
+            speed = node.speeds.get(interface)
+            if speed is None or not tier.holds([parse_address(text)]):
+                continue
+            minimum, recommended = tier.bandwidth.minimum, tier.bandwidth.recommended
+            for wanted, severity in ((minimum, Severity.ERROR), (recommended, Severity.NOTE)):
+                if wanted is not None and speed < wanted:
+                    word = "minimum" if severity is Severity.ERROR else "recommended"
+                    path = f"bulkhead_tiers.{name}.bandwidth.{word}"
+                    what = f"{interface} has {speed} Mbit/s, less than the {wanted} of {path}"
+                    remedy = "see the link's speed (ethtool), the cable and the switch's port"
+                    yield Finding(Kind.CAPACITY, severity, node.name, what, remedy, path=path)
+                    break
+
+
+# -- rules -----------------------------------------------------------------------------------------------------------
+
+
+def _drift(group: Group, member: Member, plan_of: Optional[PlanOf]) -> Iterator[Finding]:
+    """What the rules of a group let through, and what its plan would have in their place."""
+    if plan_of is None:
+        return
+    wanted = with_plan(group.node, plan_of(member))
+    for family in FAMILIES:
+        for hook in _HOOKS:
+            budget = Budget(_SEGMENTS, _SECONDS)
+            question = Question(hook, "NEW", EVERY)
+            try:
+                found = difference(wanted.rulesets[family], group.node.rulesets[family], question, budget)
+            except TooComplex as error:
+                yield Finding(Kind.UNKNOWN, Severity.WARNING, group.node.name, f"{hook}: {error}", "see its rules")
+                continue
+            for way, changed in (("opens", found.opened), ("closes", found.closed), ("may open", found.unclear)):
+                yield from _changed(group, family, hook, way, changed)
+
+
+def _changed(group: Group, family: int, hook: str, way: str, changed: Iterable[Change]) -> Iterator[Finding]:
+    by_rule: dict[str, list[Change]] = {}
+    for change in list(changed)[: MOST_CHANGES * 4]:
+        by_rule.setdefault(change.after.rule.text, []).append(change)
+    hosts = some([host.name for host in group.hosts])
+    for rule, alike in list(by_rule.items())[:MOST_CHANGES]:
+        first = alike[0]
+        what = f"IPv{family} {hook} is not as declared: `{rule}` {way} {first.packets.text()}"
+        more = f" ({hosts})" if len(group.hosts) > 1 else ""
+        witness = first.witness.text(family)
+        yield Finding(Kind.DRIFT, Severity.ERROR, group.node.name, what + more, APPLY, witness, times=len(alike))
+
+
+def _reviewed(reviews: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
+    """What hosts have in common is said once."""
+    kinds = (
+        ("drift", Kind.DRIFT, Severity.WARNING, APPLY),
+        ("dead", Kind.DEAD, Severity.NOTE, "remove it, or move it before what takes its packets"),
+        ("conflicting", Kind.CONTRADICTORY, Severity.NOTE, "see that their order is as meant"),
+        ("unlisted", Kind.UNKNOWN, Severity.NOTE, "ask ufw_ruleset_info on the host"),
+    )
+    for key, kind, severity, remedy in kinds:
+        hosts: dict[str, list[str]] = {}
+        for name, review in reviews.items():
+            for text in list(review.get(key) or ())[:MOST_LINES]:
+                hosts.setdefault(str(text), []).append(name)
+        for text, names in hosts.items():
+            more = f" (on {some(names)})" if len(names) > 1 else ""
+            yield Finding(kind, severity, names[0], text + more, remedy, times=len(names))
