@@ -67,7 +67,8 @@ def engine_settings(site: Site, tiers: Collection[str] = ()) -> dict[str, Any]:
 
 
 def swarm_settings(site: Site, tiers: Collection[str], hostname: str) -> dict[str, Any]:
-    """What a node needs to init or join: {manager, managers, tier, default_addr_pool, subnet_size}; {} for others."""
+    """What a node needs to init or join: {manager, managers, tier, default_addr_pool, subnet_size}, and its labels; {} for
+    others."""
     if not site.swarm.tier or site.swarm.tier not in tiers:
         return {}
     settings: dict[str, Any] = {
@@ -75,6 +76,8 @@ def swarm_settings(site: Site, tiers: Collection[str], hostname: str) -> dict[st
         "managers": {name: str(address) for name, address in site.swarm.managers.items()},
         "tier": site.swarm.tier,
     }
+    if site.swarm.labels.get(hostname):
+        settings["labels"] = dict(site.swarm.labels[hostname])
     pools = site.pools.get("swarm", ())
     if pools:
         settings["default_addr_pool"] = [str(net) for net in pools]

@@ -104,7 +104,8 @@ def _obstacle(site: Site, pair: Pair) -> str:
         return f"{destination.name} is in overlay {target.name}, which is not routed: name the tier that publishes it"
     if home and home.driver == "overlay":
         return f"{source.name} is in overlay {home.name}, {_MASQUERADED}"
-    if home and home.masquerades:
+    # To its own hosts a bridge is routed, with no address translated.
+    if home and home.masquerades and not (destination.kind == TIER and destination.name in home.tiers):
         return f"{source.name} is in bridge {home.name}, {_MASQUERADED}"
     return _missing_gateway(site, source, destination)
 

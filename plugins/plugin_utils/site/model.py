@@ -195,10 +195,11 @@ class PoolTerms:
 @dataclass(frozen=True)
 class Swarm:
     """Who manages the Swarm (inventory name to the address that the other nodes reach it at; the first one starts the
-    Swarm), and the tier that it lives in."""
+    Swarm), the tier that it lives in, and the labels of its nodes by inventory name."""
 
     managers: Mapping[str, Net] = field(default_factory=dict)
     tier: Optional[str] = None
+    labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def first(self) -> str:

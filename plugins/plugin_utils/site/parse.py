@@ -361,7 +361,7 @@ def _read_swarm(reader: Reader, raw: object, tiers: Mapping[str, Tier], networks
             )
         return Swarm()
     known = reader.fields(
-        "bulkhead_swarm", raw, ("managers", "tier"), f"{{managers: {_MANAGERS}, tier: swarm_workers}}"
+        "bulkhead_swarm", raw, ("managers", "tier", "labels"), f"{{managers: {_MANAGERS}, tier: swarm_workers}}"
     )
     if not isinstance(raw, dict):
         return Swarm()
@@ -374,7 +374,18 @@ def _read_swarm(reader: Reader, raw: object, tiers: Mapping[str, Tier], networks
             suggestion(tier, tiers) or f"name one of {', '.join(tiers)}",
         )
         tier = None
-    return Swarm(_read_managers(reader, known.get("managers"), tiers[tier].subnets if tier else ()), tier)
+    managers = _read_managers(reader, known.get("managers"), tiers[tier].subnets if tier else ())
+    return Swarm(managers, tier, _read_labels(reader, known.get("labels")))
+
+
+def _read_labels(reader: Reader, raw: object) -> dict[str, dict[str, str]]:
+    """{node: {label: value}}."""
+    path, example = "bulkhead_swarm.labels", "{swarm1: {disk: fast}}"
+    found = {}
+    for node, value in reader.mapping(path, raw, "nodes", example).items():
+        labels = reader.mapping(f"{path}.{node}", value, "labels", "{disk: fast}")
+        found[node] = {name: reader.text(f"{path}.{node}.{name}", item) for name, item in labels.items()}
+    return found
 
 
 def _read_managers(reader: Reader, raw: object, subnets: Collection[Net]) -> dict[str, Net]:
