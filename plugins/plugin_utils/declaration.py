@@ -51,7 +51,7 @@ ROLE_VARIABLES = frozenset(
     __allocate_engine __allocate_live __ask_begun __cleanup_found __docker_engine __docker_engine_settings
     __firewall_declared __firewall_log __firewall_log_targets __firewall_logged __firewall_rules
     __firewall_tailnet_address __monitoring_collector_addresses __monitoring_collects __monitoring_links
-    __monitoring_own_addresses __monitoring_ports __networks_engine __networks_live __prove_begun __stacks_all
+    __monitoring_own_addresses __monitoring_ports __networks_engine __networks_live __prove_begun __review_begun __stacks_all
     __stacks_beside __stacks_beside_files __stacks_compose __stacks_declared __stacks_deploy __stacks_deployed
     __stacks_differ __stacks_directory __stacks_down __stacks_environment __stacks_files __stacks_gone __stacks_lint
     __stacks_name __stacks_new __stacks_rm __stacks_sarif __stacks_sarif_directory __stacks_tasks __stacks_there
@@ -68,7 +68,8 @@ ROLE_VARIABLES = frozenset(
     gateway_sysctls gateway_ways monitoring_log_collector monitoring_log_rotate monitoring_log_service
     monitoring_log_sessions prove_addresses prove_formats prove_outside prove_report prove_report_directory prove_seed prove_static
     prove_timeout prove_ttl provisioning_maas_api_key provisioning_maas_delegate provisioning_maas_fabric
-    provisioning_maas_url provisioning_maas_validate_certs provisioning_sysctls stacks_compose_package stacks_deploy
+    provisioning_maas_url provisioning_maas_validate_certs provisioning_sysctls review_report
+    review_report_directory stacks_compose_package stacks_deploy
     stacks_directory stacks_environment stacks_fail_on stacks_lint stacks_path stacks_purge stacks_registry_auth
     stacks_remove stacks_resolve_image stacks_sarif stacks_sarif_directory stacks_with_site swarm_default_addr_pool
     swarm_managers swarm_subnet_size tailnet_accept_cut tailnet_accept_dns tailnet_accept_routes tailnet_auth_key

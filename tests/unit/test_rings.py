@@ -57,6 +57,14 @@ LAYERS = {
         "plugin_utils.declaration",
         "plugin_utils.proof",
     ),
+    "plugin_utils.review": (
+        "module_utils.ufw",
+        "plugin_utils.text",
+        "plugin_utils.site",
+        "plugin_utils.compile",
+        "plugin_utils.declaration",
+        "plugin_utils.proof",
+    ),
     "plugin_utils.watch": ("plugin_utils.text", "plugin_utils.site", "plugin_utils.ask"),
     "plugin_utils.static": (
         "module_utils.packets",

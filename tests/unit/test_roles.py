@@ -124,3 +124,9 @@ def test_apt_installs_what_is_named_and_nothing_that_is_only_recommended():
         text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
         lines = [line for line in text.splitlines() if re.search(r"apt(?:-get)?\s.*\binstall\b", line)]
         assert [line for line in lines if "--no-install-recommends" not in line] == [], path
+
+
+def test_no_default_is_undefined_for_the_check_of_a_roles_arguments_templates_every_one():
+    for file in (CHECKOUT / "roles").glob("*/defaults/main.yml"):
+        for name, value in (yaml.safe_load(file.read_text(encoding="utf-8")) or {}).items():
+            assert "undef(" not in str(value), f"{file}: {name}"

@@ -34,6 +34,8 @@ class Step(str, Enum):
     NETFILTER = "netfilter"
     #: What was blocked, and what connection tracking sees (plugin_utils/watch).
     TRAFFIC = "traffic"
+    #: What its rules counted (plugin_utils/review).
+    REVIEWED = "reviewed"
     #: Why it is out of the proof, in the words of the first step that failed.
     TROUBLE = "trouble"
 
