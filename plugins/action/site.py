@@ -28,6 +28,15 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.inventory impo
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import count
 
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "report": {"type": "bool", "default": False},
+    "page": {"type": "path"},
+    "directory": {"type": "path", "default": "reports"},
+    "require_hosts": {"type": "bool", "default": False},
+    "declaration": {"type": "dict"},
+}
+DEFAULTS = {name: option.get("default") for name, option in ARGUMENTS.items()}
+
 
 class ActionModule(ActionBase):
     """Variables in, what is wrong with them out. It never connects, changes nothing in any mode, and sets no fact."""
@@ -37,15 +46,7 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
-        _checked, options = self.validate_argument_spec(
-            argument_spec={
-                "report": {"type": "bool", "default": False},
-                "page": {"type": "path"},
-                "directory": {"type": "path", "default": "reports"},
-                "require_hosts": {"type": "bool", "default": False},
-                "declaration": {"type": "dict"},
-            }
-        )
+        options = self._options()
         task_vars = task_vars or {}
         try:
             if options["declaration"] is None:
@@ -56,7 +57,7 @@ class ActionModule(ActionBase):
                 require_hosts(declared.site, task_vars.get("groups") or {})
             warnings = self._warnings(declared, task_vars)
             # What is wrong for this host alone, such as a manager of the Swarm in another tier, is wrong now.
-            declared.plan(str(task_vars.get("inventory_hostname", "")), declaration.host_place(declared, task_vars))
+            declared.check(str(task_vars.get("inventory_hostname", "")), task_vars.get("group_names") or ())
         except Refused as error:
             result.update(failed=True, msg=_message(error))
             return result
@@ -79,6 +80,13 @@ class ActionModule(ActionBase):
         if warnings:
             result["warnings"] = warnings
         return result
+
+    def _options(self) -> Mapping[str, Any]:
+        # Most calls have none, one for each host.
+        if not self._task.args:
+            return DEFAULTS
+        _checked, options = self.validate_argument_spec(argument_spec=ARGUMENTS)
+        return dict(options)
 
     def _page(self, options: Mapping[str, Any], site: Site, rules: SiteRules, task_vars: Mapping[str, Any]) -> str:
         # Each host of each run checks the site, and would import the templates.

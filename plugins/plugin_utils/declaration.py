@@ -80,6 +80,13 @@ ROLE_VARIABLES = frozenset(
     tailnet_port tailnet_renew_before tailnet_repository tailnet_repository_key tailnet_routes
     tailnet_rsyslog_validate tailnet_ssh tailnet_suite tailnet_sysctls tailnet_tags tailnet_use_exit_node tier_role watch_report
     watch_report_directory
+    __awx_all_templates __awx_approval __awx_credential_types __awx_credential_urls __awx_definition
+    __awx_inventory __awx_known __awx_node_tasks __awx_nodes __awx_notification __awx_sources __awx_templates
+    __awx_tier_templates __awx_workflow awx_absent awx_approval_timeout awx_credential_inputs awx_credentials
+    awx_execution_environment awx_forks awx_host awx_inventory_path awx_maas_inventory_path awx_more_templates
+    awx_notification_headers awx_notification_url awx_operators awx_organization awx_playbooks awx_prefix
+    awx_project_branch awx_project_credential awx_project_url awx_reviewers awx_rollback_branch awx_schedules
+    awx_slices awx_surveys awx_token awx_update_secrets awx_validate_certs
     """.split()
 )
 
@@ -139,6 +146,21 @@ class Declaration:
         """What the check of a site asks for, without the whole Site. Refused as `site`."""
         return _once(self.key, "outline", lambda: _outline(self.site))
 
+    def check(self, host: str, groups: Sequence[str]) -> Outline:
+        """The outline, if the site and the plan of a host that is in these groups compile; Refused otherwise.
+
+        For a task that needs no more: most of what a plan costs each host's process is to read it.
+        """
+        # What a manager of the Swarm has in addition is its own.
+        checked = _once(self.key, json.dumps(["checked", *sorted(groups)]), lambda: self._checked(host, groups))
+        if host in checked.managers:
+            self.plan(host, self.place(groups))
+        return checked
+
+    def _checked(self, host: str, groups: Sequence[str]) -> Outline:
+        self.plan(host, self.place(groups))
+        return self.outline
+
     def place(self, groups: Sequence[str]) -> Place:
         """Where a host is that is in these groups of the inventory."""
         return Place(tuple(name for name in self.outline.tiers if name in groups), GATEWAY_GROUP in groups)
@@ -192,6 +214,10 @@ def read(task_vars: Mapping[str, Any], templar: Templar) -> Declaration:
     """The declaration of a task's host; Refused where facts set variables of ours, or a template fails."""
     refuse_injected(task_vars)
     raw = {name: task_vars[name] for name in sorted(task_vars) if name.startswith(PREFIX)}
+    # Each host's process goes over all of it, and copies every page of memory that it so touches: repr touches the fewest.
+    shown = repr(raw)
+    if _is_plain(shown):
+        return Declaration(raw, shown)
     with contextlib.suppress(TypeError, ValueError):
         text = json.dumps(raw, default=_date)
         if not any(mark in text for mark in _TEMPLATES):
@@ -205,6 +231,13 @@ def read(task_vars: Mapping[str, Any], templar: Templar) -> Declaration:
     if mistakes:
         raise Refused(mistakes)
     return Declaration(variables, json.dumps(variables, default=repr))
+
+
+def _is_plain(shown: str) -> bool:
+    """Whether what repr shows is all that there is: texts, numbers and dates without a template. Any other type has a
+    bracket in its repr, a text may have one; those are gone over with care."""
+    bare = shown.replace("datetime.date(", "")
+    return not any(mark in bare for mark in ("(", "<", *_TEMPLATES))
 
 
 def declare(variables: Mapping[str, Any]) -> Declaration:

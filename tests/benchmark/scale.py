@@ -50,10 +50,11 @@ print(f"{rules} rules")
 
 
 class Cost(NamedTuple):
-    """Of one process with its children: wall seconds, and the largest one's MiB."""
+    """Of one process with its children: wall seconds, the largest one's MiB, and the seconds of processors."""
 
     seconds: float
     memory: float
+    processor: float = 0.0
 
 
 def fleet(folder: Path, hosts: int, tiers: int, flows: int) -> None:
@@ -95,7 +96,7 @@ def run(folder: Path, command: list[str | Path]) -> Cost:
         _pid, status, usage = os.wait4(pid, 0)
     if status:
         sys.exit((folder / "output").read_text()[-3000:])
-    return Cost(time.monotonic() - began, usage.ru_maxrss / 1024)
+    return Cost(time.monotonic() - began, usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime)
 
 
 def playbook(folder: Path, path: Path, forks: int) -> Cost:
@@ -105,7 +106,10 @@ def playbook(folder: Path, path: Path, forks: int) -> Cost:
 
 
 def show(name: str, cost: Cost, remark: str = "") -> None:
-    print(f"  {name:<12}{cost.seconds:>9.1f} s {cost.memory:>7.0f} MiB   {remark}", flush=True)
+    print(
+        f"  {name:<12}{cost.seconds:>9.1f} s {cost.processor:>9.1f} s of CPU {cost.memory:>7.0f} MiB   {remark}",
+        flush=True,
+    )
 
 
 def once_for_all(folder: Path, forks: int) -> list[str]:

@@ -216,3 +216,18 @@ def test_the_tests_of_the_policy_know_of_hosts_in_several_tiers(options):
 def test_a_node_of_the_tailnet_has_its_part_in_the_plan():
     assert ask(host_plan, "tailnet", variables=TAILNET)["tags"] == ["tag:web"]
     assert ask(host_plan, "tailnet") is None
+
+
+def test_an_answer_to_a_survey_narrows_a_run_to_tiers():
+    asked = {**play(HOSTS), "change_tiers": ["db"]}
+    assert ask(waves, variables=asked)["hosts"] == ["db"]
+    assert ask(waves, variables={**asked, "change_tiers": []})["hosts"] == ask(waves, variables=play(HOSTS))["hosts"]
+    with pytest.raises(AnsibleError, match=r"change_tiers: got mars; expected tiers of the site \(web, db, edge\)"):
+        ask(waves, variables={**asked, "change_tiers": ["db", "mars"]})
+
+
+@pytest.mark.parametrize(("until", "said"), [("2020-01-31", "or a day to come"), ("soon", "a day, as 2027-06-30")])
+def test_a_change_whose_last_day_has_passed_is_not_applied(until, said):
+    assert ask(waves, variables={**play(HOSTS), "change_until": "2999-12-31"})["hosts"]
+    with pytest.raises(AnsibleError, match=said):
+        ask(waves, variables={**play(HOSTS), "change_until": until})

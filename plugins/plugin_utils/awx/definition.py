@@ -1,0 +1,148 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What is to be in AWX, checked as a whole before the first request: templates, workflow, rights, schedules, credentials."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake
+from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.awx.surveys import required
+
+#: What a template can ask for at its launch, as ask_X_on_launch.
+ASKS = ("limit", "job_slice_count", "tags", "skip_tags", "verbosity", "diff_mode", "inventory", "scm_branch")
+#: The credentials that this collection has a use for.
+CREDENTIALS = ("ssh", "tailnet", "maas")
+#: How AWX takes an image: no scheme, no blank.
+_IMAGE = re.compile(r"[\w.\-]+(:\d+)?(/[\w.\-]+)*(:[\w.\-]+)?(@sha256:[0-9a-f]{64})?")
+_LINKS = ("success", "failure", "always")
+
+
+def mistakes(found: Mapping[str, Any], surveys: Mapping[str, Mapping[str, Any]]) -> Iterator[Mistake]:
+    """All that is wrong with a definition. found: as roles/awx/vars has it; surveys: by name."""
+    yield from _settings(found)
+    names = [template.get("name") for template in found["templates"]]
+    yield from _templates(found, names, surveys)
+    yield from _workflow(found["workflow"], names, surveys)
+    yield from _rights(found["rights"], names, found["workflow"]["name"])
+    yield from _schedules(found, surveys)
+
+
+def _settings(found: Mapping[str, Any]) -> Iterator[Mistake]:
+    for name, value, expected in (
+        ("awx_organization", found["organization"], "the name of an organization"),
+        ("awx_prefix", found["prefix"], "a text that all names begin with"),
+        ("awx_project_url", found["project"]["url"], "the URL of the site's git repository"),
+        ("awx_execution_environment", found["execution_environment"], "an image with this collection in it"),
+    ):
+        if not isinstance(value, str) or not value.strip():
+            yield Mistake(name, "nothing", expected, "set it")
+    image = str(found["execution_environment"] or "")
+    if image.strip() and not _IMAGE.fullmatch(image):
+        yield Mistake(
+            "awx_execution_environment", printable(image), "REGISTRY/NAME:TAG", "AWX takes no scheme and no blank"
+        )
+    for name in found["credentials"]:
+        if name not in CREDENTIALS:
+            yield Mistake("awx_credentials", printable(name), f"some of {', '.join(CREDENTIALS)}", "correct it")
+    for name in found["credential_inputs"]:
+        if name not in found["credentials"]:
+            known = ", ".join(map(printable, found["credentials"])) or "nothing"
+            yield Mistake(
+                "awx_credential_inputs",
+                printable(name),
+                f"what awx_credentials names ({known})",
+                "name it there as well",
+            )
+
+
+def _templates(
+    found: Mapping[str, Any], names: Sequence[Any], surveys: Mapping[str, Mapping[str, Any]]
+) -> Iterator[Mistake]:
+    for index, template in enumerate(found["templates"]):
+        name = template.get("name")
+        where = f"template {printable(name)}" if name else f"templates[{index}]"
+        if not name:
+            yield Mistake(f"{where}.name", "nothing", "a name", "give it one")
+        elif names.index(name) < index or name == found["workflow"]["name"]:
+            yield Mistake(
+                where, "two of that name", "names of their own", "AWX finds nodes and schedules by the name alone"
+            )
+        if not template.get("playbook"):
+            yield Mistake(f"{where}.playbook", "nothing", "a file of the project", "name it")
+        asks = template.get("asks", ())
+        for ask in asks:
+            if ask not in ASKS:
+                yield Mistake(f"{where}.asks", printable(ask), f"some of {', '.join(ASKS)}", "correct it")
+        inventory = template.get("inventory")
+        if not inventory and "inventory" not in asks:
+            yield Mistake(
+                f"{where}.inventory", "nothing", "an inventory", "name it, or have it asked for at the launch"
+            )
+        elif inventory and inventory not in found["inventories"]:
+            known = ", ".join(found["inventories"])
+            yield Mistake(f"{where}.inventory", printable(inventory), f"one of {known}", "correct it")
+        for credential in template.get("credentials", ()):
+            if credential not in found["credentials"]:
+                known = ", ".join(map(printable, found["credentials"])) or "nothing"
+                remedy = "name it in awx_credentials as well"
+                yield Mistake(f"{where}.credentials", printable(credential), f"some of {known}", remedy)
+        yield from _survey_of(where, template, surveys)
+
+
+def _survey_of(where: str, owner: Mapping[str, Any], surveys: Mapping[str, Mapping[str, Any]]) -> Iterator[Mistake]:
+    survey = owner.get("survey")
+    if survey and survey not in surveys:
+        known = ", ".join(sorted(surveys)) or "nothing"
+        yield Mistake(f"{where}.survey", printable(survey), f"a file of awx_surveys ({known})", "correct it, or add it")
+
+
+def _workflow(
+    workflow: Mapping[str, Any], names: Sequence[Any], surveys: Mapping[str, Mapping[str, Any]]
+) -> Iterator[Mistake]:
+    yield from _survey_of("workflow", workflow, surveys)
+    known: list[str] = []
+    for node in workflow["nodes"]:
+        where = f"workflow node {printable(node.get('identifier'))}"
+        if not node.get("approval") and node.get("template") not in names:
+            yield Mistake(f"{where}.template", printable(node.get("template")), "a template", "correct it")
+        for link in _LINKS:
+            for other in node.get(link, ()):
+                if other not in known:
+                    remedy = "nodes stand after those that they lead to, and none leads back"
+                    yield Mistake(
+                        f"{where}.{link}", printable(other), f"one of {', '.join(known) or 'nothing'}", remedy
+                    )
+        known.append(str(node.get("identifier")))
+
+
+def _rights(rights: Sequence[Mapping[str, Any]], names: Sequence[Any], workflow: str) -> Iterator[Mistake]:
+    for right in rights:
+        where = f"rights of {printable(right['team'])}"
+        for template in right["templates"]:
+            if template not in names:
+                yield Mistake(f"{where}.templates", printable(template), "a template", "correct it")
+        for name in right["workflows"]:
+            if name != workflow:
+                yield Mistake(f"{where}.workflows", printable(name), workflow, "correct it")
+
+
+def _schedules(found: Mapping[str, Any], surveys: Mapping[str, Mapping[str, Any]]) -> Iterator[Mistake]:
+    templates = {template.get("name"): template for template in found["templates"]}
+    for schedule in found["schedules"]:
+        where = f"schedule {printable(schedule.get('name'))}"
+        rule = str(schedule.get("rrule") or "")
+        if "DTSTART" not in rule or "INTERVAL=" not in rule or "SECONDLY" in rule:
+            expected = "DTSTART:YYYYMMDDTHHMMSSZ RRULE:FREQ=DAILY;INTERVAL=1 or the like"
+            yield Mistake(f"{where}.rrule", printable(rule) or "nothing", expected, "AWX demands DTSTART and INTERVAL")
+        template = templates.get(schedule.get("template"))
+        if template is None:
+            yield Mistake(f"{where}.template", printable(schedule.get("template")), "a template", "correct it")
+            continue
+        survey = surveys.get(str(template.get("survey")))
+        absent = [name for name in required(survey) if name not in schedule.get("answers", {})] if survey else []
+        if absent:
+            remedy = "AWX never fills them from a default"
+            yield Mistake(f"{where}.answers", f"nothing for {', '.join(absent)}", "an answer to each", remedy)
