@@ -33,6 +33,12 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.claims import
     known_networks,
     tailnet_networks,
 )
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.containers import (
+    networks_of,
+    parse_heard,
+    parse_vantages,
+    ports_inside,
+)
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.fleet import Fleet, Listener, match
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.inventory import groups_of_sources
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import ports_of
@@ -56,6 +62,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.run import r
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.text import static_lines, static_summary
 
 PROBE, LISTENER = "bulkhead.tiers.flow_probe", "bulkhead.tiers.flow_listen"
+CONTAINERS = "bulkhead.tiers.flow_containers"
 READ = "bulkhead.tiers.ufw_ruleset_info"
 NODE = "bulkhead.tiers.tailscale_node_info"
 
@@ -260,7 +267,55 @@ class ActionModule(ActionBase):
         listening = parse_listening(said)
         claims = claims_of(fleet.site, member, listening, named)
         fleet.run.keep(Step.LISTENING, member.name, Listener(listening, claims, named.texts, ports).to_dict())
+        self._listen_inside(fleet, member, options, task_vars)
         return {"addresses": [leg.address for leg in claims.legs], "bound": listening.bound}
+
+    def _listen_inside(
+        self, fleet: Fleet, member: Member, options: Mapping[str, Any], task_vars: Mapping[str, Any]
+    ) -> None:
+        """Listen in the host's containers of declared networks. What goes wrong there is no trouble of the host."""
+        networks = networks_of(fleet.site, member.tiers)
+        if not networks:
+            return
+        try:
+            said = self._module(
+                CONTAINERS,
+                task_vars,
+                mode="listen",
+                token=fleet.run.id,
+                name=member.name,
+                key=fleet.run.key_of(member.name).hex(),
+                ttl=options["ttl"],
+                networks=networks,
+                listen=[{"proto": proto, "port": port} for proto, port in ports_inside(fleet.site, fleet.record.seed)],
+            )
+            vantages, wrong = parse_vantages(fleet.site, member.name, said, networks)
+        except (StepFailed, Malformed) as error:
+            fleet.run.keep(Step.CONTAINERS, member.name, {"trouble": printable(" ".join(str(error).split()))})
+            return
+        kept = {"containers": [one.to_dict() for one in vantages], "more": 0}
+        fleet.run.keep(Step.CONTAINERS, member.name, {"trouble": "; ".join(wrong)} if wrong else kept)
+
+    def _probe_inside(
+        self, fleet: Fleet, member: Member, options: Mapping[str, Any], task_vars: Mapping[str, Any]
+    ) -> None:
+        """Probe from the host's containers."""
+        questions = fleet.questions(member.name) if member.name in fleet.containers else []
+        if not questions:
+            return
+        jobs = [question.job for question in questions]
+        asked = [{"inside": question.vantage.id, **question.job.to_dict()} for question in questions]
+        try:
+            said = self._module(
+                CONTAINERS, task_vars, mode="probe", token=fleet.run.id, jobs=asked, timeout=options["timeout"]
+            )
+            results = said.get("results")
+        except StepFailed:
+            results = []  # each probe then has no result, and proves nothing
+        # A container's listener has its host's key, and a name of its own.
+        hosts = {one.label: one.host for one in fleet.vantages}
+        probes = match(jobs, results, lambda name: fleet.run.key_of(hosts.get(name, name)), fleet.run.id)
+        fleet.run.keep(Step.CONTAINERS_PROBED, member.name, probes.to_dict())
 
     def _probe(
         self, fleet: Fleet, member: Member, options: Mapping[str, Any], task_vars: Mapping[str, Any]
@@ -276,12 +331,17 @@ class ActionModule(ActionBase):
         )
         probes = match(jobs, said.get("results"), fleet.run.key_of, fleet.run.id, controls)
         fleet.run.keep(Step.PROBED, member.name, probes.to_dict())
+        self._probe_inside(fleet, member, options, task_vars)
         return {"probes": len(jobs)}
 
     def _stop(
         self, fleet: Fleet, member: Member, options: Mapping[str, Any], task_vars: Mapping[str, Any]
     ) -> dict[str, Any]:
-        peers = fleet.addresses
-        stopped = parse_stopped(self._module(PROBE, task_vars, mode="stop", token=fleet.run.id, peers=peers))
+        peers = [*fleet.addresses, *fleet.inside_addresses]
+        said = self._module(PROBE, task_vars, mode="stop", token=fleet.run.id, peers=peers)
+        stopped = parse_stopped(said)
         fleet.run.keep(Step.STOPPED, member.name, stopped.to_dict())
+        heard = {one: found.to_dict() for one, found in parse_heard(said).items()}
+        if heard:
+            fleet.run.keep(Step.CONTAINERS_HEARD, member.name, heard)
         return {"running": stopped.running}

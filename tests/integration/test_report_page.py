@@ -52,9 +52,24 @@ def data_of(**broken):
         "remedy": "run site.yml, which restores it",
         "flow": "bulkhead_flows[0]: office -> plant ssh",
         "probes": 1,
+        "severity": "error",
+        "hops": [],
+        "times": 1,
     }
     verdict = {"holds": False, "text": "not proven", "partial": False, "probes": 1200, "failed": 1, "seconds": 1.0}
     return {**data, "findings": [finding], "verdict": {**verdict, "seed": "1"}}
+
+
+def with_static(data):
+    """The same, and a static proof that has found a dead rule, and web open wider than it should be."""
+    for cell in data["cells"]:
+        cell["rest"] = "holds"
+        for one in cell["services"]:
+            one["static"] = "wrong" if one["name"] == "web" and cell["from"] == "office" else "holds"
+    dead = {**data["findings"][0], "kind": "static-dead", "title": "dead rule", "severity": "note", "cells": []}
+    dead.update(witness="pump1", cause="a rule decides nothing", hops=["pump1 ufw-user-input: -j DROP"])
+    static = {"holds": False, "text": "By their rules (3 hosts), the hosts are not as declared."}
+    return {**data, "static": static, "findings": [*data["findings"], dead]}
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +121,43 @@ def test_a_cell_shows_what_is_declared_and_what_was_found_and_opens(opened):
     assert "office → plant" in drawer and "bulkhead_flows[0]" in drawer and "no rule allows it" in drawer
     page.keyboard.press("Escape")
     assert not page.is_visible("#drawer")
+
+
+def test_a_cell_shows_what_is_expected_what_the_rules_say_and_what_packets_found(opened):
+    page = opened(with_static(data_of(ssh="wrong")))
+    cell = page.locator("tr[data-place=office] td").nth(1)
+    marks = {
+        chip.inner_text().split()[0]: [mark.get_attribute("class").split()[1] for mark in chip.locator(".mark").all()]
+        for chip in cell.locator(".chip").all()
+    }
+    assert marks == {"ssh": ["declared", "holds", "wrong"], "web": ["declared", "wrong", "holds"]}
+    assert "web declared, by the rules not as declared, by packets as declared" in " ".join(
+        cell.locator(".chip").nth(1).text_content().replace("●", "").replace("✕", "").split()
+    )
+    assert "By their rules (3 hosts)" in page.inner_text("header")
+    cell.click()
+    drawer = page.inner_text("#drawer")
+    assert "By the rules, everything else is denied." in drawer and "by packets" in drawer
+
+
+def test_findings_are_filtered_by_their_kind_with_the_keyboard_alone(opened):
+    page = opened(with_static(data_of(ssh="wrong")))
+    page.click("#tab-findings")
+    page.focus("#kind")
+    assert page.locator(".finding:visible").count() == 2
+    page.select_option("#kind", "dead rule")
+    assert page.locator(".finding:visible h3").all_inner_texts() == ["dead rule pump1"]
+    assert page.inner_text("#shown") == "1 shown"
+    page.select_option("#kind", "")
+    assert page.locator(".finding:visible").count() == 2
+
+
+def test_a_page_without_a_static_proof_says_that_it_did_not_run(opened):
+    page = opened(data_of(ssh="wrong"))
+    assert "The static proof was not run" in page.inner_text("header")
+    assert page.locator("tr[data-place=office] td").nth(1).locator(".chip").first.locator(".mark").count() == 2
+    page.locator("tr[data-place=office] td").nth(1).click()
+    assert "not run" in page.inner_text("#drawer")
 
 
 def test_tabs_show_one_part_at_a_time_and_go_by_arrows(opened):

@@ -32,6 +32,7 @@ ARGUMENTS = {
     "stack_lint": {"running": True},
     "flow_probe": {"mode": "stop", "token": "x"},
     "flow_listen": {"token": "x", "name": "h", "key": "00" * 16},
+    "flow_containers": {"mode": "probe", "token": "x"},
     "maas_vlan": {"url": "http://maas.example/MAAS", "api_key": "a:b:c", "fabrics": []},
     "maas_vlan_info": {"url": "http://maas.example/MAAS", "api_key": "a:b:c"},
     "swarm_network": {"networks": []},

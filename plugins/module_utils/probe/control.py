@@ -34,11 +34,12 @@ def peer_uid(sock: socket.socket) -> int:
 
 
 def ask(token: Optional[str], peers: Sequence[str]) -> dict[str, Any]:
-    """Stop the listener and return what it heard, as flows.Stopped says it. token: only the one of this run; None: whichever runs here. peers:
-    sources to report about."""
+    """Stop the listener and return what it heard, as listening.Stopped says it; `containers` of those in containers. token:
+    only those of this run; None: whichever run here. peers: sources to report about."""
     end = time.monotonic() + BUSY_TIMEOUT
     names = _control_names()
     stopped: dict[str, Any] = {"running": False}
+    inside: list[dict[str, Any]] = []
     while names and time.monotonic() < end:
         busy = []
         for name in names:
@@ -47,12 +48,14 @@ def ask(token: Optional[str], peers: Sequence[str]) -> dict[str, Any]:
             except BlockingIOError:  # its queue is full of others: they are turned away, and it is asked again
                 busy.append(name)
                 continue
-            if said.get("running"):
+            if said.get("inside"):
+                inside.append(said)
+            elif said.get("running"):
                 stopped = said
         names = busy
         if names:
             time.sleep(0.01)
-    return stopped
+    return {**stopped, "containers": inside} if inside else stopped
 
 
 def _control_names() -> list[str]:

@@ -36,7 +36,7 @@ def start(
     own = [found for found in known if _inside(found.address, ranges)]
     addresses = [found.address for found in own]
     services = _services(addresses)
-    said = _spawn(token, name, key, ttl, addresses, ports)
+    said = spawn(lambda: Listener(token, name, key), ttl, addresses, ports)
     for taken in said.busy:
         services.setdefault(taken.socket, "")
     wanted = {Socket(proto, address, port) for address in addresses for proto, port in ports}
@@ -60,7 +60,7 @@ def _inside(address: str, ranges: Iterable[Network]) -> bool:
 # The detached process
 
 
-class _Opened:
+class Opened:
     """What the process says about its sockets."""
 
     def __init__(self, said: dict[str, Any]) -> None:
@@ -71,17 +71,16 @@ class _Opened:
         self.hears = Hears(**said["hears"])
 
 
-def _spawn(
-    token: str, name: str, key: bytes, ttl: int, addresses: Sequence[str], ports: Sequence[tuple[str, int]]
-) -> _Opened:
-    """Start the detached process and return what it says about its sockets."""
+def spawn(make: Callable[[], Listener], ttl: int, addresses: Sequence[str], ports: Sequence[tuple[str, int]]) -> Opened:
+    """Start the detached process of the listener that `make` returns there; what it says about its sockets. Raises
+    ListenerError."""
     end, report = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
     child = os.fork()
     if child == 0:
         os.close(end)
-        _detach(report, ttl, lambda: Listener(token, name, key), addresses, ports)
+        _detach(report, ttl, make, addresses, ports)
     os.close(report)
     os.waitpid(child, 0)
     with os.fdopen(end) as pipe:
@@ -93,7 +92,7 @@ def _spawn(
     said = json.loads(text)
     if "error" in said:
         raise ListenerError(f"the listener could not start: {said['error']}")
-    return _Opened(said)
+    return Opened(said)
 
 
 def _detach(

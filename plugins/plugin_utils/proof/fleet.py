@@ -10,6 +10,17 @@ from typing import Any, NamedTuple, Optional
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Job, Result, Verdict
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.listening import Heard, Listening, Socket, Stopped
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.claims import Claims, settle
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.containers import (
+    Asked,
+    ContainersProof,
+    Evidence,
+    Question,
+    Vantage,
+    networks_of,
+    parse_vantages,
+    uncovered,
+)
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.containers import judge as judge_containers
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.controls import (
     Pair,
     controls_of,
@@ -195,6 +206,70 @@ class Fleet:
         over = [address for node in self.nodes.values() for address in node.addresses]
         return [*(leg.address for leg in self.legs), *over]
 
+    # Containers
+
+    @cached_property
+    def containers(self) -> dict[str, dict[str, Any]]:
+        """What is kept of each host that was asked for its containers."""
+        kept = {name: self.run.kept(Step.CONTAINERS, name) for name in self.members}
+        return {name: found for name, found in kept.items() if found}
+
+    @cached_property
+    def _read_containers(self) -> tuple[list[Vantage], dict[str, str]]:
+        """(the containers that take part, {container or host: why it cannot})."""
+        vantages: list[Vantage] = []
+        trouble: dict[str, str] = {}
+        for name, said in self.containers.items():
+            if "trouble" in said:
+                trouble[f"the containers of {name}"] = said["trouble"]
+                continue
+            found, wrong = parse_vantages(self.site, name, said, networks_of(self.site, self.members[name].tiers))
+            vantages += found
+            trouble.update((f"the containers of {name}", line) for line in wrong)
+        trouble.update((one.label, one.error) for one in vantages if one.error)
+        return vantages, trouble
+
+    @property
+    def vantages(self) -> list[Vantage]:
+        """The containers that take part."""
+        return self._read_containers[0]
+
+    @property
+    def inside_addresses(self) -> list[str]:
+        """Every address that containers can send from."""
+        return [address for one in self.vantages for address in (*one.addresses, *one.own)]
+
+    @cached_property
+    def _asked(self) -> Asked:
+        return Asked(self.site, self.vantages, self.legs, self.record.seed)
+
+    def questions(self, name: str) -> list[Question]:
+        """What the containers of one host are to probe."""
+        targets = {host: Target(one.ports, self.services(host)) for host, one in self.listeners.items()}
+        return self._asked.of(name, list(self.record.members).index(name), targets)
+
+    def _prove_containers(self, hosts: Mapping[str, Host]) -> Optional[ContainersProof]:
+        """What was found from inside the containers; None where the site has no networks."""
+        if not self.site.networks:
+            return None
+        vantages, trouble = self._read_containers
+        heard: dict[tuple[str, str], Stopped] = {}
+        pairs: list[tuple[Question, Result]] = []
+        for name in self.containers:
+            for one, said in (self.run.kept(Step.CONTAINERS_HEARD, name) or {}).items():
+                heard[name, one] = parse_stopped(said)
+            questions = {question.job.id: question for question in self.questions(name)}
+            kept = self.run.kept(Step.CONTAINERS_PROBED, name)
+            pairs += [
+                (questions[job.id], result)
+                for job, result in (Probes.from_dict(kept).pairs if kept else ())
+                if job.id in questions
+            ]
+        evidence = Evidence(heard, {name: host.running for name, host in hosts.items()})
+        asked = {network for name in self.containers for network in networks_of(self.site, self.members[name].tiers)}
+        gaps = uncovered(self.site, vantages, asked.__contains__)
+        return ContainersProof(tuple(vantages), tuple(judge_containers(self._asked, pairs, evidence)), gaps, trouble)
+
     @cached_property
     def forwards(self) -> Forwards:
         """What the gateways forward between these legs."""
@@ -304,6 +379,7 @@ class Fleet:
             self.record.limit,
             self._remarks(),
             self._prove_tailnet(hosts, pairs, node_plan),
+            self._prove_containers(hosts),
         )
 
     def _prove_tailnet(

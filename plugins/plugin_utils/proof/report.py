@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Optional
 
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.containers import ContainersProof
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import (
     CHANCE,
     GATEWAY,
@@ -66,6 +67,7 @@ class Proof:
     limit: str = ""
     remarks: Sequence[str] = field(default=())
     tailnet: Optional[TailnetProof] = None
+    containers: Optional[ContainersProof] = None
 
     @property
     def count(self) -> Counter[Status]:
@@ -81,6 +83,7 @@ class Proof:
             and not stray_rules(self)
             and not any(self.count[status] for status in FAILURES)
             and (self.tailnet is None or self.tailnet.holds)
+            and (self.containers is None or self.containers.holds)
         )
 
 
@@ -114,7 +117,7 @@ class StrayRule(NamedTuple):
 def report_lines(proof: Proof) -> list[Line]:
     """The report as lines of at most WIDTH columns."""
     lines = [*_matrix(proof), ("", None), *_answered(proof), ("", None), *_totals(proof)]
-    for block in (_tailnet(proof), _failures(proof), _notes(proof)):
+    for block in (_tailnet(proof), _containers(proof), _failures(proof), _notes(proof)):
         if block:
             lines += [("", None), *block]
     return lines
@@ -136,6 +139,7 @@ def summary(proof: Proof) -> str:
     parts += [f"{count(len(rules), 'rule')} not as declared"] if rules else []
     parts += [] if proof.verdicts else ["nothing was probed"]
     parts += ["the tailnet is not as declared"] if proof.tailnet and not proof.tailnet.holds else []
+    parts += ["containers reach what is not as declared"] if proof.containers and not proof.containers.holds else []
     return f"The isolation is not proven: {wrong:,} of {len(proof.verdicts):,} probes failed ({'; '.join(parts)}).{partial}"
 
 
@@ -232,6 +236,14 @@ def _tailnet(proof: Proof) -> list[Line]:
     for text in proof.tailnet.lines():
         lines += _wrapped(text, "  ", GOOD if proof.tailnet.holds else BAD)
     return lines
+
+
+def _containers(proof: Proof) -> list[Line]:
+    """What was found from inside the containers, where the site has networks for them."""
+    lines = proof.containers.lines() if proof.containers else []
+    color = GOOD if proof.containers and proof.containers.holds else BAD
+    shown = [line for text in lines for line in _wrapped(text, "  ", DIM if text.startswith("not covered") else color)]
+    return [("From inside the containers", HEAD), *shown] if shown else []
 
 
 # Totals
@@ -441,6 +453,7 @@ def report_json(proof: Proof) -> dict[str, Any]:
         "rules": [stray._asdict() for stray in stray_rules(proof)],
         "notes": notes(proof),
         **({"tailnet": proof.tailnet.to_dict()} if proof.tailnet else {}),
+        **({"containers": proof.containers.to_dict()} if proof.containers else {}),
         "probes": [
             {
                 "from": verdict.source.place,

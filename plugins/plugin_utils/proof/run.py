@@ -28,6 +28,10 @@ class Step(str, Enum):
     #: What it is in the tailnet.
     NODE = "node"
     LISTENING = "listening"
+    #: Its containers, and what their probes and listeners found.
+    CONTAINERS = "containers"
+    CONTAINERS_PROBED = "containers probed"
+    CONTAINERS_HEARD = "containers heard"
     PROBED = "probed"
     STOPPED = "stopped"
     #: Addresses, routes and rules, for a question (plugin_utils/ask).

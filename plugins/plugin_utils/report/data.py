@@ -3,11 +3,13 @@
 the other formats.
 
     {name, made, verdict: {holds, text, partial, probes, seconds, seed} or None, counts: {tiers, services, hosts},
+     static: {holds, text} or None where it did not run,
      places: [name], cells: [cell], findings: [finding], notes: [text], changes: {opened, closed} or None,
      site: plan_json(site), rules: {group: [[rule, comment]]}, hosts: {name: [[address, place]]}, ask: {...}}
 
-A cell is {from, to, never, services: [{name, ports, only, flow, live}], denied, probes}; live is None where nothing was
-probed, else one of Mark.
+A cell is {from, to, never, services: [{name, ports, only, flow, static, live}], rest, denied, probes}. static says what the
+live rules let through and live what packets found, each one of Mark, or None where it was not looked at; rest is static's word on
+all that no flow declares.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Optional
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.plan.matrix import (
     Entry,
     forbidden,
@@ -48,6 +51,15 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import (
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.policy import destination_spans, source_spans
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.ports import Ports
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.result import (
+    EVERYTHING_ELSE,
+    Answer,
+    Cell,
+    Kind,
+    Severity,
+    Static,
+)
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.text import static_summary
 
 #: Probes that a cell shows for a service, beside those that failed, which it shows all.
 SHOWN = 3
@@ -72,19 +84,28 @@ def report_data(
     proof: Optional[Proof] = None,
     before: Optional[Mapping[str, Any]] = None,
     rules: Optional[SiteRules] = None,
+    static: Optional[Static] = None,
 ) -> dict[str, Any]:
-    """All that a report says. name: the site's; made: the time, as text; before: the last proof, as report_json wrote it."""
+    """All that a report says. name: the site's; made: the time, as text; before: the last proof, as report_json wrote it.
+    static: the static proof, None where it did not run."""
     rules = rules or site_rules(site)
     entries = matrix(site)
     rows = places(site)
     found = _by_cell(proof.verdicts if proof else ())
     rows += sorted({place for pair in found for place in pair} - set(rows))
+    ruled = _ruled(static)
+    rows += sorted({place for pair in ruled for place in pair} - set(rows))
     never = forbidden(site)
     cells = [
-        _cell(site, (start, end), entries.get((start, end), ()), (start, end) in never, found.get((start, end), ()))
+        _with_static(
+            _cell(
+                site, (start, end), entries.get((start, end), ()), (start, end) in never, found.get((start, end), ())
+            ),
+            ruled.get((start, end), ()),
+        )
         for start in rows
         for end in rows
-        if (start, end) in entries or (start, end) in never or (start, end) in found
+        if any((start, end) in known for known in (entries, never, found, ruled))
     ]
     return {
         "name": name,
@@ -93,7 +114,8 @@ def report_data(
         "counts": _counts(site, proof),
         "places": rows,
         "cells": cells,
-        "findings": _findings(proof) if proof else [],
+        "static": {"holds": static.holds, "text": static_summary(static)} if static else None,
+        "findings": [*(_findings(proof) if proof else ()), *_ruled_findings(static)],
         "notes": notes(proof) if proof else list(site.warnings),
         "changes": changes(before, proof) if before and proof else None,
         "site": plan_json(site, rules),
@@ -177,6 +199,7 @@ def _service(name: str, ports: list[str], only: str, flow: Optional[Flow], probe
         "only": only,
         "flow": flow.path if flow else None,
         "limit": bool(flow and flow.limit),
+        "static": None,
         "live": _mark(probed),
         "probes": [_probe(one) for one in shown],
         "count": len(probed),
@@ -203,6 +226,77 @@ def _probe(one: Judged) -> dict[str, Any]:
     }
 
 
+# -- what the rules say ------------------------------------------------------------------------------------------------
+
+
+def _ruled(static: Optional[Static]) -> dict[Pair, list[Cell]]:
+    """The static proof's cells between two places."""
+    found: dict[Pair, list[Cell]] = {}
+    for cell in static.cells if static else ():
+        found.setdefault((cell.source, cell.destination), []).append(cell)
+    return found
+
+
+def _ruled_mark(cells: Iterable[Cell]) -> Optional[str]:
+    """What they say together, the worst first."""
+    marks = {
+        Mark.HOLDS if cell.holds else Mark.UNKNOWN if cell.verdict is Answer.UNKNOWN else Mark.WRONG for cell in cells
+    }
+    return next((mark.value for mark in (Mark.WRONG, Mark.UNKNOWN, Mark.HOLDS) if mark in marks), None)
+
+
+def _with_static(cell: dict[str, Any], ruled: Sequence[Cell]) -> dict[str, Any]:
+    """The same cell with what the rules say of each service, and of everything else."""
+    rest = [one for one in ruled if one.service == EVERYTHING_ELSE]
+    for service in cell["services"]:
+        # What packets found at a port that no flow declares belongs to everything else.
+        own = [one for one in ruled if (one.service, one.flow or None) == (service["name"], service["flow"])]
+        service["static"] = _ruled_mark(own if service["flow"] else rest)
+    cell["rest"] = _ruled_mark(rest)
+    if cell["rest"] not in (None, Mark.HOLDS.value) and all(service["flow"] for service in cell["services"]):
+        open_rest = _service(EVERYTHING_ELSE, [], "", None, ())
+        cell["services"].append({**open_rest, "static": cell["rest"]})
+    return cell
+
+
+#: What the kinds of a static finding are called.
+RULED = {
+    Kind.BLOCKED: "by the rules blocked, though declared",
+    Kind.OPEN: "by the rules open, undeclared",
+    Kind.NEVER: "by the rules open, though never",
+    Kind.UNKNOWN: "the rules do not tell",
+    Kind.DISAGREEMENT: "two ways to the same answer differ",
+    Kind.DEAD: "dead rule",
+    Kind.REDUNDANT: "redundant rule",
+    Kind.CONTRADICTORY: "contradictory rules",
+    Kind.DRIFT: "drift",
+    Kind.EXPIRED: "flow past its date",
+    Kind.CAPACITY: "too slow a link",
+    Kind.ROUTE: "unknown route",
+    Kind.ADDRESS: "unknown address",
+    Kind.MISSING: "host not read",
+}
+
+
+def _ruled_findings(static: Optional[Static]) -> list[dict[str, Any]]:
+    """The static proof's findings, errors first."""
+    ranks = list(Severity)
+    return [
+        {
+            **_finding(
+                f"static-{one.kind.value}", RULED[one.kind], "", printable(one.what, 1000), printable(one.remedy, 400)
+            ),
+            "severity": one.severity.value,
+            "witness": ": ".join(filter(None, (printable(one.host), printable(one.witness, 400)))) or one.path,
+            "cells": [list(cell) for cell in one.cells],
+            "flow": printable(one.path),
+            "hops": [f"{printable(hop.host)} {printable(hop.chain)}: {printable(hop.rule, 400)}" for hop in one.hops],
+            "times": one.times,
+        }
+        for one in sorted(static.findings if static else (), key=lambda one: ranks.index(one.severity))
+    ]
+
+
 def _hosts(proof: Proof) -> dict[str, list[list[str]]]:
     return {name: [[leg.address, leg.place] for leg in host.legs] for name, host in sorted(proof.hosts.items())}
 
@@ -220,15 +314,12 @@ def _findings(proof: Proof) -> list[dict[str, Any]]:
     for failure in failures(proof):
         found.append(
             {
-                "kind": failure.status.value,
-                "title": TITLES[failure.status],
+                **_finding(failure.status.value, TITLES[failure.status], "", failure.cause, failure.remedy),
                 "from": list(failure.sources),
                 "to": list(failure.dests),
                 "cells": _cells_of(failure.sources, failure.dests, places_by_host),
                 "ports": list(failure.ports),
                 "witness": f"{failure.sources[0]} → {failure.dests[0]} {failure.ports[0]}",
-                "cause": failure.cause,
-                "remedy": failure.remedy,
                 "flow": failure.flow,
                 "probes": failure.probes,
             }
@@ -237,6 +328,23 @@ def _findings(proof: Proof) -> list[dict[str, Any]]:
         found.append(_finding("rule", "rule not as declared", f"{stray.host}: {stray.rule}", stray.cause, stray.remedy))
     for name, why in sorted(proof.missing.items()):
         found.append(_finding("missing", "host not proven", name, why, "make it reachable, and prove again"))
+    return found + _findings_inside(proof)
+
+
+def _findings_inside(proof: Proof) -> list[dict[str, Any]]:
+    """What is wrong over the tailnet, and from inside containers: those that failed for one reason together."""
+    found = []
+    for plane, failed in (("tailnet", proof.tailnet), ("containers", proof.containers)):
+        together: dict[tuple[Status, str, str, str], list[str]] = {}
+        for probe in failed.failures if failed else ():
+            key = probe.status, probe.source, probe.dest, probe.cause
+            together.setdefault(key, []).append(f"{probe.port}/{probe.proto}")
+        for (status, source, dest, cause), ports in together.items():
+            title = f"{TITLES[status]}, {'over the tailnet' if plane == 'tailnet' else 'from a container'}"
+            witness = f"{source} → {dest} {', '.join(dict.fromkeys(ports))}"
+            found.append(_finding(status.value, title, witness, cause, "see the cause, correct it, and prove again"))
+        for name, why in (failed.trouble if failed else {}).items():
+            found.append(_finding("missing", "not proven", name, why, "make it reachable, and prove again"))
     return found
 
 
@@ -253,6 +361,9 @@ def _finding(kind: str, title: str, witness: str, cause: str, remedy: str) -> di
         "remedy": remedy,
         "flow": "",
         "probes": 0,
+        "severity": Severity.ERROR.value,
+        "hops": [],
+        "times": 1,
     }
 
 

@@ -30,7 +30,7 @@ def write_proof(
     content = report_json(proof)
     written = {"json": write_json(path, {**content, "static": static.to_dict()} if static else content)}
     if formats:
-        data = report_data(proof.site, name, _now(), proof, before)
+        data = report_data(proof.site, name, _now(), proof, before, static=static)
         for one in formats:
             suffix, text = FORMATS[one]
             written[one] = write_whole(f"{_stem(path)}{suffix}", text(data))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.report.data import Mark
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.report.data import RULED, Mark
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.report.page import page_html
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import json_text
 
@@ -24,6 +24,7 @@ KINDS = {
     "inconclusive": ("Nothing is proven of a flow", "warning"),
     "rule": ("A live rule is not as declared", "warning"),
     "missing": ("Nothing is proven of a host", "warning"),
+    **{f"static-{kind.value}": (f"Static proof: {title}", "error") for kind, title in RULED.items()},
 }
 #: What XML 1.0 has no way to say.
 _UNSPEAKABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -156,7 +157,8 @@ def _result(finding: Mapping[str, Any], index: int) -> dict[str, Any]:
     return {
         "ruleId": finding["kind"],
         "ruleIndex": index,
-        "level": KINDS[finding["kind"]][1],
+        # An error of a kind that proves nothing is a warning there; a warning and a note are what they are.
+        "level": KINDS[finding["kind"]][1] if finding["severity"] == "error" else finding["severity"],
         "message": {"text": f"{finding['witness']}: {finding['cause']}. {finding['remedy']}."},
         "locations": [{"logicalLocations": [{"fullyQualifiedName": where, "kind": "resource"}]}],
         "partialFingerprints": {"bulkhead/v1": hashlib.sha256(identity.encode()).hexdigest()[:32]},

@@ -98,20 +98,25 @@
   if (grid.length) enter(0, 0, false);
 
   // A filter empties cells without a service that it names, and hides the rows that are left with nothing; a tier's name
-  // finds its row and its column. Cells share their lists of services, so each list is looked at once.
+  // finds its row and its column. Cells share their lists of services, so each list is looked at once, and only a cell that
+  // changes is touched.
+  const broken = data.lists.map((list) => list.some((one) => one.doubtful));
+  const texts = data.lists.map((list) => list.map((one) => [one.doubtful, one.name.toLowerCase(), one.ports]));
+  const lower = data.places.map((name) => name.toLowerCase());
+  const listOf = numbered.map((row) => row.map((cell) => (cell && data.lists[cell.services].length ? cell.services : -1)));
+  const emptied = grid.map((row) => row.map(() => false));
+
   function filter() {
     const wanted = $("#filter").value.trim().toLowerCase(), wrong = $("#wrong").checked, all = !wanted && !wrong;
-    const broken = data.lists.map((list) => list.some((one) => one.live === "wrong" || one.live === "unknown"));
-    const named = data.lists.map((list) => list.some((one) => (!wrong || one.live === "wrong" || one.live === "unknown") &&
-      (one.name.toLowerCase().includes(wanted) || one.ports.some((ports) => ports.includes(wanted)))));
-    const places = data.places.map((name) => name.toLowerCase().includes(wanted));
+    const named = texts.map((list) => list.some(([doubtful, name, ports]) => (!wrong || doubtful) &&
+      (name.includes(wanted) || ports.some((one) => one.includes(wanted)))));
+    const places = lower.map((name) => name.includes(wanted));
     grid.forEach((row, start) => {
       let any = all;
       row.forEach((td, end) => {
-        const cell = numbered[start][end];
-        const found = all || (cell && data.lists[cell.services].length > 0 &&
-          (named[cell.services] || ((places[start] || places[end]) && (!wrong || broken[cell.services]))));
-        if (td.classList.contains("none") === Boolean(found)) td.classList.toggle("none", !found);
+        const list = listOf[start][end];
+        const found = all || (list >= 0 && (named[list] || ((places[start] || places[end]) && (!wrong || broken[list]))));
+        if (emptied[start][end] === found) td.classList.toggle("none", emptied[start][end] = !found);
         any = any || found;
       });
       rows[start].classList.toggle("none", !any);
@@ -141,6 +146,7 @@
     if (cell?.probes) {
       body.append(make("p", `${cell.probes.toLocaleString("en")} probes, ${cell.denied.toLocaleString("en")} of them denied as declared.`));
     }
+    if (data.static && cell?.rest) body.append(make("p", `By the rules, everything else is ${{holds: "denied", wrong: "not all denied", unknown: "not told"}[cell.rest]}.`));
     for (const one of services) {
       body.append(make("h3", `${one.name} ${one.ports.join(", ")} ${one.only}`));
       const probes = one.probes.map((probe) =>
@@ -148,7 +154,8 @@
       if (one.count > probes.length) probes.push(`and ${(one.count - probes.length).toLocaleString("en")} more`);
       body.append(list([
         ["declared", one.flow ? `${one.flow}  ${data.paths[one.flow] || ""}` : "by no flow"],
-        ["live", one.live ? words[one.live] : "not probed"],
+        ["by the rules", data.static ? words[one.static] || "not told" : "not run"],
+        ["by packets", one.live ? words[one.live] : "not probed"],
         ["probes", probes.join("; ")],
       ]));
     }
@@ -165,6 +172,16 @@
     opener?.focus();
   }
   $("#close").addEventListener("click", close);
+
+  const kind = $("#kind");
+  kind?.addEventListener("change", () => {
+    let shown = 0;
+    for (const finding of $$(".finding")) {
+      finding.hidden = kind.value !== "" && finding.dataset.kind !== kind.value;
+      shown += !finding.hidden;
+    }
+    $("#shown").textContent = `${shown} shown`;
+  });
 
   for (const finding of $$(".finding")) {
     const [first] = JSON.parse(finding.dataset.cells);

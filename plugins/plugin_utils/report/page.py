@@ -15,8 +15,11 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.report.data import Mark
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.report.drawing import draw
 
+#: The marks of what is not as declared.
+DOUBTFUL = (Mark.WRONG.value, Mark.UNKNOWN.value)
 #: Services that a cell of the matrix shows, and where there are more than MANY places; the drawer shows all.
 IN_CELL, IN_CELL_OF_MANY, MANY = 8, 2, 12
 
@@ -28,6 +31,9 @@ def page_html(data: Mapping[str, Any]) -> str:
         loader=jinja2.FileSystemLoader(folder), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     style, script = (_read(os.path.join(folder, name)) for name in ("page.css", "page.js"))
+    for cell in data["cells"]:
+        for service in cell["services"]:
+            service["doubtful"] = any(service[mark] in DOUBTFUL for mark in ("static", "live"))
     return environment.get_template("page.html.j2").render(
         data=data,
         cells={(cell["from"], cell["to"]): cell for cell in data["cells"]},
@@ -58,7 +64,7 @@ def _json(data: Mapping[str, Any]) -> str:
     for cell in data["cells"]:
         number = lists.setdefault(_dump(cell["services"]), len(lists))
         cells.append({**cell, "services": number})
-    shown = {key: data[key] for key in ("places", "findings", "ask", "services")}
+    shown = {key: data[key] for key in ("places", "findings", "ask", "services", "static")}
     text = _dump({**shown, "cells": cells, "paths": {flow["path"]: _declared(flow) for flow in data["site"]["flows"]}})
     whole = f'{text[:-1]},"lists":[{",".join(lists)}]}}'
     # Inside of a script element nothing but its end tag ends it.

@@ -1,7 +1,28 @@
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Verdict
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.containers import ContainersProof
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.containers import Probe as Inside
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.report import report_json
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.status import Status
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.tailnet import Probe as Over
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.tailnet import TailnetProof
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.report.data import changes, report_data
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.report.formats import markdown_text, sarif_json
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.report.page import page_html
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.result import (
+    EVERYTHING_ELSE,
+    Answer,
+    Cell,
+    Finding,
+    Hop,
+    Kind,
+    Severity,
+    Static,
+)
 
 DESK, PUMP1, PUMP2 = "10.0.1.11", "10.0.2.11", "10.0.2.12"
 
@@ -103,3 +124,91 @@ def test_the_page_can_answer_from_the_spans_of_every_flow(lab):
     # A router's own address in the tier is no part of it, as a destination.
     assert ask["ends"][end]["destination"] == [["a000200", "a000200"], ["a000202", "a0002ff"]]
     assert first["ports"] == [["tcp", 22, 22], ["tcp", 80, 80], ["tcp", 8000, 8009]]
+
+
+# -- the static proof --------------------------------------------------------------------------------------------------
+
+
+def static_of(*cells, findings=()):
+    return Static(tuple(cells), tuple(findings), hosts=4, groups=3)
+
+
+def ruled(service, verdict, flow="bulkhead_flows[0]", end="plant", expected=Answer.ALLOWED):
+    return Cell("office", end, service, flow, expected, verdict)
+
+
+def static_marks(data, start="office", end="plant"):
+    return {one["name"]: one["static"] for one in cell_of(data, start, end)["services"]}
+
+
+def test_a_cell_says_what_the_rules_let_through_beside_what_packets_found(lab):
+    static = static_of(ruled("ssh", Answer.ALLOWED), ruled("web", Answer.PARTLY))
+    data = data_of(lab, proof=lab.proof(), static=static)
+    assert static_marks(data) == {"ssh": "holds", "web": "wrong"} and live_of(data, "office", "plant")["web"] == "holds"
+    assert data["static"]["holds"] is True and "4 hosts" in data["static"]["text"]
+
+
+def test_where_the_static_proof_did_not_run_nothing_is_said_of_rules(lab):
+    data = data_of(lab, proof=lab.proof())
+    assert data["static"] is None and set(static_marks(data).values()) == {None} and not data["findings"]
+    assert "The static proof was not run" in page_html(data)
+
+
+def test_what_the_rules_do_not_tell_is_neither(lab):
+    static = static_of(ruled("ssh", Answer.UNKNOWN), ruled("web", Answer.DENIED))
+    assert static_marks(data_of(lab, proof=lab.proof(), static=static)) == {"ssh": "unknown", "web": "wrong"}
+
+
+def test_everything_else_that_the_rules_let_through_is_shown_in_its_cell_and_in_one_that_had_none(lab):
+    rest = [
+        ruled(EVERYTHING_ELSE, Answer.PARTLY, "", end, expected=Answer.DENIED)
+        for end in ("plant", "a place of no flow")
+    ]
+    data = data_of(lab, proof=lab.proof(), static=static_of(*rest))
+    assert (
+        static_marks(data)[EVERYTHING_ELSE] == static_marks(data, end="a place of no flow")[EVERYTHING_ELSE] == "wrong"
+    )
+    assert "a place of no flow" in data["places"]
+    holds = ruled(EVERYTHING_ELSE, Answer.DENIED, "", expected=Answer.DENIED)
+    data = data_of(lab, proof=lab.proof(), static=static_of(holds))
+    assert EVERYTHING_ELSE not in static_marks(data) and cell_of(data, "office", "plant")["rest"] == "holds"
+
+
+def test_static_findings_stand_among_the_others_errors_first_with_their_hops(lab):
+    hop = Hop("pump1", "ufw-user-input", "allowed", "-p tcp --dport 9999 -j ACCEPT\x1b[2J")
+    findings = [
+        Finding(Kind.DEAD, Severity.NOTE, "pump1", "a rule decides nothing", "remove it"),
+        Finding(
+            Kind.OPEN, Severity.ERROR, "pump1", "9999/tcp is open", "run site.yml", "10.0.1.5 -> 10.0.2.11", (hop,),
+            cells=(("office", "plant"),), times=3,
+        ),
+    ]  # fmt: skip
+    data = data_of(lab, proof=lab.proof(), static=static_of(findings=findings))
+    assert [one["kind"] for one in data["findings"]] == ["static-open", "static-dead"]
+    first = data["findings"][0]
+    assert first["cells"] == [["office", "plant"]] and first["times"] == 3 and first["severity"] == "error"
+    assert first["hops"][0].startswith("pump1 ufw-user-input: -p tcp") and "\x1b" not in first["hops"][0]
+    assert data["static"]["holds"] is False
+    page = page_html(data)
+    assert "the isolation is not proven" in page and "9999/tcp is open (3 times alike)" in page
+    levels = [one["level"] for one in json.loads(sarif_json(data))["runs"][0]["results"]]
+    assert levels == ["error", "note"] and "Static proof" in sarif_json(data)
+    assert "9999/tcp is open" in markdown_text(data)
+
+
+def test_failures_over_the_tailnet_and_from_containers_are_findings(lab):
+    from_container = Inside(
+        Status.OPEN, "a1/web", "a1", "10.0.1.1", "tcp", 22, Verdict.ALLOWED, cause="no flow lets it"
+    )
+    over = Over(Status.BLOCKED, "web1", "db1", "tcp", 5432, Verdict.DROPPED, "bulkhead_flows[0]", "the policy lacks it")
+    proof = replace(
+        lab.proof(),
+        containers=ContainersProof((), (from_container, from_container._replace(port=80)), {}, {}),
+        tailnet=TailnetProof((), (over,), {}, {"web2": "it has no address"}),
+    )
+    found = [(one["kind"], one["title"], one["witness"]) for one in data_of(lab, proof=proof)["findings"]]
+    assert found == [
+        ("blocked", "blocked, though declared, over the tailnet", "web1 → db1 5432/tcp"),
+        ("missing", "not proven", "web2"),
+        ("open", "open, undeclared, from a container", "a1/web → a1 22/tcp, 80/tcp"),
+    ]

@@ -72,7 +72,7 @@ def test_the_matrix_is_a_table_with_the_service_that_failed_marked(lab):
     text = page_html(data_of(lab))
     assert 'scope="row">office' in text and 'scope="col">plant' in text
     assert re.search(r'<li class="chip wrong">ssh', text)
-    assert "declared, not as declared" in text
+    assert "declared, by packets not as declared" in text
 
 
 def test_cells_with_the_same_services_share_them_in_the_page(lab):
