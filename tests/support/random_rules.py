@@ -12,11 +12,16 @@ PORTS = (22, 80, 443, 3000, 8080)
 ADDRESSES = {"ak-a": "10.81.1.2", "ak-b": "10.81.2.2", "ak-r": "10.81.3.1", "ak-c": "10.81.3.2"}
 
 
-def rules_of(draw, name):
-    """A filter table, and on some a nat table."""
-    sources = [*(f"-s {address}" for address in ADDRESSES.values()), "-s 10.81.2.0/24", "! -s 10.81.1.0/24", ""]
+def rules_of(draw, name, sources=None, ports=PORTS, nat=None):
+    """A filter table, and on some a nat table. nat: the lines of another one."""
+    sources = sources or [
+        *(f"-s {address}" for address in ADDRESSES.values()),
+        "-s 10.81.2.0/24",
+        "! -s 10.81.1.0/24",
+        "",
+    ]
     ports = [
-        *(f"-p tcp -m tcp --dport {port}" for port in PORTS),
+        *(f"-p tcp -m tcp --dport {port}" for port in ports),
         "-p tcp -m multiport --dports 22,3000:8080",
         "-p tcp",
         "",
@@ -32,6 +37,8 @@ def rules_of(draw, name):
             target = draw.choice(["ACCEPT", "DROP", "REJECT", "RETURN", *(["ours"] if chain != "ours" else [])])
             state = draw.choice(["", "", " -m conntrack --ctstate NEW", " -m conntrack --ctstate DNAT"])
             lines.append(" ".join(f"-A {chain} {draw.choice(sources)} {draw.choice(ports)}{state} -j {target}".split()))
+    if nat is not None:
+        return "\n".join([*lines, "COMMIT", *nat, ""])
     lines += [
         "COMMIT",
         "*nat",

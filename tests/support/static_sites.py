@@ -94,6 +94,7 @@ class Fixture:
             name: {key: list(value) for key, value in found[2].items()} for name, found in self.HOSTS.items()
         }
         self.routes = {name: [] for name in self.HOSTS}
+        self.speeds = {}
         for name, (tiers, gateway, _addresses) in self.HOSTS.items():
             part = Part.GATEWAY if gateway else Part.TIER
             self.members[name] = Member(name, part, tiers, gateway)
@@ -113,9 +114,9 @@ class Fixture:
         return ["10.0.1.1", "fd00:1::1", "10.0.2.1", "fd00:2::1"]
 
     def said(self, name):
-        return answer(
-            self.addresses[name], self.gateways(name), self.rules[name], routes=self.routes[name], **self.options[name]
-        )
+        more = {"routes": self.routes[name], **self.options[name]}
+        said = answer(self.addresses[name], self.gateways(name), self.rules[name], **more)
+        return {**said, "speeds": self.speeds.get(name, {})}
 
     @property
     def nodes(self):

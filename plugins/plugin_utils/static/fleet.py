@@ -138,20 +138,23 @@ class Fleet:
                 found.append(End(tier.name, free, None))
         return found
 
+    def internet(self, family: int) -> Intervals:
+        """The addresses of the internet: of no host, and none that no host can have."""
+        whole = common(intervals_of(self.site.outside, family), complement(NOBODYS[family], 0, TOP[family]))
+        return common(whole, complement(self.spreads[family].owners.everything, 0, TOP[family]))
+
     def outside(self, family: int) -> Intervals:
-        """The addresses of the internet to which some router has a way."""
-        return self._outside(family)[0]
+        """Those of them to which some router has a way."""
+        spread, whole = self.spreads[family], self.internet(family)
+        return merged(interval for group in self.groups for interval in spread.leads_out(group, whole))
 
     def unrouted(self, family: int) -> Intervals:
-        """The addresses of the internet to which none has."""
-        return self._outside(family)[1]
-
-    def _outside(self, family: int) -> tuple[Intervals, Intervals]:
-        spread = self.spreads[family]
-        whole = common(intervals_of(self.site.outside, family), complement(NOBODYS[family], 0, TOP[family]))
-        whole = common(whole, complement(spread.owners.everything, 0, TOP[family])) if whole else whole
-        found = merged(interval for group in self.groups for interval in spread.leads_out(group, whole))
-        return found, common(whole, complement(found, 0, TOP[family])) if found else whole
+        """Those to which no router has one."""
+        spread, left = self.spreads[family], self.internet(family)
+        for group in self.groups:
+            if group.node.forwards[family]:
+                left = common(left, spread.leads_nowhere(group, left)) if left else left
+        return left
 
     # -- what gets where ----------------------------------------------------------------------------------------------
 

@@ -110,48 +110,42 @@ class Hooks:
         self.seconds = clock_seconds
         self._known: dict[Hashable, Diagram] = {}
         self._settled: dict[int, Ruleset] = {}
+        self._asking: dict[int, bool] = {}
         self._kept: list[Ruleset] = []  # so that no other object gets the id of one that is known
 
     def filter(
-        self, ruleset: Ruleset, hook: str, addresses: Sequence[str], moved: bool = False, state: str = "NEW"
+        self, ruleset: Ruleset, hook: str, addresses: tuple[str, ...], moved: bool = False, state: str = "NEW"
     ) -> Diagram:
         """Leaves are Decided. moved: whether the host's own nat table has changed where the packets go to."""
         ruleset = self.settled(ruleset)
-        own = tuple(addresses) if asks_types(ruleset) else EVERY
-        question = Question(hook, state, own, moved)
-        if state != "NEW":
-            question = of_answers(ruleset, hook, own, moved)
-        return self._diagram(ruleset, question, question, _decided)
+        own = addresses if self._asking[id(ruleset)] else EVERY
+        key = (id(ruleset), hook, own, moved, state)
+        if key not in self._known:
+            question = Question(hook, state, own, moved)
+            if state != "NEW":
+                question = of_answers(ruleset, hook, own, moved)
+            self._known[key] = self._made(ruleset, question, _decided)
+        return self._known[key]
 
-    def nat(self, ruleset: Ruleset, chain: str, addresses: Sequence[str], moved: bool) -> Optional[Diagram]:
+    def nat(self, ruleset: Ruleset, chain: str, addresses: tuple[str, ...], moved: bool) -> Optional[Diagram]:
         """Leaves are Rewrite; None where the table has no such chain, or no rule in it."""
         chains = ruleset.tables.get("nat", {})
         if chain not in chains or not chains[chain].rules:
             return None
         ruleset = self.settled(ruleset)
-        question = Question("FORWARD", "NEW", tuple(addresses), moved)
-        return self._diagram(ruleset, (chain, question), question, _rewrite, chain)
+        key = (id(ruleset), chain, addresses, moved)
+        if key not in self._known:
+            question = Question("FORWARD", "NEW", addresses, moved)
+            self._known[key] = self._made(as_filter(ruleset, chain), question, _rewrite)
+        return self._known[key]
 
     def settled(self, ruleset: Ruleset) -> Ruleset:
         found = self._settled.get(id(ruleset))
         if found is None:
             found = self._settled[id(ruleset)] = with_marks(ruleset)
             self._settled[id(found)] = found
+            self._asking[id(found)] = asks_types(found)
             self._kept += [ruleset, found]
-        return found
-
-    def _diagram(
-        self,
-        ruleset: Ruleset,
-        key: Hashable,
-        question: Question,
-        leaf: Callable[[Program, Outcome], Hashable],
-        nat: str = "",
-    ) -> Diagram:
-        name = (id(ruleset), key)
-        found = self._known.get(name)
-        if found is None:
-            found = self._known[name] = self._made(as_filter(ruleset, nat) if nat else ruleset, question, leaf)
         return found
 
     def _made(self, ruleset: Ruleset, question: Question, leaf: Callable[[Program, Outcome], Hashable]) -> Diagram:

@@ -38,8 +38,9 @@ def of_hosts(fleet: Fleet, plan_of: Optional[PlanOf], reviews: Mapping[str, Mapp
         member = fleet.members[name]
         yield from _routes(fleet.site, member, node)
         yield from _links(fleet.site, member, node)
-    for group in fleet.groups if plan_of else ():
-        yield from _drift(group, fleet.members[group.node.name], plan_of)
+    for group in fleet.groups:
+        if plan_of is not None:
+            yield from _drift(group, fleet.members[group.node.name], plan_of)
     yield from _reviewed(reviews)
 
 
@@ -110,10 +111,9 @@ def _links(site: Site, member: Member, node: Node) -> Iterator[Finding]:
         tier = site.tiers[name]
         if tier.bandwidth is None:
             continue
-        for text, interface in node.own.items():
-            speed = node.speeds.get(interface)
-            if speed is None or not tier.holds([parse_address(text)]):
-                continue
+        links = {interface for text, interface in node.own.items() if tier.holds([parse_address(text)])}
+        for interface in sorted(links & node.speeds.keys()):
+            speed = node.speeds[interface]
             minimum, recommended = tier.bandwidth.minimum, tier.bandwidth.recommended
             for wanted, severity in ((minimum, Severity.ERROR), (recommended, Severity.NOTE)):
                 if wanted is not None and speed < wanted:
@@ -128,25 +128,33 @@ def _links(site: Site, member: Member, node: Node) -> Iterator[Finding]:
 # -- rules -----------------------------------------------------------------------------------------------------------
 
 
-def _drift(group: Group, member: Member, plan_of: Optional[PlanOf]) -> Iterator[Finding]:
+def _drift(group: Group, member: Member, plan_of: PlanOf) -> Iterator[Finding]:
     """What the rules of a group let through, and what its plan would have in their place."""
-    if plan_of is None:
-        return
-    wanted = with_plan(group.node, plan_of(member))
+    plan = plan_of(member)
+    found = list(_compared(group, with_plan(group.node, plan), Severity.ERROR))
+    # A hand's rule before ufw's looks like another program's.
+    yield from found or _compared(group, with_plan(group.node, plan, others=False), Severity.WARNING)
+
+
+def _compared(group: Group, wanted: Node, severity: Severity) -> Iterator[Finding]:
     for family in FAMILIES:
+        live = group.node.rulesets[family]
         for hook in _HOOKS:
-            budget = Budget(_SEGMENTS, _SECONDS)
-            question = Question(hook, "NEW", EVERY)
             try:
-                found = difference(wanted.rulesets[family], group.node.rulesets[family], question, budget)
+                found = difference(
+                    wanted.rulesets[family], live, Question(hook, "NEW", EVERY), Budget(_SEGMENTS, _SECONDS)
+                )
             except TooComplex as error:
                 yield Finding(Kind.UNKNOWN, Severity.WARNING, group.node.name, f"{hook}: {error}", "see its rules")
                 continue
             for way, changed in (("opens", found.opened), ("closes", found.closed), ("may open", found.unclear)):
-                yield from _changed(group, family, hook, way, changed)
+                yield from _changed(group, (family, hook, way), changed, severity)
 
 
-def _changed(group: Group, family: int, hook: str, way: str, changed: Iterable[Change]) -> Iterator[Finding]:
+def _changed(
+    group: Group, place: tuple[int, str, str], changed: Iterable[Change], severity: Severity
+) -> Iterator[Finding]:
+    family, hook, way = place
     by_rule: dict[str, list[Change]] = {}
     for change in list(changed)[: MOST_CHANGES * 4]:
         by_rule.setdefault(change.after.rule.text, []).append(change)
@@ -156,7 +164,7 @@ def _changed(group: Group, family: int, hook: str, way: str, changed: Iterable[C
         what = f"IPv{family} {hook} is not as declared: `{rule}` {way} {first.packets.text()}"
         more = f" ({hosts})" if len(group.hosts) > 1 else ""
         witness = first.witness.text(family)
-        yield Finding(Kind.DRIFT, Severity.ERROR, group.node.name, what + more, APPLY, witness, times=len(alike))
+        yield Finding(Kind.DRIFT, severity, group.node.name, what + more, APPLY, witness, times=len(alike))
 
 
 def _reviewed(reviews: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:

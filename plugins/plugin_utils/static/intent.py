@@ -69,6 +69,8 @@ class Intent:
                     a = self._sources.setdefault(pair.source, len(self._sources))
                     b = self._destinations.setdefault(pair.destination, len(self._destinations))
                     self._grants.append((a, b, Grant(flow, pair, src, dst)))
+        #: {the sources that are meant, as a mask: what is granted from them}.
+        self._from: dict[int, list[tuple[int, Grant]]] = {}
         self._starts = _Index([self._of(True, end) for end in self._sources])
         self._ends = _Index([self._of(False, end) for end in self._destinations])
 
@@ -85,8 +87,10 @@ class Intent:
         """The grants that have something from `src` to `dst`, and of which addresses. named: not those to the internet, of
         which a router's own address is no part."""
         starts, ends = self._starts.meeting(src), self._ends.meeting(dst)
-        for a, b, grant in self._grants:
-            if starts >> a & 1 and ends >> b & 1 and not (named and grant.pair.destination.kind == INTERNET):
+        if starts not in self._from:
+            self._from[starts] = [(b, grant) for a, b, grant in self._grants if starts >> a & 1]
+        for b, grant in self._from[starts]:
+            if ends >> b & 1 and not (named and grant.pair.destination.kind == INTERNET):
                 yield grant, common(grant.src, src), common(grant.dst, dst)
 
     def boxes(self, grant: Grant, service: str, src: Intervals, dst: Intervals) -> list[Box]:

@@ -102,11 +102,25 @@ def planned_rulesets(plan: Plan) -> dict[int, Ruleset]:
     return {family: _parsed(planned_text(plan, family), family) for family in FAMILIES}
 
 
-def with_plan(node: Node, plan: Plan) -> Node:
+def with_plan(node: Node, plan: Plan, others: bool = True) -> Node:
     """A live host with the rules of its plan in the place of its own: ufw's rules and policies, the list of published ports,
-    what is translated. What others have in its tables stays, in ufw's before and after files too."""
+    what is translated. What others have in its tables stays, in ufw's before and after files too. others: whether that goes
+    for rules that stand in INPUT and OUTPUT themselves, and lead to no chain."""
     wanted = planned_rulesets(plan)
-    return node._replace(rulesets={family: _replaced(node.rulesets[family], wanted[family]) for family in FAMILIES})
+    found = {family: _replaced(node.rulesets[family], wanted[family]) for family in FAMILIES}
+    if not others:
+        found = {family: _without_direct(ruleset) for family, ruleset in found.items()}
+    return node._replace(rulesets=found)
+
+
+def _without_direct(ruleset: Ruleset) -> Ruleset:
+    filters = dict(ruleset.tables.get("filter", {}))
+    for name in ("INPUT", "OUTPUT"):
+        if name in filters:
+            kept = Chain(name, filters[name].policy)
+            kept.rules = [rule for rule in filters[name].rules if rule.target in filters]
+            filters[name] = kept
+    return Ruleset(ruleset.family, {**ruleset.tables, "filter": filters}, ruleset.unseen)
 
 
 def _replaced(live: Ruleset, wanted: Ruleset) -> Ruleset:

@@ -317,7 +317,9 @@ class Findings:
         way = walk(self.nodes, asked) if walked and first.kind is not Kind.UNKNOWN else None
         hops = tuple(Hop(hop.host, hop.at, hop.answer.value.lower(), hop.text) for hop in way.hops) if way else ()
         ends = tuple(dict.fromkeys((one.reached.source.place, one.reached.destination.place) for one in found))
-        base = Finding(first.kind, Severity.ERROR, "", "", APPLY, asked.text(), hops, first.path, ends, len(found))
+        base = Finding(
+            first.kind, Severity.ERROR, "", "", APPLY, asked.text(), hops, first.path, ends, len(found), asked
+        )
         if way is not None and not _agrees(first, way):
             return self._disagreement(base, first, way)
         return {

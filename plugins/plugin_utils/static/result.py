@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Optional
+
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.ask.walk import Asked
 
 #: The service of a cell that is about all that no flow declares.
 EVERYTHING_ELSE = "everything else"
@@ -35,7 +37,6 @@ class Kind(str, Enum):
     REDUNDANT = "redundant"
     CONTRADICTORY = "contradictory"
     DRIFT = "drift"
-    EXPIRED = "expired"
     CAPACITY = "capacity"
     ROUTE = "route"
     ADDRESS = "address"
@@ -62,7 +63,7 @@ class Hop(NamedTuple):
 
 class Finding(NamedTuple):
     """host: where the cause is, "" where it is on none. what: one sentence. witness: a packet, "" without one. path: the
-    declaration's key that it is about. cells: [(from place, to place)]. times: how many sets of packets it stands for."""
+    declaration's key that it is about. cells: [(from place, to place)]. times: how many sets of packets it stands for. asked: the witness as a question."""
 
     kind: Kind
     severity: Severity
@@ -74,10 +75,13 @@ class Finding(NamedTuple):
     path: str = ""
     cells: tuple[tuple[str, str], ...] = ()
     times: int = 1
+    asked: Optional[Asked] = None
 
     def to_dict(self) -> dict[str, Any]:
+        plain = self._asdict()
+        plain.pop("asked")
         return {
-            **self._asdict(),
+            **plain,
             "kind": self.kind.value,
             "severity": self.severity.value,
             "hops": [hop._asdict() for hop in self.hops],

@@ -34,6 +34,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.fields impo
     complement,
     interface_range,
     intersection,
+    merged,
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.program import ALLOWED, DENIED
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.ask.node import Interface
@@ -174,6 +175,11 @@ class Spread:
         if not group.node.forwards[self.family]:
             return []
         return [interval for part in self._outward(group, outside) for interval in part.dst]
+
+    def leads_nowhere(self, group: Group, outside: Intervals) -> Intervals:
+        """The addresses to which a router has no route."""
+        parts = self.ways(group).of(None, outside)
+        return merged(interval for part in parts if part.toward.trouble for interval in part.dst)
 
     def _outward(self, group: Group, outside: Intervals) -> Iterator[Part]:
         for part in self.ways(group).of(None, outside):

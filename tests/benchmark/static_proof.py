@@ -1,0 +1,109 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""How fast the rules of a fleet are proven, beside the targets: a site of 50 tiers and 500 flows with 10,000 hosts, compiled, read as
+the hosts would return it, and proven; and the dead rules of 10,000.
+
+    PYTHONPATH=.venv/collections:tests/support:tests/benchmark .venv/bin/python tests/benchmark/static_proof.py [--hosts 10000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import resource
+import sys
+import time
+from datetime import date
+
+from declaration import large
+from static_sites import answer
+
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.findings import dead_rules
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import parse
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.program import EVERY, Question
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.ask.node import read_node
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.host import host_plan
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.members import Member, Part
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.planned import planned_text
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.prove import prove
+
+TIERS, FLOWS = 50, 500
+#: Seconds, and MiB.
+TARGET, MEMORY, DEAD_TARGET = 10.0, 1024, 1.0
+
+
+def answers(site, hosts):
+    """({host: member}, {host: what it returns}), of hosts spread over the tiers, and a router."""
+    members, said = {}, {}
+    texts = {}
+    names = list(site.tiers)
+    for number in range(hosts):
+        tier = names[number % len(names)]
+        name = f"h{number}"
+        members[name] = Member(name, Part.TIER, (tier,))
+        if tier not in texts:
+            plan = host_plan(site, "any", (tier,), False)
+            texts[tier] = [planned_text(plan, family) for family in (4, 6)]
+        subnet = str(site.tiers[tier].subnets[0]).partition("/")[0].rpartition(".")[0]
+        last = 10 + number // len(names)
+        said[name] = answer({"eth0": [f"{subnet}.{last}/24"]}, [f"{subnet}.1"], texts[tier])
+    legs = {f"leg{number}": [f"{tier.gateways[0]}/24"] for number, tier in enumerate(site.tiers.values())}
+    plan = host_plan(site, "any", (), True)
+    members["router"] = Member("router", Part.GATEWAY, (), True)
+    texts = [planned_text(plan, family) for family in (4, 6)]
+    said["router"] = answer({**legs, "out": ["198.51.100.2/24"]}, ["198.51.100.1"], texts, "1")
+    return members, said
+
+
+def dead(count):
+    """Rules of an INPUT chain, some of them dead."""
+    draw = random.Random(1)
+    lines = ["*filter", ":INPUT DROP [0:0]"]
+    for _number in range(count):
+        net = f"10.{draw.randrange(8)}.{draw.randrange(256)}.0/{draw.choice((24, 24, 24, 20, 16))}"
+        lines.append(
+            f"-A INPUT -s {net} -p tcp -m tcp --dport {draw.randrange(1, 3000)} -j {draw.choice(('ACCEPT', 'DROP'))}"
+        )
+    return parse("\n".join([*lines, "COMMIT", ""]), 4)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--hosts", type=int, default=10000)
+    options = parser.parse_args()
+    begun = time.perf_counter()
+    site = parse_site(large(TIERS, FLOWS), date(2026, 1, 1))
+    members, said = answers(site, options.hosts)
+    compiled = time.perf_counter()
+    nodes = {name: read_node(name, one) for name, one in said.items()}
+    read = time.perf_counter()
+    static = prove(site, members, nodes)
+    done = time.perf_counter()
+    mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(
+        f"{TIERS} tiers, {FLOWS} flows, {options.hosts:,} hosts in {static.groups} groups, {len(static.cells):,} cells"
+    )
+    print(f"compiled, and the hosts' answers made: {compiled - begun:6.2f} s")
+    print(f"read:                                  {read - compiled:6.2f} s")
+    print(f"proven:                                {done - read:6.2f} s")
+    whole = done - begun
+    missed = [whole > TARGET, mib > MEMORY]
+    print(
+        f"together {whole:.2f} s (target {TARGET:g} s), {mib:.0f} MiB (target {MEMORY} MiB){'  MISSED' if any(missed) else ''}"
+    )
+    wrong = [cell for cell in static.cells if not cell.holds]
+    errors = {finding.kind.value for finding in static.findings}
+    print(f"{len(wrong)} cells not as declared, findings: {sorted(errors) or 'none'}")
+    ruleset = dead(10000)
+    begun = time.perf_counter()
+    found = dead_rules(ruleset, Question("INPUT", "NEW", EVERY))
+    seconds = time.perf_counter() - begun
+    missed.append(seconds > DEAD_TARGET)
+    print(
+        f"dead rules of 10,000: {len(found):,} in {seconds:.2f} s (target {DEAD_TARGET:g} s){'  MISSED' if missed[-1] else ''}"
+    )
+    return bool(any(missed) or wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
