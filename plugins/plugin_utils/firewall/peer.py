@@ -8,10 +8,26 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.parse import RuleFields
 
-#: What community.general.ufw has at the top of a task.
-_OF_A_RULE = frozenset((*RuleFields.options, *RuleFields.aliases))
+#: The options of ufw_ruleset (ufw/task.py). A task that has no other is not looked at any further.
+OWN = frozenset(
+    (
+        "state",
+        "default",
+        "logging",
+        "ipv6",
+        "purge",
+        "rules",
+        "keep",
+        "docker",
+        "nat",
+        "confirm",
+        "accept_lockout",
+        "flush_established",
+        "ways",
+        "through",
+    )
+)
 _DIRECTIONS = {"in": "incoming", "out": "outgoing"}
 _STATES = {
     "reloaded": "leave it away: every run compares the kernel with the files, and repairs what differs without a reload",
@@ -21,8 +37,15 @@ _STATES = {
 
 def check_peer(params: Mapping[str, Any]) -> list[Mistake]:
     """What a task of community.general.ufw has beside its rule or in the place of one, and how the same is written here."""
+    if OWN.issuperset(params) and params.get("state") not in _STATES and not isinstance(params.get("default"), str):
+        return []
+    # Each host of each run comes here, and would import the parser of rules, two thirds of what the task imports.
+    from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.parse import RuleFields
+
     mistakes: list[Mistake] = []
-    one = {key: value for key, value in params.items() if key in _OF_A_RULE and value is not None}
+    # What community.general.ufw has at the top of a task.
+    of_a_rule = frozenset((*RuleFields.options, *RuleFields.aliases))
+    one = {key: value for key, value in params.items() if key in of_a_rule and value is not None}
     way = one.get("direction", "incoming")
     policy = params.get("policy", None if "rule" in one else params.get("default"))
     if policy is not None and "rule" not in one and (one or "policy" in params):

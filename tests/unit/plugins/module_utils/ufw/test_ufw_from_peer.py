@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,8 @@ import yaml
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.converge import converge
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.firewall.peer import check_peer
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.task import ARGUMENTS
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.firewall.peer import OWN, check_peer
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import FakeHost
 
 PAGE = Path(__file__).parents[5] / "docs/from_community_general_ufw.md"
@@ -95,3 +98,19 @@ def test_values_of_a_pasted_task_are_written_as_yaml_reads_them():
     assert check_peer({"rules": [{"rule": "allow"}], "default": "deny", "state": "enabled"}) == []
     (mistake,) = check_peer({"default": "reject", "direction": "out"})
     assert mistake.remedy == "write default: {outgoing: reject}"
+
+
+def test_the_options_that_are_not_looked_at_any_further_are_the_module_s():
+    assert set(ARGUMENTS) == OWN
+
+
+def test_a_task_in_the_module_s_own_words_imports_no_parser_of_rules():
+    code = """
+import sys
+from ansible_collections.bulkhead.tiers.plugins.action import ufw_ruleset
+parser = "ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.parse"
+assert ufw_ruleset.check_peer({"state": "enabled", "default": {"incoming": "deny"}, "rules": []}) == []
+assert parser not in sys.modules
+assert ufw_ruleset.check_peer({"rule": "allow", "port": 22}) != [] and parser in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
