@@ -20,6 +20,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.networks.survey imp
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.pools import Live
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import text_or_texts, yaml_cidrs
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.sliced import refuse_slice
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import count, some, write_whole
 
 #: Where the pins are, beside the inventory.
@@ -34,6 +35,7 @@ class ActionModule(SiteAction):
         result: dict[str, Any] = ActionBase.run(self, tmp, task_vars)
         _dummy, options = self.validate_argument_spec(argument_spec={"path": {"type": "path"}, "live": {"type": "str"}})
         try:
+            refuse_slice(task_vars, "a subnet that no host must have yet")
             declared = self._declared(task_vars)
             live = _live(task_vars, options["live"]) if options["live"] else ()
             site = parse_site(declared, date.today(), live)

@@ -21,6 +21,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.inventory impo
     managed_hosts,
     tierless_hosts,
 )
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.sliced import refuse_slice
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import write_json
 
 ARGUMENTS = {
@@ -38,6 +39,7 @@ class ActionModule(SiteAction):
         result: dict[str, Any] = ActionBase.run(self, tmp, task_vars)
         _dummy, options = self.validate_argument_spec(argument_spec=ARGUMENTS)
         try:
+            refuse_slice(task_vars, "a report of all networks")
             declared = declaration.read(task_vars, self._templar)
             site = declared.site
         except Refused as error:

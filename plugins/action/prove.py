@@ -58,6 +58,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.run import Re
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.tailnet import Live as LiveNode
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.report.files import site_name, write_proof
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.report.formats import FORMATS
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.sliced import refuse_slice
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.run import read_host, static_proof
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.text import static_lines, static_summary
 
@@ -116,6 +117,7 @@ class ActionModule(ActionBase):
         self, declaration: Declaration, options: Mapping[str, Any], task_vars: Mapping[str, Any]
     ) -> dict[str, Any]:
         """Settle what the proof is about, before the first packet."""
+        refuse_slice(task_vars, "what is said of a whole fleet")
         if options["report"]:
             report_path(options["report"], options["directory"])  # better refused now than after all probes
         groups = groups_of_sources(task_vars["hostvars"])

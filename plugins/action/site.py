@@ -26,6 +26,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.inventory impo
     require_hosts,
 )
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Site
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.sliced import refuse_slice, slice_of
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import count
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -53,11 +54,13 @@ class ActionModule(ActionBase):
                 declared = declaration.read(task_vars, self._templar)
             else:
                 declared = declaration.declare(options["declaration"])
-            if options["require_hosts"]:
+            # A slice may be without a host of any tier; the whole inventory is checked by whatever has it.
+            if options["require_hosts"] and slice_of(task_vars) is None:
                 require_hosts(declared.site, task_vars.get("groups") or {})
             warnings = self._warnings(declared, task_vars)
             # What is wrong for this host alone, such as a manager of the Swarm in another tier, is wrong now.
             declared.check(str(task_vars.get("inventory_hostname", "")), task_vars.get("group_names") or ())
+            self._in_slice(declared, task_vars, options)
         except Refused as error:
             result.update(failed=True, msg=_message(error))
             return result
@@ -80,6 +83,19 @@ class ActionModule(ActionBase):
         if warnings:
             result["warnings"] = warnings
         return result
+
+    @staticmethod
+    def _in_slice(declared: declaration.Declaration, task_vars: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+        """Refused where a slice of the inventory cannot do what is asked: plan the site, or join a Swarm by a host that it lacks."""
+        if slice_of(task_vars) is None:
+            return
+        if options["report"]:
+            refuse_slice(task_vars, "a plan of the site")
+        place, known = declaration.host_place(declared, task_vars), (task_vars.get("groups") or {}).get("all") or ()
+        swarm = declared.plan(str(task_vars.get("inventory_hostname", "")), place)["swarm"]
+        first = declared.outline.managers[:1]
+        if swarm and first and first[0] not in known:
+            refuse_slice(task_vars, f"a node of the Swarm: it joins by {first[0]}")
 
     def _options(self) -> Mapping[str, Any]:
         # Most calls have none, one for each host.

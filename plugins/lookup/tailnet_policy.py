@@ -61,6 +61,7 @@ from ansible.plugins.lookup import LookupBase
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils import declaration
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.tailnet import policy_document
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.sliced import refuse_slice
 
 
 class LookupModule(LookupBase):
@@ -70,6 +71,7 @@ class LookupModule(LookupBase):
         self.set_options(var_options=variables, direct=kwargs)
         present = self.get_option("present")
         try:
+            refuse_slice(variables or {}, "the tailnet's policy")
             declared = declaration.read(variables or {}, self._templar)
             site = declared.site
         except Refused as error:

@@ -35,10 +35,11 @@ _raw:
   description:
     - C(hosts) is the list of the tiers that have hosts in this run, and C(serial) how many hosts each of them adds.
     - C(stacks) is the list of the hosts that deploy stacks.
+    - C(whole) is whether the run has the whole inventory, and no slice of it that AWX has cut.
   type: list
   elements: dict
   sample:
-    - {hosts: [web, db], serial: [2, 1], stacks: [web1]}
+    - {hosts: [web, db], serial: [2, 1], stacks: [web1], whole: true}
 """
 
 from collections.abc import Mapping
@@ -51,6 +52,7 @@ from ansible.plugins.lookup import LookupBase
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake, Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils import declaration
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.sliced import slice_of
 
 #: The variable that narrows a run to tiers.
 ONLY = "change_tiers"
@@ -69,7 +71,7 @@ class LookupModule(LookupBase):
         # Before a play has its hosts, this is all of the inventory that --limit leaves.
         here = list(variables.get("ansible_play_hosts_all") or ())
         if not here or "hostvars" not in variables:
-            return [{"hosts": ["all", f"!{declaration.GATEWAY_GROUP}"], "serial": [], "stacks": NOBODY}]
+            return [{"hosts": ["all", f"!{declaration.GATEWAY_GROUP}"], "serial": [], "stacks": NOBODY, "whole": True}]
         try:
             declared = self._read(here, variables)
             groups = variables.get("groups") or {}
@@ -80,8 +82,16 @@ class LookupModule(LookupBase):
             stacks = [host for host in here if declared.plan(host, places[host])["stacks"]]
         except Refused as error:
             raise AnsibleLookupError(str(error)) from error
+        whole = slice_of(variables) is None
         waves = _waves(declared.outline.tiers, here, places)
-        return [{"hosts": list(waves) or NOBODY, "serial": list(waves.values()), "stacks": stacks or NOBODY}]
+        return [
+            {
+                "hosts": list(waves) or NOBODY,
+                "serial": list(waves.values()),
+                "stacks": stacks or NOBODY,
+                "whole": whole,
+            }
+        ]
 
     def _read(self, here: list[str], variables: Mapping[str, Any]) -> declaration.Declaration:
         """The declaration as the first host sees it that has not tried to change it."""

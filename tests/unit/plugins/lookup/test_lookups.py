@@ -139,6 +139,7 @@ def test_tiers_come_in_declared_order_and_a_host_once():
         "hosts": ["web", "db", "edge"],
         "serial": [2, 1, 1],
         "stacks": ["both", "w1"],
+        "whole": True,
     }
 
 
@@ -147,6 +148,7 @@ def test_a_limited_run_has_the_tiers_of_its_hosts():
         "hosts": ["edge"],
         "serial": [1],
         "stacks": ["all", "!all"],
+        "whole": True,
     }
     assert ask(waves, variables=play(HOSTS, ["both", "e1"]))["serial"] == [1, 1]
 
@@ -156,6 +158,7 @@ def test_a_run_without_a_host_of_a_tier_matches_no_host():
         "hosts": ["all", "!all"],
         "serial": [],
         "stacks": ["all", "!all"],
+        "whole": True,
     }
 
 
@@ -231,3 +234,17 @@ def test_a_change_whose_last_day_has_passed_is_not_applied(until, said):
     assert ask(waves, variables={**play(HOSTS), "change_until": "2999-12-31"})["hosts"]
     with pytest.raises(AnsibleError, match=said):
         ask(waves, variables={**play(HOSTS), "change_until": until})
+
+
+SLICE = {"awx_job_template_name": "bulkhead site", "awx_workflow_job_name": "bulkhead site"}
+
+
+def test_a_slice_of_awx_is_known_as_one_and_a_job_of_a_workflow_is_none():
+    assert ask(waves, variables={**play(HOSTS), **SLICE})["whole"] is False
+    assert ask(waves, variables={**play(HOSTS), **SLICE, "awx_workflow_job_name": "bulkhead change"})["whole"] is True
+
+
+def test_the_tailnets_policy_is_not_made_from_a_slice(options):
+    said = "job slices: got a slice of the inventory, by the template bulkhead site; expected the whole inventory"
+    with pytest.raises(AnsibleError, match=said):
+        ask(tailnet_policy, variables={**play(HOSTS), **SLICE})
