@@ -7,6 +7,7 @@ Nothing that a host returns becomes a result of the task: Ansible makes variable
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from typing import Any, Optional
@@ -18,6 +19,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake, Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.change.record import note_proof, verdict_of
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.declaration import (
     GATEWAY_GROUP,
     Declaration,
@@ -166,7 +168,15 @@ class ActionModule(ActionBase):
             written = write_proof(path, proof, name, options["formats"], static)
             result.update(report=written["json"], reports=written)
             self._display.display(f"The report: {written.get('html', written['json'])}")
+            self._note(os.path.join(options["directory"], "changes"), written["json"])
         return result
+
+    def _note(self, directory: str, report: str) -> None:
+        """The record of the last change gets the proof that was made after it."""
+        verdict = verdict_of(report)
+        noted = note_proof(directory, verdict) if verdict else None
+        if noted:
+            self._display.display(f"Noted in the record of the last change: {noted}")
 
     @staticmethod
     def _opened(options: Mapping[str, Any]) -> Run:

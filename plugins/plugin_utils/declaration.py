@@ -48,7 +48,7 @@ INJECTED = "injected"
 #: Whole names and no prefixes: a network interface is a fact by its name, and may well be called swarm_br0.
 ROLE_VARIABLES = frozenset(
     """
-    __allocate_engine __allocate_live __ask_begun __cleanup_found __docker_engine __docker_engine_settings
+    __allocate_engine __allocate_live __ask_begun __change_begun __cleanup_found __docker_engine __docker_engine_settings
     __firewall_declared __firewall_log __firewall_log_targets __firewall_logged __firewall_rules
     __firewall_tailnet_address __monitoring_collector_addresses __monitoring_collects __monitoring_links
     __monitoring_own_addresses __monitoring_ports __networks_engine __networks_live __prove_begun __review_begun __stacks_all
@@ -59,7 +59,8 @@ ROLE_VARIABLES = frozenset(
     __tailnet_distribution __tailnet_forwards __tailnet_fresh __tailnet_here __tailnet_key_file __tailnet_keyring
     __tailnet_log __tailnet_nodes __tailnet_package __tailnet_plan __tailnet_policy __tailnet_present
     __tailnet_programs __tailnet_release __tailnet_restarts __tailnet_said __tailnet_settings __tailnet_suite
-    __tailnet_unit __tier_plan __watch_begun cleanup_remove docker_engine_address_pools docker_engine_allow_loss
+    __tailnet_unit __tier_plan __watch_begun change_accept
+    change_directory change_gate change_proof change_reason change_run cleanup_remove docker_engine_address_pools docker_engine_allow_loss
     docker_engine_settings docker_networks_networks docker_networks_purge docker_networks_recreate
     docker_networks_temporary_subnet firewall_accept_lockout firewall_confirm_over firewall_confirm_timeout
     firewall_default firewall_docker firewall_flush_established firewall_keep firewall_log_collector

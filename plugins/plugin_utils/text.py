@@ -63,11 +63,11 @@ def table(
         yield from (line.rstrip() for line in wrap(row[-1], edge, head, " " * start) or [head])
 
 
-def write_whole(path: str, text: str) -> str:
+def write_whole(path: str, text: str, mode: int = 0o666) -> str:
     """Write a file whole or not at all, and return its absolute path.
 
     Who reads it at the same time sees the old text or the new one. An existing file keeps its mode, a link stays a
-    link, missing folders are made. Raises Refused where the file system does not let it be written.
+    link, missing folders are made. mode: of a new file, less the umask. Raises Refused where the file system does not let it be written.
     """
     path = os.path.abspath(path)
     target = os.path.realpath(path)
@@ -76,7 +76,7 @@ def write_whole(path: str, text: str) -> str:
         os.makedirs(os.path.dirname(target), exist_ok=True)
         if os.path.isdir(target):
             raise IsADirectoryError(21, "Is a directory")
-        _write_new(partial, text)
+        _write_new(partial, text, mode)
         try:
             if os.path.exists(target):
                 os.chmod(partial, os.stat(target).st_mode & 0o777)
@@ -91,9 +91,9 @@ def write_whole(path: str, text: str) -> str:
     return path
 
 
-def _write_new(path: str, text: str) -> None:
+def _write_new(path: str, text: str, mode: int) -> None:
     """A new file, on the disk before this returns; none is left behind where that fails."""
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with open(handle, "w", encoding="utf-8") as file:
             file.write(text)

@@ -67,6 +67,15 @@ LAYERS = {
         "plugin_utils.declaration",
         "plugin_utils.proof",
     ),
+    "plugin_utils.change": (
+        "module_utils.packets",
+        "module_utils.ufw",
+        "plugin_utils.text",
+        "plugin_utils.site",
+        "plugin_utils.proof",
+        "plugin_utils.ask",
+        "plugin_utils.static",
+    ),
     "plugin_utils.watch": ("plugin_utils.text", "plugin_utils.site", "plugin_utils.ask"),
     "plugin_utils.static": (
         "module_utils.packets",

@@ -130,3 +130,20 @@ def test_no_default_is_undefined_for_the_check_of_a_roles_arguments_templates_ev
     for file in (CHECKOUT / "roles").glob("*/defaults/main.yml"):
         for name, value in (yaml.safe_load(file.read_text(encoding="utf-8")) or {}).items():
             assert "undef(" not in str(value), f"{file}: {name}"
+
+
+def test_the_gate_is_given_what_the_firewall_is_given():
+    tasks = {
+        name: {
+            task["name"]: task
+            for task in yaml.safe_load((CHECKOUT / "roles/firewall/tasks" / f"{name}.yml").read_text())
+        }
+        for name in ("main", "gate")
+    }
+    applied = tasks["main"]["Apply the ruleset"]["bulkhead.tiers.ufw_ruleset"]
+    read = tasks["gate"]["Read the host, beside the ruleset that it would get"]["bulkhead.tiers.change"]["ruleset"]
+    assert {key: read[key] for key in ("default", "rules", "nat")} == {
+        key: applied[key] for key in ("default", "rules", "nat")
+    }
+    assert read["docker"] == applied["docker"].replace("omit", "{}")
+    assert "firewall_purge" in read["keeps"] and "firewall_keep" in read["keeps"]

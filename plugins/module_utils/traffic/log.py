@@ -61,8 +61,8 @@ def message_of(line: str) -> tuple[str, str, str]:
 
 def packet_of(label: str, words: str) -> Packet:
     """The packet of a message. Raises Unread."""
-    # Of an ICMP error the packet that it is about follows in brackets, with the same words.
-    parts = words.partition("[")[0].split()
+    # Of an ICMP error the packet that it is about follows in brackets, with the same words: the first of each counts.
+    parts = words.split()
     found: dict[str, str] = {}
     for part in parts:
         key, equals, value = part.partition("=")

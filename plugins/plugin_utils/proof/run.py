@@ -36,6 +36,10 @@ class Step(str, Enum):
     STOPPED = "stopped"
     #: Addresses, routes and rules, for a question (plugin_utils/ask).
     NETFILTER = "netfilter"
+    #: What a host's firewall is to be (plugin_utils/change).
+    PLAN = "plan"
+    #: The record of a change.
+    CHANGE = "change"
     #: What was blocked, and what connection tracking sees (plugin_utils/watch).
     TRAFFIC = "traffic"
     #: What its rules counted (plugin_utils/review).

@@ -235,6 +235,15 @@ class Stack:
 
 
 @dataclass(frozen=True)
+class Changes:
+    """What is asked of a change before it is made. reason: whether a reason must be given; stop_on: what stops the run, of
+    never (always), opened and unknown."""
+
+    reason: bool = False
+    stop_on: frozenset[str] = frozenset(("never",))
+
+
+@dataclass(frozen=True)
 class SshRule:
     """Who may open Tailscale SSH sessions where, and as which users of the host."""
 
@@ -307,6 +316,7 @@ class Site:
     engines: Mapping[str, Engine] = field(default_factory=dict)
     stacks: Mapping[str, Stack] = field(default_factory=dict)
     tailnet: Optional[Tailnet] = None
+    changes: Changes = field(default_factory=Changes)
     warnings: tuple[str, ...] = ()
 
     @cached_property

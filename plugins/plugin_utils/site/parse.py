@@ -11,6 +11,7 @@ from typing import Any, Optional
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site import (
     advice,
+    changes,
     checks,
     dhcp,
     docker,
@@ -55,6 +56,7 @@ VARIABLES = (
     "bulkhead_stacks",
     "bulkhead_engines",
     "bulkhead_tailnet",
+    "bulkhead_changes",
 )
 
 #: The kind of a mistake: one rate that is given twice, and differs.
@@ -98,6 +100,7 @@ def parse_site(variables: Mapping[str, Any], today: date, live: Collection[Live]
         swarm=swarm,
         engines=engines.read_engines(reader, raw["bulkhead_engines"], tiers),
         stacks=stacks.read_stacks(reader, raw["bulkhead_stacks"], tiers, networks, raw["bulkhead_swarm"] is not None),
+        changes=changes.read_changes(reader, raw["bulkhead_changes"]),
     )
     site = replace(site, tailnet=tailnet.read_tailnet(reader, raw["bulkhead_tailnet"], site))
     apart = checks.check_overlaps(reader, site)

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.fields import common, complement, merged
-from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import Chain, Ruleset, parse
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import Chain, Rule, Ruleset, parse
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import docker_block, nat_block
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.docker_input import parse_docker
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.nat_input import parse_nat
@@ -132,8 +132,14 @@ def _replaced(live: Ruleset, wanted: Ruleset) -> Ruleset:
             ours = chain.name in _OWN.get(name, ()) or (name == "filter" and chain.name.startswith(prefix))
             if chain.policy is not None and name == "filter":
                 kept = table.get(chain.name)
+                there = kept.rules if kept is not None else []
+                texts = {rule.text for rule in there}
                 table[chain.name] = Chain(chain.name, chain.policy)
-                table[chain.name].rules = list(kept.rules if kept is not None else chain.rules)
+                # `ufw enable` appends the jumps to its chains. Docker's own is the engine's to make.
+                table[chain.name].rules = [
+                    *there,
+                    *(rule for rule in chain.rules if rule.text not in texts and not _dockers(rule)),
+                ]
             elif ours or chain.name not in table:
                 table[chain.name] = chain
             if chain.policy is not None and name == "nat":
@@ -143,6 +149,10 @@ def _replaced(live: Ruleset, wanted: Ruleset) -> Ruleset:
                     copy.rules = [*chain.rules, *table[chain.name].rules]
                     table[chain.name] = copy
     return Ruleset(live.family, tables, live.unseen)
+
+
+def _dockers(rule: Rule) -> bool:
+    return rule.target == docker_block.USER_CHAIN
 
 
 # -- a fleet without hosts -------------------------------------------------------------------------------------------

@@ -171,9 +171,7 @@ class Spread:
         return found
 
     def leads_out(self, group: Group, outside: Intervals) -> list[Interval]:
-        """The addresses to which a router sends what leaves the fleet there."""
-        if not group.node.forwards[self.family]:
-            return []
+        """The addresses to which a router sends what leaves the fleet there; or a host, whose router is none of the fleet's."""
         return [interval for part in self._outward(group, outside) for interval in part.dst]
 
     def leads_nowhere(self, group: Group, outside: Intervals) -> Intervals:

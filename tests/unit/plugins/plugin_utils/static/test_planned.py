@@ -54,3 +54,13 @@ def test_what_an_invariant_forbids_is_said_of_a_change_that_opens_it(lab):
     assert {one.never for one in told if (one.source, one.destination) == ("internet", "office")} == {
         "bulkhead_never[0]"
     }
+
+
+def test_a_host_without_any_firewall_gets_all_of_ufws_chains(lab):
+    converged = Fleet(lab.site, lab.members, lab.nodes)
+    lab.rules["pump1"] = ["*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n"] * 2
+    fresh = lab.nodes
+    after = {name: with_plan(node, lab.plan(name)) for name, node in fresh.items()}
+    assert changes(converged, Fleet(lab.site, lab.members, after)) == []
+    told = {(one.way, one.source, one.destination) for one in changes(Fleet(lab.site, lab.members, fresh), converged)}
+    assert (Way.CLOSED, "plant", "plant") in told and not any(way is Way.OPENED for way, *_ends in told)

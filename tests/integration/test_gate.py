@@ -1,0 +1,174 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The gate at the beginning of site.yml, on hosts over SSH: what it says, what it stops, and the record that it leaves."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import re
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hosts import NET, RELEASES, Host
+from hosts.machine import run, started
+
+CHECKOUT = Path(__file__).parents[2]
+BASE = f"10.{NET}.0"
+FLEET = {"w1": ("web", 1), "d1": ("db", 2)}
+SITE: dict[str, Any] = {
+    "bulkhead_tiers": {
+        "web": {"vlan": 10, "subnet": f"{BASE}.10/31"},
+        "db": {"vlan": 20, "subnet": f"{BASE}.12/31"},
+    },
+    "bulkhead_addresses": {"controller": f"{BASE}.1"},
+    "bulkhead_services": {"ssh": "22/tcp", "postgres": "5432/tcp", "redis": "6379/tcp", "exporter": "9100/tcp"},
+    "bulkhead_flows": [
+        {"from": "controller", "to": "tiers", "allow": "ssh"},
+        {"from": "web", "to": "db", "allow": "postgres"},
+    ],
+    "bulkhead_never": [{"from": "web", "to": "db", "deny": "redis"}],
+}
+
+
+class Site:
+    """The inventory, and how site.yml is run."""
+
+    def __init__(self, folder: Path, hosts: dict[str, Host]) -> None:
+        self.folder, self.hosts = folder, hosts
+        self.declared = copy.deepcopy(SITE)
+
+    def run(self, *arguments: str, playbook: str = "site") -> subprocess.CompletedProcess:
+        groups: dict[str, dict] = {}
+        for name, host in self.hosts.items():
+            groups.setdefault(FLEET[name][0], {"hosts": {}})["hosts"][name] = host.inventory()
+        tree = {"all": {"children": groups, "vars": {**self.declared, "ansible_become": False}}}
+        (self.folder / "hosts.json").write_text(json.dumps(tree))
+        ansible = Path(sys.executable).parent / "ansible-playbook"
+        paths = {"ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.folder / "cp"), "ANSIBLE_NOCOLOR": "1"}
+        return subprocess.run(
+            [ansible, "-i", self.folder / "hosts.json", CHECKOUT / "playbooks" / f"{playbook}.yml", *arguments],
+            cwd=self.folder,
+            env={**os.environ, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), **paths},
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+
+    def records(self) -> list[dict[str, Any]]:
+        folder = self.folder / "reports" / "changes"
+        paths = sorted(folder.glob("2*.json"), key=lambda path: path.stat().st_mtime)
+        return [json.loads(path.read_text()) for path in paths]
+
+
+@pytest.fixture(name="site", scope="module")
+def fixture_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    assert shutil.which("docker"), "needs a Docker Engine: `make engine`"
+    folder = tmp_path_factory.mktemp("gate")
+    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / "key")
+    hosts = {name: Host(number, RELEASES[number % 2], folder) for name, (_group, number) in FLEET.items()}
+    with started(list(hosts.values())):
+        yield Site(folder, hosts)
+
+
+def touched(done: subprocess.CompletedProcess) -> bool:
+    """Whether a task of a tier's role was begun."""
+    return "TASK [bulkhead.tiers.firewall : Apply the ruleset]" in done.stdout or "Install UFW" in done.stdout
+
+
+# One after the other: each test goes on where the one before has stopped.
+
+
+def test_the_first_run_closes_what_nobody_declared_and_leaves_a_record(site: Site):
+    done = site.run("-e", "change_reason='CHG-1: the first one'")
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr
+    assert "the rules of 2 hosts change" in done.stdout
+    (record,) = site.records()
+    assert (record["result"], record["why"]) == ("finished", "CHG-1: the first one")
+    assert sorted(record["hosts"]["touched"]) == ["d1", "w1"] and record["closed"] and record["opened"] == []
+    assert record["hosts"]["not_finished"] == [] and record["proof_before"] is None
+    for path in (site.folder / "reports" / "changes").iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_run_that_changes_nothing_says_so_in_a_line_and_leaves_no_record(site: Site):
+    done = site.run()
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr
+    assert "Nothing changes: the rules of 2 hosts are as they are to be." in done.stdout
+    assert len(site.records()) == 1
+
+
+def test_check_says_which_flow_would_open_and_on_which_tier(site: Site):
+    site.declared["bulkhead_flows"].append({"from": "web", "to": "db", "allow": "exporter"})
+    done = site.run("--check")
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr
+    assert "opened    web -> db exporter, on 1 host: bulkhead_flows[2] declares it" in done.stdout
+    record = site.records()[-1]
+    assert (record["result"], record["closed"]) == ("planned", [])
+    assert [(one["from"], one["to"], one["service"]) for one in record["opened"]] == [("web", "db", "exporter")]
+    assert "5432" in site.hosts["d1"].shell("ufw status") and "9100" not in site.hosts["d1"].shell("ufw status")
+
+
+def test_a_site_that_stops_on_what_opens_is_stopped_before_a_host_is_touched(site: Site):
+    site.declared["bulkhead_changes"] = {"stop_on": ["opened"]}
+    done = site.run()
+    assert done.returncode != 0 and not touched(done)
+    assert "bulkhead_changes.stop_on: got 1 opened" in done.stdout + done.stderr
+    assert site.records()[-1]["result"] == "stopped"
+    assert "9100" not in site.hosts["d1"].shell("ufw status")
+
+
+def test_a_reason_is_asked_for_where_the_site_says_so(site: Site):
+    site.declared["bulkhead_changes"] = {"reason": "required"}
+    done = site.run()
+    assert done.returncode != 0 and not touched(done)
+    assert "change_reason: got nothing; expected why this change is made" in done.stdout + done.stderr
+
+
+def test_a_foreign_rule_that_breaks_an_invariant_stops_the_run(site: Site):
+    rule = f"INPUT -s {BASE}.10/31 -p tcp --dport 6379 -j ACCEPT"
+    site.hosts["d1"].shell(f"iptables -I {rule}")
+    done = site.run("-e", "change_reason=x")
+    assert done.returncode != 0 and not touched(done)
+    assert "bulkhead_never: got" in done.stdout + done.stderr
+    assert "6379" in json.dumps(site.records()[-1]["broken"])
+    site.hosts["d1"].shell(f"iptables -D {rule}")
+
+
+def test_an_accepted_change_with_a_reason_is_made_and_its_proof_is_noted(site: Site):
+    site.declared["bulkhead_changes"] = {"reason": "required", "stop_on": ["opened"]}
+    done = site.run("-e", "change_reason=CHG-2", "-e", "change_accept=opened")
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr
+    assert "9100" in site.hosts["d1"].shell("ufw status")
+    record = site.records()[-1]
+    assert (record["result"], record["accepted"], record["proof_after"]) == ("finished", ["opened"], None)
+    proven = site.run(playbook="prove")
+    assert proven.returncode == 0, proven.stdout[-6000:] + proven.stderr
+    record = site.records()[-1]
+    assert record["proof_after"]["holds"] is True
+
+
+def test_a_rule_of_another_hand_is_closed_and_the_gate_says_so(site: Site):
+    site.hosts["d1"].shell("ufw allow 8080/tcp")
+    done = site.run("-e", "change_reason=CHG-3")
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr
+    record = site.records()[-1]
+    assert record["opened"] == [] and record["hosts"]["touched"] == ["d1"]
+    assert any("8080" in one["text"] and one["to"] == "db" for one in record["closed"])
+    assert record["proof_before"]["holds"] is True
+
+
+def test_the_gate_can_be_left_out(site: Site):
+    site.hosts["d1"].shell("ufw allow 8080/tcp")
+    before = len(site.records())
+    done = site.run("-e", "change_gate=false")
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr
+    assert "Nothing changes" not in done.stdout and len(site.records()) == before
+    assert not re.search("8080", site.hosts["d1"].shell("ufw status"))

@@ -1,0 +1,100 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A fleet as it is, beside its plan: what that opens and closes, in the site's own words."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+from static_sites import SITE, Fixture
+
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.change.judge import judge
+
+EMPTY = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n"
+
+
+@pytest.fixture
+def lab():
+    return Fixture()
+
+
+def declared(**more):
+    """A site with other flows; its hosts are as they were before."""
+    return Fixture({**copy.deepcopy(SITE), **more})
+
+
+def judged(now, lab, hosts=None, keeps=()):
+    """now: the declaration; lab: the hosts, by another one perhaps; hosts: those that are read."""
+    nodes = {name: node for name, node in lab.nodes.items() if hosts is None or name in hosts}
+    plans = {name: {**now.plan(name), "keeps": name in keeps} for name in nodes}
+    missing = {name: "no route" for name in lab.members if name not in nodes}
+    return judge(now.site, now.members, nodes, plans, missing)
+
+
+def texts(told):
+    return [one.text() for one in told]
+
+
+def test_hosts_that_are_as_declared_change_nothing(lab):
+    found = judged(lab, lab)
+    assert found.nothing and found.broken == () and found.read == 4 and found.missing == {}
+
+
+def test_a_flow_that_is_new_opens_and_one_that_is_gone_closes(lab):
+    flows = [*SITE["bulkhead_flows"][1:], {"from": "plant", "to": "office", "allow": "ssh"}]
+    now = declared(bulkhead_flows=flows)
+    found = judged(now, lab)
+    assert f"plant -> office ssh, on 1 host: bulkhead_flows[{len(flows) - 1}] declares it" in texts(found.opened)
+    assert any(one.source == "office" and one.destination == "plant" for one in found.closed)
+    assert not any(one.never for one in found.opened) and set(found.touched) <= set(lab.members)
+
+
+def test_both_ip_versions_are_one_line(lab):
+    now = declared(bulkhead_flows=[*SITE["bulkhead_flows"], {"from": "plant", "to": "office", "allow": "ssh"}])
+    opened = texts(judged(now, lab).opened)
+    assert len([text for text in opened if text.startswith("plant -> office ssh")]) == 1
+
+
+def test_what_a_hand_opened_is_closed_and_named_with_its_host(lab):
+    lab.insert("pump1", "ufw-user-input", "-s 10.0.1.0/24 -p tcp -m tcp --dport 9 -j ACCEPT")
+    lab.insert("router", "ufw-user-forward", "-s 10.0.1.0/24 -d 10.0.2.0/24 -p tcp -m tcp --dport 9 -j ACCEPT")
+    found = judged(lab, lab)
+    assert found.opened == () and texts(found.closed) == [
+        # A router's leg lies in the office's subnet.
+        "gateway -> plant tcp 9, on 2 hosts: no flow declares it",
+        "office -> plant tcp 9, on 2 hosts: no flow declares it",
+    ]
+    assert set(found.touched) == {"pump1", "router"}
+
+
+def test_a_foreign_rule_that_the_run_leaves_alone_and_an_invariant_forbids_is_found(lab):
+    never = {"bulkhead_never": [{"from": "plant", "to": "office", "deny": "any"}]}
+    now = declared(**never)
+    lab.insert("desk", "INPUT", "-s 10.0.2.11/32 -p tcp -m tcp --dport 3389 -j ACCEPT")
+    assert judged(now, lab).broken == ()  # the router does not let it through
+    lab.insert("router", "FORWARD", "-p tcp -m tcp --dport 3389 -j ACCEPT")
+    (text,) = judged(now, lab).broken
+    assert "plant -> office" in text
+    assert "3389" in text and "desk INPUT" in text
+
+
+def test_a_run_that_leaves_hosts_out_says_nothing_of_their_addresses(lab):
+    never = {"bulkhead_never": [{"from": "office", "to": "plant", "deny": "any"}], "bulkhead_flows": []}
+    now = declared(**never)
+    found = judged(now, lab, hosts={"desk"})
+    assert found.broken == () and found.read == 1 and found.missing["router"] == "no route"
+
+
+def test_rules_that_are_kept_are_not_closed(lab):
+    lab.insert("pump1", "ufw-user-input", "-s 10.0.2.0/24 -p tcp -m tcp --dport 9 -j ACCEPT")
+    assert texts(judged(lab, lab).closed) and judged(lab, lab, keeps={"pump1"}).nothing
+
+
+def test_a_fresh_host_closes_all_that_no_flow_declares_in_few_lines(lab):
+    for name in lab.members:
+        lab.rules[name] = [EMPTY, EMPTY]
+    found = judged(lab, lab)
+    assert not any(one.path == "" for one in found.opened)
+    lines = [text for text in texts(found.closed) if text.startswith("office -> plant") and "no flow" in text]
+    assert len(lines) == 1 and len(found.closed) < 40
+    assert set(found.touched) == set(lab.members)
