@@ -270,7 +270,6 @@ RULED = {
     Kind.REDUNDANT: "redundant rule",
     Kind.CONTRADICTORY: "contradictory rules",
     Kind.DRIFT: "drift",
-    Kind.EXPIRED: "flow past its date",
     Kind.CAPACITY: "too slow a link",
     Kind.ROUTE: "unknown route",
     Kind.ADDRESS: "unknown address",
