@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -153,7 +154,10 @@ def up(options: Sequence[object] = ()) -> Server:
     try:
         playbook("playbooks/site.yml", *options)
     except RuntimeError as error:
-        raise RuntimeError(f"{server.logs()}\n{error}") from None
+        # Once in some fifty runs a node's first login got no answer within its minute; why is not known. The warning has what both
+        # sides said. What is tested here is the server, so it is tried again, as a user would.
+        warnings.warn(f"site.yml failed and is run again:\n{server.logs()}\n{error}", stacklevel=2)
+        playbook("playbooks/site.yml", *options)
     server.run_services()
     return server
 
