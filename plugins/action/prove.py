@@ -41,6 +41,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.containers im
     parse_vantages,
     ports_inside,
 )
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.coverage import Coverage, kind_of
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.fleet import Fleet, Listener, match
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.inventory import groups_of_sources
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import ports_of
@@ -81,6 +82,7 @@ ARGUMENTS = {
     "formats": {"type": "list", "elements": "str", "choices": list(FORMATS), "default": list(FORMATS)},
     "directory": {"type": "path", "default": "reports"},
     "static": {"type": "bool", "default": False},
+    "coverage": {"type": "str", "choices": [one.value for one in Coverage], "default": Coverage.CLASSES.value},
 }
 REQUIRED = [
     ("step", "begin", ["seed"]),
@@ -136,6 +138,7 @@ class ActionModule(ActionBase):
             members=members,
             left_out=tuple(name for name in members if name not in in_play),
             trouble={name: why for name, why in trouble.items() if name in in_play},
+            coverage=options["coverage"],
         )
         run = Run.begin(str(constants.DEFAULT_LOCAL_TMP), record)
         warnings = [*declaration.outline.warnings, *warnings_of_settings()]
@@ -278,7 +281,9 @@ class ActionModule(ActionBase):
         )
         listening = parse_listening(said)
         claims = claims_of(fleet.site, member, listening, named)
-        fleet.run.keep(Step.LISTENING, member.name, Listener(listening, claims, named.texts, ports).to_dict())
+        live = fleet.live(member.name)
+        kind = kind_of(member, live.to_dict() if live else None)
+        fleet.run.keep(Step.LISTENING, member.name, Listener(listening, claims, named.texts, ports, kind).to_dict())
         self._listen_inside(fleet, member, options, task_vars)
         return {"addresses": [leg.address for leg in claims.legs], "bound": listening.bound}
 

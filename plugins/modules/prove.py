@@ -81,6 +81,14 @@ options:
     elements: str
     choices: [html, markdown, junit, sarif]
     default: [html, markdown, junit, sarif]
+  coverage:
+    description:
+      - Which pairs of hosts are probed, with O(step=begin). V(full) is all of them.
+      - V(classes) is all of them in a fleet of 16 hosts or fewer. In a larger one, hosts of the same tiers whose live rules are the same are alike - each
+        of them is probed once by, and probes once, a host of each kind, at some ports drawn by chance, and one pair of each two kinds at all ports.
+    type: str
+    choices: [classes, full]
+    default: classes
   static:
     description:
       - Whether the static proof is made as well, with O(step=read) and O(step=report) - what the live rules, routes and addresses

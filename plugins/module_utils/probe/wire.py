@@ -25,8 +25,9 @@ HEADER6 = 40
 FRAGMENT = 0x3FFF
 #: Below, ports are for root; a kernel that chooses one takes none of them.
 FIRST_PORT = 1024
-#: Bytes of unread packets: all hosts probe at once.
-BUFFER = 8 << 20
+#: Bytes of unread packets, which are taken as they come: all hosts probe at once, a router sees all of it twice, and on a busy
+#: machine the listener has its turn seconds later.
+BUFFER = 64 << 20
 TCP, UDP = socket.IPPROTO_TCP, socket.IPPROTO_UDP
 SYN, SYN_ACK = 0x02, 0x12
 #: FIN, SYN, RST, PSH, ACK and URG: a packet that begins a connection has SYN alone.

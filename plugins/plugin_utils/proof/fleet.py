@@ -28,6 +28,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.controls impo
     never_sent,
     silent,
 )
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.coverage import Choice, Coverage, choose
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.forwards import Forwards
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import Leg, Port, Target, jobs_from
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.judge import (
@@ -67,12 +68,14 @@ NodePlan = Callable[[Member], Optional[Mapping[str, Any]]]
 
 
 class Listener(NamedTuple):
-    """What is kept of a host that listens: what it said, its legs, and the ports that it was asked to open."""
+    """What is kept of a host that listens: what it said, its legs, the ports that it was asked to open, and its kind (see
+    coverage.py)."""
 
     said: Listening
     claims: Claims
     named: tuple[str, ...]
     ports: Mapping[Port, str]
+    kind: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -80,6 +83,7 @@ class Listener(NamedTuple):
             "claims": self.claims.to_dict(),
             "named": list(self.named),
             "ports": [[proto, port, why] for (proto, port), why in sorted(self.ports.items())],
+            "kind": self.kind,
         }
 
     @classmethod
@@ -89,6 +93,7 @@ class Listener(NamedTuple):
             Claims.from_dict(found["claims"]),
             tuple(found["named"]),
             {(proto, port): why for proto, port, why in found["ports"]},
+            found["kind"],
         )
 
 
@@ -271,6 +276,12 @@ class Fleet:
         return ContainersProof(tuple(vantages), tuple(judge_containers(self._asked, pairs, evidence)), gaps, trouble)
 
     @cached_property
+    def choice(self) -> Choice:
+        """The pairs of hosts that are probed."""
+        kinds = {name: one.kind for name, one in self.listeners.items()}
+        return choose(kinds, self.record.seed, Coverage(self.record.coverage))
+
+    @cached_property
     def forwards(self) -> Forwards:
         """What the gateways forward between these legs."""
         return Forwards(self.site, self.legs)
@@ -313,6 +324,7 @@ class Fleet:
             lambda *flow: declared(policy, *flow),
             self.record.seed,
             self.forwards.arrival,
+            self.choice,
         )
         return [*lan, *tailnet]
 
@@ -380,6 +392,8 @@ class Fleet:
             self._remarks(),
             self._prove_tailnet(hosts, pairs, node_plan),
             self._prove_containers(hosts),
+            self.choice,
+            {name: one.kind for name, one in self.listeners.items()},
         )
 
     def _prove_tailnet(

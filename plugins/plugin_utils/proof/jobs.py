@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Job
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.listening import Socket
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.coverage import FEW, Choice
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.rules import rule_ports
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Flow, Site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.nat import forwards
@@ -123,6 +124,7 @@ def jobs_from(
     declared: Callable[[Leg, Leg, str, int], Optional[Flow]],
     seed: str = "",
     arrival: Callable[[Leg, Leg, str, int], Optional[Arrival]] = lambda *_flow: None,
+    choice: Optional[Choice] = None,
 ) -> list[Job]:
     """The jobs of one host, for flow_probe.
 
@@ -131,6 +133,7 @@ def jobs_from(
     all of them would be refused by it. arrival: where what is asked of a gateway is forwarded to. In each IP version that
     both have, a host's first address is probed from the first address of the others at every port; between further
     addresses (a gateway's other legs, more of the internet) the chance, the neighbours and the other protocol are left out.
+    choice: the pairs of hosts, None for all of them.
     """
     families = {
         version: (
@@ -145,11 +148,17 @@ def jobs_from(
         own, others = families[dest.version]
         if dest.host == host or not own or (own[0].place in (GATEWAY, INTERNET) and dest.place == INTERNET):
             continue  # what a router itself sends to the internet, or the internet to itself, is filtered nowhere
+        few = choice is not None and (host, dest.host) in choice.few
+        if choice is not None and not few and (host, dest.host) not in choice.whole:
+            continue
         target = targets[dest.host]
         sources = _sources(own, dest)
         for source in sources:
             every = source == sources[0] and dest == _main_leg(own, dest.host, others)
-            for proto, port in _wanted(target, dest.address, every):
+            wanted = _wanted(target, dest.address, every)
+            if few and len(wanted) > FEW:
+                wanted = random.Random(f"{seed}/{source.address}/{dest.address}").sample(wanted, FEW)
+            for proto, port in wanted:
                 end, arrives = arrival(source, dest, proto, port) or Arrival(dest, port)
                 if end is None or end.host == host:
                     continue  # forwarded to where nothing listens for the proof

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.containers import ContainersProof
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.coverage import Choice
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import (
     CHANCE,
     GATEWAY,
@@ -68,6 +69,8 @@ class Proof:
     remarks: Sequence[str] = field(default=())
     tailnet: Optional[TailnetProof] = None
     containers: Optional[ContainersProof] = None
+    choice: Optional[Choice] = None
+    kinds: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def count(self) -> Counter[Status]:
@@ -267,14 +270,54 @@ def _totals(proof: Proof) -> list[Line]:
             "",
             None,
         )
-    pairs = {(verdict.source.host, verdict.dest.host) for verdict in proof.verdicts}
-    covered = (
-        f"Covered: {_covered(proof)} of {len(proof.site.services)} declared services, {len(pairs)} pairs of "
-        f"{len(proof.hosts)} hosts, {_versions(proof)}."
-    )
-    lines += _wrapped(covered, "", None)
+    lines += [line for text in _coverage(proof) for line in _wrapped(text, "", None)]
     if proof.left_out:
         lines += _wrapped(f"Partial: {_left_out(proof)}; nothing is proven about them.", "", BAD)
+    return lines
+
+
+def coverage(proof: Proof) -> dict[str, int]:
+    """What was probed, and of how much: services, pairs of hosts that can be probed, and flows (a source, a destination and a
+    port), each beside its total in a proof from each host to each."""
+    by_pair = Counter((verdict.source.host, verdict.dest.host) for verdict in proof.verdicts)
+    # The pairs of two kinds have as many flows as the one of them that was probed whole.
+    most: dict[tuple[str, str], int] = {}
+    for (source, dest), number in by_pair.items():
+        key = proof.kinds.get(source, source), proof.kinds.get(dest, dest)
+        most[key] = max(most.get(key, 0), number)
+    sizes = Counter(proof.kinds.get(name, name) for name in proof.hosts)
+    sizes_of = {key: sizes[key[0]] * (sizes[key[1]] - (key[0] == key[1])) for key in most}
+    return {
+        "services": _covered(proof),
+        "services_total": len(proof.site.services),
+        "pairs": len(by_pair),
+        "pairs_total": max(len(by_pair), sum(sizes_of.values())),
+        "flows": len(proof.verdicts),
+        "flows_total": max(len(proof.verdicts), sum(most[key] * size for key, size in sizes_of.items())),
+        "kinds": len(sizes),
+    }
+
+
+def _coverage(proof: Proof) -> list[str]:
+    """The same in words, with the bound of what was not probed."""
+    found = coverage(proof)
+    lines = [
+        f"Covered: {found['services']} of {found['services_total']} declared services, {found['pairs']:,} of "
+        f"{found['pairs_total']:,} pairs of {len(proof.hosts)} hosts, {_versions(proof)}."
+    ]
+    if proof.choice is not None and not proof.choice.is_full:
+        wrong = any(proof.count[status] for status in FAILURES)
+        sampled = sum((one.source.host, one.dest.host) in proof.choice.few for one in proof.verdicts)
+        bound = (
+            f"; none of {sampled:,} drawn by chance between them is wrong, so at most {300.0 / sampled:.2g}\u00a0% of those "
+            "not probed are (95\u00a0%, 3/n)"
+            if sampled and not wrong
+            else ""
+        )
+        lines.append(
+            f"By {found['kinds']} kinds of hosts that are alike: {found['flows']:,} of {found['flows_total']:,} flows{bound}. All of "
+            "them: -e prove_coverage=full."
+        )
     return lines
 
 
@@ -442,6 +485,7 @@ def report_json(proof: Proof) -> dict[str, Any]:
         "seed": proof.seed,
         "seconds": round(proof.seconds, 1),
         "totals": {**totals(proof), "probes": len(proof.verdicts)},
+        "coverage": coverage(proof),
         "hosts": {
             name: [{"address": leg.address, "place": leg.place} for leg in host.legs]
             for name, host in sorted(proof.hosts.items())

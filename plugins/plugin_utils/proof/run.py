@@ -52,7 +52,7 @@ class Record(NamedTuple):
     """What is settled before the first packet.
 
     members: every host of the inventory; left_out: those that are not part of this play; limit: what --limit says.
-    declaration: the key of the declared site; trouble: {host: why the proof cannot vouch for it}.
+    declaration: the key of the declared site; trouble: {host: why the proof cannot vouch for it}; coverage: see coverage.py.
     """
 
     seed: str
@@ -63,6 +63,7 @@ class Record(NamedTuple):
     members: Mapping[str, Member]
     left_out: tuple[str, ...]
     trouble: Mapping[str, str]
+    coverage: str = "classes"
 
     def to_dict(self) -> dict[str, Any]:
         return {**self._asdict(), "members": [member.to_dict() for member in self.members.values()]}

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.coverage import Choice
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.report import (
     WIDTH,
+    coverage,
     failures,
     notes,
     report_json,
@@ -187,3 +190,32 @@ def test_a_failure_over_ipv6_names_the_addresses(dual_lab):
     dual_lab.verdicts["fd00:1::11", "fd00:2::11", "tcp", 8443] = "ALLOWED"
     dual_lab.live["pump1"].insert(0, {"rule": "allow", "to_port": "8443", "proto": "tcp"})
     assert "desk (fd00:1::11) \u2192 pump1 (fd00:2::11)  8443/tcp" in " ".join(text(dual_lab.proof()).split("\n"))
+
+
+def test_what_was_covered_is_said_beside_its_total(lab):
+    proof = lab.proof()
+    found = coverage(proof)
+    assert found["pairs"] == found["pairs_total"] == 19 and found["flows"] == found["flows_total"] == len(
+        proof.verdicts
+    )
+    assert "Covered: 3 of 4 declared services, 19 of 19 pairs of 5 hosts" in " ".join(text(proof).split())
+    assert "kinds of hosts" not in text(proof)
+
+
+def test_a_sample_of_the_pairs_is_said_with_its_bound_and_how_to_have_them_all(lab):
+    """pump1 and pump2 are alike; desk -> pump2 and what goes between them was not probed."""
+    whole = lab.proof()
+    kept = [
+        one for one in whole.verdicts if "pump2" not in (one.source.host, one.dest.host) or one.source.host == "router"
+    ]
+    few = frozenset({("router", "pump2")})
+    choice = Choice(frozenset({("desk", "pump1")}), few, 4, 20)
+    kinds = {"router": "r", "desk": "d", "pump1": "p", "pump2": "p", "world": "w"}
+    proof = replace(whole, verdicts=kept, choice=choice, kinds=kinds)
+    found = coverage(proof)
+    assert found["kinds"] == 4 and found["pairs"] < found["pairs_total"] and found["flows"] < found["flows_total"]
+    sampled = sum((one.source.host, one.dest.host) in few for one in kept)
+    flat = " ".join(text(proof).split())
+    assert f"none of {sampled:,} drawn by chance between them is wrong, so at most {300 / sampled:.2g}" in flat
+    assert "prove_coverage=full" in flat
+    assert report_json(proof)["coverage"] == found
