@@ -10,7 +10,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.report import
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.status import Status
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.tailnet import Probe as Over
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.tailnet import TailnetProof
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.report.data import changes, report_data
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.report.data import RULED, changes, report_data
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.report.formats import markdown_text, sarif_json
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.report.page import page_html
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.result import (
@@ -212,3 +212,7 @@ def test_failures_over_the_tailnet_and_from_containers_are_findings(lab):
         ("missing", "not proven", "web2"),
         ("open", "open, undeclared, from a container", "a1/web → a1 22/tcp, 80/tcp"),
     ]
+
+
+def test_every_kind_of_a_static_finding_has_a_title_of_its_own():
+    assert set(RULED) == set(Kind) and len(set(RULED.values())) == len(RULED)
