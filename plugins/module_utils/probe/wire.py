@@ -25,8 +25,7 @@ HEADER6 = 40
 FRAGMENT = 0x3FFF
 #: Below, ports are for root; a kernel that chooses one takes none of them.
 FIRST_PORT = 1024
-#: Bytes of unread packets, which are taken as they come: all hosts probe at once, a router sees all of it twice, and on a busy
-#: machine the listener has its turn seconds later.
+#: Bytes of unread packets at most: all hosts probe at once, and a busy machine reads late.
 BUFFER = 64 << 20
 TCP, UDP = socket.IPPROTO_TCP, socket.IPPROTO_UDP
 SYN, SYN_ACK = 0x02, 0x12
@@ -82,7 +81,7 @@ class Packet(NamedTuple):
 
 
 class Header(NamedTuple):
-    """What an IP header says. length, total: bytes of it, and of the whole packet; ends: the addresses, as they stand in it."""
+    """An IP header. length, total: bytes of it, and of the packet; ends: the addresses."""
 
     length: int
     total: int
@@ -155,7 +154,6 @@ def is_regular(packet: bytes, own: bool, status: int) -> bool:
         whole = struct.unpack_from("!H", segment, 4)[0] == len(segment) and segment.find(b"\n", 8) == len(segment) - 1
     if not whole:
         return False
-    # IPv6 has no datagram without a checksum: a sum of 0 is a wrong one, and is not right here either.
     pseudo = header.ends + struct.pack("!HH", header.proto, len(segment))
     return bool(status & (SUM_LEFT | SUM_GOOD)) or _sum(pseudo + segment) == 0xFFFF
 
