@@ -26,6 +26,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.watch.report import
     report_dict,
     report_lines,
     report_markdown,
+    report_metrics,
     summary,
 )
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.watch.since import seconds_since
@@ -35,6 +36,8 @@ READ = "bulkhead.tiers.traffic_info"
 MOST_OF_A_HOST = 5000
 #: Rows of the files: more than anyone reads, and bounded all the same.
 MOST_WRITTEN = 5000
+#: Rows of the metrics: each is a time series.
+MOST_METRICS = 500
 
 ARGUMENTS = {
     "step": {"type": "str", "choices": ["read", "report"], "default": "report"},
@@ -111,7 +114,9 @@ class ActionModule(ActionBase):
         if not self._task.check_mode:
             stem = path[: -len(".json")] if path.endswith(".json") else path
             markdown = write_whole(f"{stem}.md", report_markdown(found, MOST_WRITTEN))
-            result.update(reports={"json": write_json(path, report_dict(found, MOST_WRITTEN)), "markdown": markdown})
+            metrics = write_whole(f"{stem}.prom", report_metrics(found, MOST_METRICS))
+            written = write_json(path, report_dict(found, MOST_WRITTEN))
+            result.update(reports={"json": written, "markdown": markdown, "prometheus": metrics})
             self._display.display(f"The report: {markdown}")
         return result
 

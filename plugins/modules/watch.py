@@ -62,7 +62,7 @@ options:
     choices: [text, json]
     default: text
   report:
-    description: Where the JSON is written; the Markdown lies beside it.
+    description: Where the JSON is written; the Markdown and the metrics for Prometheus lie beside it.
     type: path
     default: reports/watch.json
   directory:
@@ -105,7 +105,7 @@ reports:
   description: The files that were written, by format.
   returned: O(step=report), not in check mode
   type: dict
-  sample: {json: /srv/site/reports/watch.json, markdown: /srv/site/reports/watch.md}
+  sample: {json: /srv/site/reports/watch.json, markdown: /srv/site/reports/watch.md, prometheus: /srv/site/reports/watch.prom}
 blocked:
   description: How many blocked packets the host's log has.
   returned: O(step=read)

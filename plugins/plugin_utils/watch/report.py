@@ -186,6 +186,35 @@ def _row_dict(watch: Watch, row: Row, connections: bool) -> dict[str, Any]:
     }
 
 
+def report_metrics(found: Found, limit: int) -> str:
+    """For Prometheus: the blocked packets by row, in its text format, as node exporter's textfile collector reads it."""
+    lines = [
+        "# HELP bulkhead_blocked_packets Blocked packets in the logs of UFW between since and made: a lower bound.",
+        "# TYPE bulkhead_blocked_packets gauge",
+    ]
+    counts: dict[str, int] = {}
+    for row in found.folded.blocked[:limit]:
+        key = row.key
+        labels = {
+            "kind": key.kind.value,
+            "from": key.source.word,
+            "to": key.destination.word,
+            "what": key.what,
+            "decided_by": key.path,
+        }
+        told = ",".join(f'{name}="{_label(value)}"' for name, value in labels.items())
+        counts[told] = counts.get(told, 0) + row.count
+    lines += [f"bulkhead_blocked_packets{{{told}}} {number}" for told, number in counts.items()]
+    for name, value in (("since_seconds", found.since), ("made_seconds", found.now), ("hosts", found.hosts)):
+        lines += [f"# TYPE bulkhead_blocked_{name} gauge", f"bulkhead_blocked_{name} {value:.0f}"]
+    return "\n".join(lines) + "\n"
+
+
+def _label(text: str) -> str:
+    """A label's value, as the text format escapes it."""
+    return printable(text, 200).replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+
+
 def report_markdown(found: Found, limit: int) -> str:
     """For people who were not there."""
     lines = [f"# What was blocked: {_cell(found.site)}", "", summary(found), ""]

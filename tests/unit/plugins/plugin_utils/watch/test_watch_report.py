@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import date
+from pathlib import Path
 
 import pytest
 
@@ -15,9 +17,11 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.watch.report import
     report_dict,
     report_lines,
     report_markdown,
+    report_metrics,
     summary,
 )
 
+ROOT = Path(__file__).parents[5]
 SITE = {
     "bulkhead_tiers": {"web": {"vlan": 1, "subnet": "10.0.1.0/24"}, "db": {"vlan": 2, "subnet": "10.0.2.0/24"}},
     "bulkhead_services": {"ssh": "22/tcp"},
@@ -65,6 +69,29 @@ def test_the_markdown_is_a_table_that_no_text_breaks_out_of(found):
     text = report_markdown(found._replace(notes=("a | b <script>`x`",)), 2)
     assert "| web | db | 5432/tcp | 9 | 1 | no flow declares it;" in text
     assert "a \\| b &lt;script&gt;\\`x\\`" in text
+
+
+def test_the_metrics_are_prometheus_text_and_no_name_breaks_out_of_it(found):
+    text = report_metrics(found, 2)
+    assert (
+        'bulkhead_blocked_packets{kind="declared",from="web",to="db",what="22/tcp (ssh)",decided_by="bulkhead_flows[0]"} 10'
+        in text
+    )
+    assert text.count("bulkhead_blocked_packets{") == 2
+    assert "bulkhead_blocked_made_seconds 1000\n" in text
+    row = found.folded.blocked[0]
+    odd = row.key._replace(source=row.key.source._replace(word='a"} 9\nb\\'))
+    row.key = odd
+    (line,) = [line for line in report_metrics(found, 1).splitlines() if line.startswith("bulkhead_blocked_packets{")]
+    assert 'from="a\\"} 9' in line and line.endswith("} 10")
+
+
+def test_the_dashboard_asks_for_metrics_that_there_are(found):
+    panels = json.loads((ROOT / "docs" / "grafana" / "blocked.json").read_text(encoding="utf-8"))["panels"]
+    asked = {target["expr"] for panel in panels for target in panel.get("targets", ())}
+    known = {line.split("{")[0].split()[0] for line in report_metrics(found, 5).splitlines() if line[0] != "#"}
+    assert asked and all(set(re.findall("bulkhead_[a-z_]+", text)) <= known for text in asked)
+    assert {name for text in asked for name in re.findall("bulkhead_[a-z_]+", text)} == known
 
 
 @pytest.mark.parametrize(
