@@ -55,7 +55,7 @@ ROLE_VARIABLES = frozenset(
     __stacks_beside __stacks_beside_files __stacks_compose __stacks_declared __stacks_deploy __stacks_deployed
     __stacks_differ __stacks_directory __stacks_down __stacks_environment __stacks_files __stacks_gone __stacks_lint
     __stacks_name __stacks_new __stacks_rm __stacks_sarif __stacks_sarif_directory __stacks_tasks __stacks_there
-    __swarm_address __swarm_engine __swarm_first __swarm_labels __swarm_managers __swarm_started __tailnet_answer
+    __swarm_address __swarm_engine __swarm_first __swarm_labels __swarm_managers __swarm_nodes __swarm_started __tailnet_answer
     __tailnet_distribution __tailnet_forwards __tailnet_fresh __tailnet_here __tailnet_key_file __tailnet_keyring
     __tailnet_log __tailnet_nodes __tailnet_package __tailnet_plan __tailnet_policy __tailnet_present
     __tailnet_programs __tailnet_release __tailnet_restarts __tailnet_said __tailnet_settings __tailnet_suite

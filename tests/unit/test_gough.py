@@ -143,6 +143,9 @@ def test_checklist_generated_address_plan(site):
         assert words in text
 
 
-def test_labels_are_the_nodes_own(site):
-    assert host_plan(site, "swarm2", ["swarm_workers"], False)["swarm"]["labels"] == {"data": "true"}
-    assert "labels" not in host_plan(site, "swarm9", ["swarm_workers"], False)["swarm"]
+def test_the_first_manager_labels_the_nodes_and_no_other_host_does(site):
+    assert host_plan(site, "swarm1", ["swarm_workers"], False)["swarm"]["labels"] == {
+        "swarm1": {"edge": "true"},
+        "swarm2": {"data": "true"},
+    }
+    assert "labels" not in host_plan(site, "swarm2", ["swarm_workers"], False)["swarm"]

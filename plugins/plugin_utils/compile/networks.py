@@ -67,8 +67,8 @@ def engine_settings(site: Site, tiers: Collection[str] = ()) -> dict[str, Any]:
 
 
 def swarm_settings(site: Site, tiers: Collection[str], hostname: str) -> dict[str, Any]:
-    """What a node needs to init or join: {manager, managers, tier, default_addr_pool, subnet_size}, and its labels; {} for
-    others."""
+    """What a node needs to init or join: {manager, managers, tier, default_addr_pool, subnet_size}; {} for others. The
+    first manager labels the nodes: {labels: {node: {label: value}}}."""
     if not site.swarm.tier or site.swarm.tier not in tiers:
         return {}
     settings: dict[str, Any] = {
@@ -76,8 +76,8 @@ def swarm_settings(site: Site, tiers: Collection[str], hostname: str) -> dict[st
         "managers": {name: str(address) for name, address in site.swarm.managers.items()},
         "tier": site.swarm.tier,
     }
-    if site.swarm.labels.get(hostname):
-        settings["labels"] = dict(site.swarm.labels[hostname])
+    if site.swarm.labels and site.swarm.is_first(hostname):
+        settings["labels"] = {node: dict(labels) for node, labels in site.swarm.labels.items()}
     pools = site.pools.get("swarm", ())
     if pools:
         settings["default_addr_pool"] = [str(net) for net in pools]

@@ -76,7 +76,7 @@ def fixture_server(hosts, tools):
     """A server that boots: it has no address, and asks for one."""
     server = hosts["server1"]
     server.run("ip", "address", "flush", "dev", "eth0")
-    server.run("systemctl", "start", "systemd-networkd")
+    server.run("systemctl", "restart", "systemd-networkd")
     tools.until(lambda: _lease(server), "a lease")
     return server
 
