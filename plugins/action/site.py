@@ -34,6 +34,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "page": {"type": "path"},
     "directory": {"type": "path", "default": "reports"},
     "require_hosts": {"type": "bool", "default": False},
+    "static": {"type": "bool", "default": False},
     "declaration": {"type": "dict"},
 }
 DEFAULTS = {name: option.get("default") for name, option in ARGUMENTS.items()}
@@ -72,6 +73,8 @@ class ActionModule(ActionBase):
             rules = site_rules(site)
             self._display.display(plan_text(site, groups, rules))
             result["plan"] = plan_json(site, rules)
+            if options["static"]:
+                result.update(self._proven(declared))
             if options["page"] and not self._task.check_mode:
                 try:
                     result["page"] = self._page(options, site, rules, task_vars)
@@ -103,6 +106,22 @@ class ActionModule(ActionBase):
             return DEFAULTS
         _checked, options = self.validate_argument_spec(argument_spec=ARGUMENTS)
         return dict(options)
+
+    def _proven(self, declared: declaration.Declaration) -> dict[str, Any]:
+        """Whether the compiled rules let through what is declared and nothing else; no host is asked."""
+        # Each host of each run checks the site, and would import the packet engine.
+        from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.planned import planned_fleet
+        from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.prove import proven
+        from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.text import planned_summary, static_lines
+
+        static = proven(planned_fleet(declared.site, declared.plan))
+        lines = static_lines(static, planned_summary(static))
+        for line, color in lines:
+            self._display.display(line, color=color)
+        found: dict[str, Any] = {"static": static.to_dict()}
+        if not static.holds:
+            found.update(failed=True, msg=planned_summary(static))
+        return found
 
     def _page(self, options: Mapping[str, Any], site: Site, rules: SiteRules, task_vars: Mapping[str, Any]) -> str:
         # Each host of each run checks the site, and would import the templates.

@@ -46,6 +46,12 @@ options:
       - Whether it is an error that no host of the inventory is in a tier or in C(gateway), whatever C(--limit) says.
     type: bool
     default: false
+  static:
+    description:
+      - With O(report=true), whether the compiled rules are proven to let through what is declared and nothing else, as exact sets of
+        packets, for which no host is asked. It fails where they do not.
+    type: bool
+    default: false
   declaration:
     description:
       - The variables of the site by name, for instance V(bulkhead_tiers), instead of the host's own.
@@ -71,6 +77,10 @@ page:
   returned: O(page) is set, and this is no check mode
   type: str
   sample: /srv/site/reports/plan.html
+static:
+  description: The proof of the compiled rules, as C(docs/proof.md) describes it.
+  returned: when O(report=true) and O(static=true)
+  type: dict
 plan:
   description: The plan of the whole site as data.
   returned: when O(report=true)

@@ -82,6 +82,9 @@ def _rules_added():
         yield Mutation(f"forward 9000 first, IPv{family}", "router", (command,), "--dport 9000")
         command = f"{SAVE[family]} -A {CHAIN[family]}-after-input -p tcp --dport 9000 -j ACCEPT"
         yield Mutation(f"open 9000 in the after chain, IPv{family}", "pump1", (command,), "--dport 9000")
+    for port, match in ((22, "-p tcp --sport 40001"), (0, "-p esp"), (443, "-p udp --dport 443")):
+        rule = f"ip6tables -I INPUT {match} -j ACCEPT"
+        yield Mutation(f"accept {match} of IPv6 first ({port})", "pump2", (rule,), match)
     yield Mutation(
         "ssh from anywhere", "pump1", ("iptables -A ufw-user-input -p tcp --dport 22 -j ACCEPT",), "--dport 22"
     )
@@ -152,7 +155,10 @@ def _published():
     yield Mutation(
         "DOCKER-USER lets all through", "till1", ("iptables -I DOCKER-USER -j ACCEPT",), "-A DOCKER-USER -j ACCEPT"
     )
-    yield Mutation("the published port is gone", "till1", ("iptables -t nat -F DOCKER",), "")
+    entry = (
+        "iptables -I bulkhead-docker -p tcp -m conntrack --ctstate DNAT --ctorigdstport 9000 --ctdir ORIGINAL -j RETURN"
+    )
+    yield Mutation("a port more in the list of published ports", "till1", (more, listed, entry), "--dport 9000")
     yield Mutation("the container's rule is gone", "till1", ("iptables -F DOCKER",), "FORWARD")
     other = ("ip link add br-x type bridge", "ip address add 192.168.91.1/24 dev br-x", "ip link set br-x up")
     wrong = "iptables -t nat -I DOCKER ! -i docker0 -p tcp --dport 8443 -j DNAT --to-destination 192.168.91.2:443"
@@ -180,7 +186,11 @@ def _routes():
     yield Mutation("no way out", "desk1", ("ip route delete default",), "no route", (back,))
     back = "ip route replace 10.91.3.0/24 dev leg3 src 10.91.3.1"
     yield Mutation("the router's route to the shop is gone", "router", ("ip route delete 10.91.3.0/24",), "", (back,))
-    tun = ("ip link add tailscale0 type dummy", "ip link set tailscale0 up", "ip route add 10.91.2.0/24 dev tailscale0")
+    tun = (
+        "ip link add tailscale0 type veth peer name ts1",
+        "ip link set tailscale0 up",
+        "ip route add 10.91.2.0/24 dev tailscale0",
+    )
     yield Mutation(
         "a tier by way of tailscale0", "till1", tun, "10.91.2.0/24 on tailscale0", ("ip link delete tailscale0",)
     )

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import date
 from typing import Any, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.difference import Change, difference
@@ -23,6 +24,8 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import some
 
 #: The hooks whose rules a plan is about.
 _HOOKS = ("INPUT", "FORWARD", "OUTPUT")
+#: Routes of the host's own addresses.
+_LOCAL = ("local", "broadcast", "anycast", "multicast")
 #: The most sets of packets that one host's drift is told by, and the most lines of a kind of one host.
 MOST_CHANGES, MOST_LINES = 8, 20
 #: What one comparison may take.
@@ -33,6 +36,7 @@ PlanOf = Callable[[Member], Plan]
 
 def of_hosts(fleet: Fleet, plan_of: Optional[PlanOf], reviews: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
     """reviews: of each host, what its files and kernel say of each other: {drift, dead, conflicting: [text]}."""
+    yield from expired(fleet.site, date.today())
     yield from _addresses(fleet)
     for name, node in fleet.nodes.items():
         member = fleet.members[name]
@@ -42,6 +46,15 @@ def of_hosts(fleet: Fleet, plan_of: Optional[PlanOf], reviews: Mapping[str, Mapp
         if plan_of is not None:
             yield from _drift(group, fleet.members[group.node.name], plan_of)
     yield from _reviewed(reviews)
+
+
+def expired(site: Site, today: date) -> Iterator[Finding]:
+    """Flows that have ended, and are declared all the same."""
+    for flow in site.flows:
+        if flow.until is not None and flow.until < today:
+            what = f"{flow} ended on {flow.until.isoformat()}"
+            remedy = "remove the flow, or give it a later `until`, and run site.yml"
+            yield Finding(Kind.EXPIRED, Severity.ERROR, "", what, remedy, path=flow.path)
 
 
 # -- addresses, routes, links ----------------------------------------------------------------------------------------
@@ -69,6 +82,13 @@ def _addresses(fleet: Fleet) -> Iterator[Finding]:
 
 def _routes(site: Site, member: Member, node: Node) -> Iterator[Finding]:
     """Routes of the site's own networks that lead elsewhere than over the site's routers."""
+    connected = {(route.net, route.interface) for family in FAMILIES for route in node.routes[family].get("main", ())}
+    for interface, text in ((name, text) for name, texts in node.addresses.items() for text in texts):
+        net = ipaddress.ip_interface(text).network
+        alone = net.num_addresses == 1 or net.is_loopback or net.is_link_local
+        if not alone and (net, interface) not in connected and _meets_site(site, parse_net(str(net))):
+            what = f"it has no route for {net}, the network of its own address {text} on {interface}"
+            yield Finding(Kind.ROUTE, Severity.ERROR, node.name, what, f"add it (ip route add {net} dev {interface})")
     for family in FAMILIES:
         for table, routes in node.routes[family].items():
             for route in routes if table != "local" else ():
@@ -84,9 +104,13 @@ def _routes(site: Site, member: Member, node: Node) -> Iterator[Finding]:
                     )
 
 
+def _meets_site(site: Site, net: Net) -> bool:
+    return any(own.meets(net) for own in site.own)
+
+
 def _is_known(site: Site, member: Member, node: Node, route: Route) -> bool:
     net = parse_net(str(route.net))
-    if route.net.is_multicast or route.net.is_link_local or route.net.is_loopback or route.interface == "lo":
+    if route.net.is_multicast or route.net.is_link_local or route.net.is_loopback or route.kind in _LOCAL:
         return True
     if any(ipaddress.ip_interface(text).network == route.net for text in node.addresses.get(route.interface, ())):
         return True
@@ -94,12 +118,11 @@ def _is_known(site: Site, member: Member, node: Node, route: Route) -> bool:
         return True
     if route.gateway and parse_address(str(route.gateway)) in site.legs:
         return True
-    meets = any(own.meets(net) for own in site.own)
     if route.net.prefixlen == 0:
         # The way out: of a router, and of hosts in tiers without a declared gateway.
         tiers = [site.tiers[name] for name in member.tiers]
         return member.gateway or not any(tier.gateways for tier in tiers)
-    return not meets
+    return not _meets_site(site, net)
 
 
 def _is_of_tailnet(site: Site, net: Net) -> bool:

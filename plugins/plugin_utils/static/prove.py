@@ -54,7 +54,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.result impor
     Severity,
     Static,
 )
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.spread import Arrival
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.spread import Arrival, Doubt
 
 #: The most differences whose witnesses are walked; more are counted.
 MOST_WITNESSES = 400
@@ -77,7 +77,7 @@ class Difference(NamedTuple):
     path: str
     box: Box
     sent: Box
-    why: str = ""
+    why: Optional[Doubt] = None
 
 
 class _Cells:
@@ -151,7 +151,7 @@ class _Pair:
     def _declared(self, flow: Flow, service: str, boxes: Sequence[Box]) -> Iterator[Difference]:
         if self.reached.why:
             self.cells.note(self.key(service, flow.path), [Answer.UNKNOWN])
-            yield self._difference(Kind.UNKNOWN, service, flow.path, boxes[0], boxes[0], self.reached.why)
+            yield self._difference(Kind.UNKNOWN, service, flow.path, boxes[0], boxes[0], Doubt("", self.reached.why))
             return
         sure = [one.box for one in self.sure]
         left = self._clean(subtract(boxes, sure, self.family))
@@ -200,7 +200,7 @@ class _Pair:
         if self.reached.why:
             seen.add(Answer.UNKNOWN)
             box = box_of(src=self.source.addresses, dst=self.destination.addresses)
-            yield self._difference(Kind.UNKNOWN, "", "", box, box, self.reached.why)
+            yield self._difference(Kind.UNKNOWN, "", "", box, box, Doubt("", self.reached.why))
         for one in self.unsure:
             for piece in self._undeclared(one, declared)[:1]:
                 seen.add(Answer.UNKNOWN)
@@ -220,7 +220,9 @@ class _Pair:
                     return grant.flow.path, found[0]
         return None
 
-    def _difference(self, kind: Kind, service: str, path: str, box: Box, sent: Box, why: str = "") -> Difference:
+    def _difference(
+        self, kind: Kind, service: str, path: str, box: Box, sent: Box, why: Optional[Doubt] = None
+    ) -> Difference:
         return Difference(kind, self.family, self.reached, service, path, box, sent, why)
 
     def _clean(self, boxes: list[Box]) -> list[Box]:
@@ -370,6 +372,7 @@ class Findings:
     def _unknown(self, base: Finding, first: Difference) -> Finding:
         return base._replace(
             severity=Severity.WARNING,
+            host=first.why.host if first.why else "",
             what=f"not known: {first.why}",
             remedy="the live probes decide here; what the rules ask is not modelled",
             hops=(),
@@ -433,9 +436,9 @@ def proven(fleet: Fleet, more: Iterable[Finding] = (), began: Optional[float] = 
     cells, differences = compare(fleet)
     findings = [*Findings(fleet.site, fleet.nodes).of(differences), *more]
     return Static(
-        _with_unseen(fleet.site, cells),
+        cells,
         tuple(sorted(findings, key=lambda one: list(Severity).index(one.severity))),
-        tuple(_notes(fleet)),
+        (*_notes(fleet), *_unseen(fleet.site, cells)),
         len(fleet.nodes),
         len(fleet.groups),
         time.monotonic() - began,
@@ -454,18 +457,13 @@ def unread(
             yield Finding(Kind.MISSING, severity, name, f"its rules were not read: {why}", remedy)
 
 
-def _with_unseen(site: Site, cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
-    """With the declared services of which no host was seen: never a silent pass."""
+def _unseen(site: Site, cells: Iterable[Cell]) -> Iterator[str]:
+    """The declared services that no two hosts have that were read: never a silent pass."""
     seen = {(cell.flow, cell.service) for cell in cells}
-    more = []
     for flow in site.flows:
-        for service in flow.services:
-            if (flow.path, service) not in seen:
-                ends = [(pair.source.name, pair.destination.name) for pair in flow.pairs]
-                more += [
-                    Cell(*pair, service, flow.path, Answer.ALLOWED, Answer.UNKNOWN) for pair in dict.fromkeys(ends)
-                ]
-    return (*cells, *more)
+        names = [service for service in flow.services if (flow.path, service) not in seen]
+        if names:
+            yield f"no two hosts that were read have both ends of {flow.path} ({flow}): nothing is proven of {', '.join(names)}"
 
 
 def _notes(fleet: Fleet) -> Iterator[str]:

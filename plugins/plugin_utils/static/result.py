@@ -37,6 +37,8 @@ class Kind(str, Enum):
     REDUNDANT = "redundant"
     CONTRADICTORY = "contradictory"
     DRIFT = "drift"
+    #: A flow whose `until` has passed.
+    EXPIRED = "expired"
     CAPACITY = "capacity"
     ROUTE = "route"
     ADDRESS = "address"

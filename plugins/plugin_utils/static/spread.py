@@ -60,11 +60,21 @@ class Place(str, Enum):
     ANYWHERE = "anywhere"
 
 
+class Doubt(NamedTuple):
+    """Why something is not certain, and on which host."""
+
+    host: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.host} {self.why}" if self.host else self.why
+
+
 class Arrival(NamedTuple):
     """Packets that are let through: `box` as they come to their end, before its own nat table, and with the source that
     they were sent with. sent: as they were sent. end: a group, or a Place. container: whether they went on to a container
     there. translated: whether a nat table on the way changed where they go to. hidden: whether one changed who they seem
-    to come from. doubt: why that is not certain; "" where it is."""
+    to come from. doubt: why that is not certain; None where it is."""
 
     box: Box
     sent: Box
@@ -73,7 +83,7 @@ class Arrival(NamedTuple):
     translated: bool = False
     hidden: bool = False
     limited: bool = False
-    doubt: str = ""
+    doubt: Optional[Doubt] = None
 
 
 class Overflow(Exception):
@@ -87,7 +97,7 @@ class _Set(NamedTuple):
     box: Box
     came: Box = ANYTHING
     now: Box = ANYTHING
-    doubt: str = ""
+    doubt: Optional[Doubt] = None
     limited: bool = False
     hops: int = 0
     lost: bool = False
@@ -119,8 +129,8 @@ class _Set(NamedTuple):
             return self._replace(box=narrowed(self.box, field, left)) if left else None
         return self if intersection(self.came[field], side) else None
 
-    def doubted(self, why: str) -> _Set:
-        return self if not why or self.doubt else self._replace(doubt=why)
+    def doubted(self, group: Group, why: str) -> _Set:
+        return self if not why or self.doubt else self._replace(doubt=Doubt(group.node.name, why))
 
     @property
     def moved(self) -> bool:
@@ -166,7 +176,7 @@ class Spread:
             forwards = group.node.forwards[self.family]
             ends = dst if forwards else common(dst, group.addresses(self.family))
             for part in self._outward(group, src) if ends else ():
-                one = _Set(self.start(part.dst, ends)).doubted(part.toward.doubt)
+                one = _Set(self.start(part.dst, ends)).doubted(group, part.toward.doubt)
                 found += self._arrive(group, one, part.toward.interface)
         return found
 
@@ -260,7 +270,7 @@ class Spread:
             yield from self._next(group, passed, toward, "")
 
     def _lost(self, one: _Set, group: Group, toward: Toward) -> Arrival:
-        why = f"{group.node.name}: {toward.doubt or toward.trouble}"
+        why = Doubt(group.node.name, toward.doubt or toward.trouble)
         return Arrival(one.arrived, one.box, Place.ANYWHERE, doubt=one.doubt or why)
 
     def _next(self, group: Group, one: _Set, toward: Toward, inside: Interface) -> Iterator[Arrival]:
@@ -288,8 +298,7 @@ class Spread:
             if part is None or (owner is group and group.single):
                 continue
             if not group.on_link(self.family, toward.interface, found[0][0]):
-                why = f"{group.node.name}: {toward.interface} leads to no network that it has an address in"
-                part = part.doubted(why)
+                part = part.doubted(group, f"{toward.interface} leads to no network that it has an address in")
             yield from self._arrive(owner, part._replace(came=part.now), interface)
         part = one.narrow(DST, rest) if rest else None
         if part is not None:
@@ -302,7 +311,7 @@ class Spread:
         if owner is not None and (owner[0] is not group or not group.single):
             if not group.on_link(self.family, toward.interface, neighbour):
                 text = address_text(neighbour, self.family)
-                one = one.doubted(f"{group.node.name}: {text} is no neighbour on {toward.interface}")
+                one = one.doubted(group, f"{text} is no neighbour on {toward.interface}")
             yield from self._arrive(owner[0], one, owner[1])
             return
         # A router of others: it may pass on what is for a host of the fleet, or not.
@@ -313,7 +322,7 @@ class Spread:
             rest = common(rest, complement(found, 0, TOP[self.family]))
             part = one.narrow(DST, found)
             if part is not None and host is not group:
-                part = part.doubted(f"it passes {text}, which is no host of the inventory")
+                part = part.doubted(group, f"sends it to {text}, which is no host of the inventory")
                 yield from self._arrive(host, part._replace(came=part.now), interface)
         part = one.narrow(DST, rest) if rest else None
         if part is not None:
@@ -403,7 +412,7 @@ class Spread:
             if decided.limited:
                 part = part._replace(limited=True)
             elif decided.answer != ALLOWED:
-                part = part.doubted(f"{group.node.name} {hook}: {decided.why}")
+                part = part.doubted(group, f"{hook}: {decided.why}")
             yield from self._answered(group, hook, part, inside, outside)
 
     def _answered(self, group: Group, hook: str, one: _Set, inside: Interface, outside: Interface) -> Iterator[_Set]:
@@ -414,7 +423,7 @@ class Spread:
             decided = diagram.nodes[diagram.root][1]
             if decided.answer == DENIED:
                 return
-            yield one if decided.answer == ALLOWED else one.doubted(f"{group.node.name} {back}: {decided.why}")
+            yield one if decided.answer == ALLOWED else one.doubted(group, f"{back}, the answers: {decided.why}")
             return
         sides = list(ANYTHING)
         sides[PROTO] = one.side(PROTO)
@@ -428,16 +437,16 @@ class Spread:
                 found = found.narrow(field, product[other]) if found is not None else None
             if found is not None:
                 sure = decided.answer == ALLOWED
-                yield found if sure else found.doubted(f"{group.node.name}, the answers: {decided.why}")
+                yield found if sure else found.doubted(group, f"{back}, the answers: {decided.why}")
 
     def _translated(self, group: Group, one: _Set, chain: str, inside: Interface, outside: Interface) -> Iterator[_Set]:
         """What PREROUTING or OUTPUT of the nat table makes of a set."""
         own = "" if chain == "OUTPUT" else inside
-        for found in self._changed(group, one, chain, inside, outside, own, False):
-            yield found._replace(lost=found.doubt != one.doubt)
+        yield from self._changed(group, one, chain, inside, outside, own, False)
 
     def _masqueraded(self, group: Group, one: _Set, outside: Interface, inside: Interface) -> Iterator[_Set]:
-        yield from self._changed(group, one, "POSTROUTING", inside, outside, outside, True)
+        for found in self._changed(group, one, "POSTROUTING", inside, outside, outside, True):
+            yield found._replace(lost=False)  # who it seems to come from is not known, where it goes is
 
     def _changed(
         self,
@@ -461,12 +470,12 @@ class Spread:
 
     def _rewritten(self, group: Group, one: _Set, rewrite: Rewrite, own: Interface) -> _Set:
         if rewrite.doubt:
-            return one.doubted(f"{group.node.name}: {rewrite.doubt}")
+            return one.doubted(group, rewrite.doubt)._replace(lost=True)
         if rewrite.rule is None:
             return one
         change = change_of(rewrite.rule, self.family, self._first_of(group, own))
         if change.doubt:
-            return one.doubted(f"{group.node.name}: {change.doubt}")
+            return one.doubted(group, change.doubt)._replace(lost=True)
         now = one.now
         for field, value in ((SRC, change.src), (DST, change.dst), (DPORT, change.dport)):
             if value is not None:

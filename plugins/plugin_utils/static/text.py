@@ -26,10 +26,19 @@ def static_summary(static: Static) -> str:
     return f"By their rules ({of}), the hosts are not as declared: {count(errors, 'error')}, {wrong} of {count(len(static.cells), 'cell')}."
 
 
-def static_lines(static: Static) -> list[Line]:
+def planned_summary(static: Static) -> str:
+    """The same of compiled rules that no host has yet."""
+    cells = count(len(static.cells), "cell")
+    if static.holds:
+        return f"The compiled rules let through what is declared and nothing else: {cells}."
+    errors = sum(finding.severity is Severity.ERROR for finding in static.findings)
+    return f"The compiled rules are not what is declared: {count(errors, 'error')} in {cells}. Report it: nothing was touched."
+
+
+def static_lines(static: Static, summary: str = "") -> list[Line]:
     """The proof as lines of at most WIDTH columns."""
     lines: list[Line] = [("", None), ("What the rules let through, by sets of packets", HEAD)]
-    lines.append((static_summary(static), GOOD if static.holds else BAD))
+    lines.append((summary or static_summary(static), GOOD if static.holds else BAD))
     for severity in Severity:
         found = [finding for finding in static.findings if finding.severity is severity]
         for finding in found[:MOST]:

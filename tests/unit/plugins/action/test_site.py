@@ -41,7 +41,7 @@ def run(variables, groups=(), host="h1", check_mode=False, **args):
         task, connection, SimpleNamespace(check_mode=check_mode), loader, Templar(loader, task_vars), None
     )
     printed = []
-    module._display = SimpleNamespace(display=printed.append)
+    module._display = SimpleNamespace(display=lambda line, color=None: printed.append(line))
     return module.run(task_vars=task_vars), printed
 
 
@@ -118,6 +118,27 @@ def test_the_rules_of_a_report_are_compiled_once(declaration, monkeypatch):
     result, printed = run(declaration, ["monitoring"], report=True)
     assert len(compiled) == len(set(compiled)) == 5  # four tiers, and the gateways
     assert any(f"{len(rules)} rules" in printed[0] for rules in result["plan"]["rules"].values())
+
+
+def test_the_compiled_rules_are_proven_without_a_host(declaration):
+    result, printed = run(declaration, ["monitoring"], report=True, static=True)
+    assert not result.get("failed") and result["static"]["holds"], printed
+    assert any("let through what is declared and nothing else" in line for line in printed)
+
+
+def test_rules_that_let_through_more_than_is_declared_fail_the_plan(declaration, monkeypatch):
+    from ansible_collections.bulkhead.tiers.plugins.plugin_utils.declaration import Declaration
+
+    compiled = Declaration.plan
+    more = {"rule": "allow", "proto": "udp", "from_ip": "any", "to_ip": "any", "to_port": "161", "comment": ""}
+
+    def plan(self, host, place):
+        found = compiled(self, host, place)
+        return {**found, "rules": [more, *found["rules"]]}
+
+    monkeypatch.setattr(Declaration, "plan", plan)
+    result, printed = run(declaration, ["monitoring"], report=True, static=True)
+    assert result["failed"] and "not what is declared" in result["msg"] and "161" in "\n".join(printed)
 
 
 def test_an_unknown_option_is_refused(declaration):

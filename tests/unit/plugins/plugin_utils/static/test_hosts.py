@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 from static_sites import SITE, Fixture
 
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.fleet import Fleet
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.hosts import of_hosts
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.hosts import expired, of_hosts
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.result import Kind, Severity
 
 
@@ -73,6 +75,14 @@ def test_a_link_that_is_slower_than_its_tier_asks_for_is_found():
     slow, below = findings(lab, kind=Kind.CAPACITY)
     assert (slow.host, slow.severity, slow.path) == ("pump1", Severity.ERROR, "bulkhead_tiers.plant.bandwidth.minimum")
     assert (below.host, below.severity) == ("pump2", Severity.NOTE)
+
+
+def test_a_flow_that_has_ended_is_found_with_its_place_in_the_declaration():
+    flow = {**SITE["bulkhead_flows"][0], "until": date(2026, 5, 1)}
+    lab = Fixture({**SITE, "bulkhead_flows": [flow]})
+    assert list(expired(lab.site, date(2026, 5, 1))) == []
+    (finding,) = expired(lab.site, date(2026, 5, 2))
+    assert (finding.path, finding.severity) == ("bulkhead_flows[0]", Severity.ERROR)
 
 
 def test_rules_that_let_through_something_else_than_the_plan_are_drift_with_the_rule(lab):
