@@ -24,11 +24,14 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.inventory impo
     inventory_advice,
     managed_hosts,
     require_hosts,
+    tierless_hosts,
 )
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.sliced import refuse_slice, slice_of
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import count
 
+#: Of a site's warnings, how many the summary has.
+MOST_WARNINGS = 20
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "report": {"type": "bool", "default": False},
     "page": {"type": "path"},
@@ -59,7 +62,7 @@ class ActionModule(ActionBase):
             if options["require_hosts"] and slice_of(task_vars) is None:
                 require_hosts(declared.site, task_vars.get("groups") or {})
             warnings = self._warnings(declared, task_vars)
-            # What is wrong for this host alone, such as a manager of the Swarm in another tier, is wrong now.
+            # What is wrong for this host alone, as for a manager of the Swarm in another tier, is wrong now.
             declared.check(str(task_vars.get("inventory_hostname", "")), task_vars.get("group_names") or ())
             self._in_slice(declared, task_vars, options)
         except Refused as error:
@@ -75,6 +78,7 @@ class ActionModule(ActionBase):
             result["plan"] = plan_json(site, rules)
             if options["static"]:
                 result.update(self._proven(declared))
+            result["summary"] = _summary(declared, site, groups)
             if options["page"] and not self._task.check_mode:
                 try:
                     result["page"] = self._page(options, site, rules, task_vars)
@@ -165,6 +169,21 @@ class ActionModule(ActionBase):
     def _declared(self, task_vars: Mapping[str, Any]) -> Mapping[str, Any]:
         """The site's variables as this host sees them, templated; Refused where a host has set one."""
         return declaration.read(task_vars, self._templar).variables
+
+
+def _summary(declared: declaration.Declaration, site: Site, groups: Mapping[str, list[str]]) -> dict[str, Any]:
+    """What an approver reads of a plan, short at any size of the fleet."""
+    hosts = managed_hosts(groups)
+    return {
+        "declaration": declared.key[:12],
+        "tiers": {name: len(groups.get(name, ())) for name in site.tiers},
+        "hosts": len(hosts),
+        "hosts_of_no_tier": len(tierless_hosts(site, groups)),
+        "flows": len(site.flows),
+        "never": len(site.never),
+        "warnings": list(site.warnings[:MOST_WARNINGS]),
+        "more_warnings": max(0, len(site.warnings) - MOST_WARNINGS),
+    }
 
 
 def _message(error: Refused) -> str:

@@ -81,6 +81,12 @@ static:
   description: The proof of the compiled rules, as C(docs/proof.md) describes it.
   returned: when O(report=true) and O(static=true)
   type: dict
+summary:
+  description:
+    - What an approver reads of the plan, short at any size of the fleet - the first letters of the declaration's hash, the hosts of each
+      tier, how many hosts, flows and invariants there are, and the first warnings. No invariant is broken, or the task fails.
+  returned: when O(report=true)
+  type: dict
 plan:
   description: The plan of the whole site as data.
   returned: when O(report=true)

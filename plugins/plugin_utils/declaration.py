@@ -81,7 +81,7 @@ ROLE_VARIABLES = frozenset(
     tailnet_port tailnet_renew_before tailnet_repository tailnet_repository_key tailnet_routes
     tailnet_rsyslog_validate tailnet_ssh tailnet_suite tailnet_sysctls tailnet_tags tailnet_use_exit_node tier_role watch_report
     watch_report_directory
-    __awx_all_templates __awx_approval __awx_credential_types __awx_credential_urls __awx_definition
+    __plan_found __prove_judged __awx_all_templates __awx_approval __awx_credential_types __awx_credential_urls __awx_definition
     __awx_inventory __awx_known __awx_node_tasks __awx_nodes __awx_notification __awx_sources __awx_templates
     __awx_tier_templates __awx_workflow awx_absent awx_approval_timeout awx_credential_inputs awx_credentials
     awx_execution_environment awx_forks awx_host awx_inventory_path awx_maas_inventory_path awx_more_templates
@@ -148,18 +148,13 @@ class Declaration:
         return _once(self.key, "outline", lambda: _outline(self.site))
 
     def check(self, host: str, groups: Sequence[str]) -> Outline:
-        """The outline, if the site and the plan of a host that is in these groups compile; Refused otherwise.
+        """The outline, if nothing is wrong with the site, nor with what it says of a host that is in these groups; else Refused.
 
-        For a task that needs no more: most of what a plan costs each host's process is to read it.
+        For a task that needs no more. A site that is right compiles for any host but a manager of the Swarm in another tier:
+        no plan is made here, for that is most of what such a task would cost.
         """
-        # What a manager of the Swarm has in addition is its own.
-        checked = _once(self.key, json.dumps(["checked", *sorted(groups)]), lambda: self._checked(host, groups))
-        if host in checked.managers:
+        if host in self.outline.managers:
             self.plan(host, self.place(groups))
-        return checked
-
-    def _checked(self, host: str, groups: Sequence[str]) -> Outline:
-        self.plan(host, self.place(groups))
         return self.outline
 
     def place(self, groups: Sequence[str]) -> Place:

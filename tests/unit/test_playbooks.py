@@ -90,3 +90,12 @@ def test_a_site_without_a_router_is_no_reason_for_a_warning(play):
     assert status == 0 and "Could not match" not in said and "hosts (0)" in said
     status, said = play("gateway", {"web": "web1", "gateway": "gw1"}, arguments=["--list-hosts"])
     assert status == 0 and "hosts (1)" in said and "gw1" in said
+
+
+def test_a_plan_hands_its_summary_on_to_the_jobs_after_it(play, monkeypatch):
+    monkeypatch.setenv("ANSIBLE_SHOW_CUSTOM_STATS", "true")
+    status, said = play("plan", {"web": "web1"}, arguments=["-e", "plan_page="])
+    assert status == 0, said
+    found = said.split("CUSTOM STATS:")[1]
+    assert "site_plan: declaration:" in found
+    assert "flows: 1" in found and "hosts: 1" in found and "never: 0" in found and "tiers: web: 1" in found

@@ -13,6 +13,7 @@ from ansible import constants
 from ansible._internal._datatag._tags import TrustedAsTemplate
 from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
+from ansible.parsing.vault import EncryptedString
 from ansible.template import Templar
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
@@ -234,3 +235,42 @@ def test_a_folder_that_others_may_write_to_is_not_used(folder, monkeypatch):
     declaration._made.cache_clear()
     assert declaration.read(*task()).outline.tiers == ("web", "db")
     assert list((folder / "bulkhead").iterdir()) == []
+
+
+def test_a_check_of_a_host_compiles_no_plan_and_finds_a_manager_in_the_wrong_tier(monkeypatch):
+    site = {
+        "bulkhead_tiers": {
+            "web": {"vlan": 1, "subnet": "198.18.1.0/24"},
+            "swarm": {"vlan": 2, "subnet": "198.18.2.0/24"},
+        },
+        "bulkhead_services": {},
+        "bulkhead_flows": [],
+        "bulkhead_swarm": {"tier": "swarm", "managers": {"m1": "198.18.2.11"}},
+    }
+    made = []
+    monkeypatch.setattr(
+        declaration, "host_plan", lambda *given, _real=declaration.host_plan: made.append(1) or _real(*given)
+    )
+    declared = declaration.declare(site)
+    assert declared.check("w1", ["web", "other"]).tiers == ("web", "swarm")
+    assert made == []
+    declared.check("m1", ["swarm"])
+    with pytest.raises(Refused, match="bulkhead_swarm.managers: got m1, a host of web"):
+        declared.check("m1", ["web"])
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        ({"a": [1, "x", None, True]}, True),
+        ({"until": date(2027, 6, 30)}, True),
+        ({"why": "{{ x }}"}, False),
+        ({"why": "#jinja2: x"}, False),
+        ({"why": "a (b)"}, False),
+        ({"why": object()}, False),
+        ({"why": EncryptedString(ciphertext="$ANSIBLE_VAULT;1.1;AES256\n00")}, False),
+        ({"why": TrustedAsTemplate().tag("text")}, True),
+    ],
+)
+def test_what_repr_does_not_show_whole_is_gone_over_with_care(value, plain):
+    assert declaration._is_plain(repr(value)) is plain
