@@ -17,13 +17,15 @@ class ActionModule(ActionBase):
     """One trip to a host that has everything."""
 
     TRANSFERS_FILES = False
+    #: The module that looks and writes.
+    LOOKS = MODULE
     _supports_check_mode = True
     _supports_diff = True
 
     def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         host = str((task_vars or {}).get("inventory_hostname", "host"))
-        first = self._run_module(MODULE, dict(self._task.args), task_vars)
+        first = self._run_module(self.LOOKS, dict(self._task.args), task_vars)
         missing = _asked_for(self._task.args.get("packages"), first.get("missing"))
         if first.get("failed") or not missing or self._task.check_mode:
             return {**result, **first, **_explained(host, first)}
@@ -33,7 +35,7 @@ class ActionModule(ActionBase):
             done = self._run_module(APT, {**wish, "update_cache": True}, task_vars)
         if done.get("failed"):
             return {**result, **done, "msg": _without(host, missing, done)}
-        second = self._run_module(MODULE, dict(self._task.args), task_vars)
+        second = self._run_module(self.LOOKS, dict(self._task.args), task_vars)
         if second.get("failed"):
             return {**result, **second, "changed": True}
         installed = [

@@ -27,6 +27,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.confirming import (
     Confirming,
     pending_of,
 )
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.firewall import ahead
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.firewall.peer import check_peer
 
 MODULE, PLAN = "bulkhead.tiers.ufw_ruleset", "bulkhead.tiers.ufw_ruleset_plan"
@@ -57,7 +58,9 @@ class ActionModule(Confirming):
         if inside:
             arguments["confirm"] = {"timeout": 0}
         open_ways: list[ways.Way] = []
-        answer = dict(self._execute_module(module_name=PLAN, module_args=arguments, task_vars=task_vars))
+        answer = ahead.take(ahead.question(self._task, task_vars or {}, self._task.args))
+        if answer is None:
+            answer = dict(self._execute_module(module_name=PLAN, module_args=arguments, task_vars=task_vars))
         same = answer.pop("same", False)
         began = time.monotonic()
         if not (answer.get("failed") or same):

@@ -4,59 +4,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.setup.blocks import with_block
-from ansible_collections.bulkhead.tiers.plugins.module_utils.setup.files import Refusal, read, write
-from ansible_collections.bulkhead.tiers.plugins.module_utils.setup.packages import missing_packages
-
-FILE = {
-    "path": {"type": "path", "required": True},
-    "block": {"type": "str", "required": True},
-    "marker": {"type": "str", "required": True},
-    "mode": {"type": "str", "default": "0644"},
-    "validate": {"type": "str"},
-}
+from ansible_collections.bulkhead.tiers.plugins.module_utils.setup.converge import ARGUMENTS, converge
+from ansible_collections.bulkhead.tiers.plugins.module_utils.setup.files import Refusal
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            "packages": {"type": "list", "elements": "str", "default": []},
-            "files": {"type": "list", "elements": "dict", "default": [], "options": FILE},
-        },
-        supports_check_mode=True,
-    )
-    module.run_command_environ_update = {"LC_ALL": "C"}
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     try:
         module.exit_json(**converge(module))
     except Refusal as refusal:
         module.fail_json(msg=str(refusal))
-
-
-def converge(module: AnsibleModule) -> dict[str, Any]:
-    """The module's answer. Where packages are missing the files wait for them, but for check mode."""
-    missing = missing_packages(module.run_command, module.params["packages"])
-    result: dict[str, Any] = {"changed": False, "missing": missing, "files": [], "diff": []}
-    if missing and not module.check_mode:
-        return result
-    for name in missing:
-        headers = {"before_header": f"package {name}", "after_header": f"package {name}"}
-        result["diff"].append({"before": "", "after": f"package {name}: installed\n", **headers})
-    for wish in module.params["files"]:
-        before = read(wish["path"])
-        after = with_block(before.text, wish["block"], wish["marker"])
-        if (after, int(wish["mode"], 8)) == before:
-            continue
-        result["files"].append(wish["path"])
-        headers = {"before_header": wish["path"], "after_header": wish["path"]}
-        result["diff"].append({"before": before.text, "after": after, **headers})
-        if not module.check_mode:
-            write(module, wish, after)
-    result["changed"] = bool(missing or result["files"])
-    return result
 
 
 if __name__ == "__main__":

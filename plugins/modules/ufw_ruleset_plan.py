@@ -4,17 +4,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.ruleset import look
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.ruleset import plan
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.task import run_ruleset
-
-
-def plan(host: Host, params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
-    """What a run that changes nothing returns, or that it is none."""
-    found = look(host, params, check_mode)
-    return {"changed": False, "same": False} if found is None else {**found, "same": True}
 
 
 def main() -> None:

@@ -116,7 +116,8 @@ def test_apt_installs_what_is_named_and_nothing_that_is_only_recommended():
     named = {"apt", "ansible.builtin.apt", "package", "ansible.builtin.package"}
     calls = [(path, task[name]) for path, task in tasks for name in named & set(task)]
     # Its action plugin asks apt; tests/unit/plugins/action/test_host_setup_packages.py.
-    asked = [path for path, task in tasks if "packages" in (task.get("bulkhead.tiers.host_setup") or {})]
+    setups = ("bulkhead.tiers.host_setup", "bulkhead.tiers.firewall_setup")
+    asked = [path for path, task in tasks for name in setups if "packages" in (task.get(name) or {})]
     assert calls or asked, "no role installs a package: look for the module that does"
     assert [str(path) for path, options in calls if options.get("install_recommends") is not False] == []
     scripts = [*(CHECKOUT / "roles").rglob("files/*"), *(CHECKOUT / "roles").rglob("templates/*")]

@@ -84,6 +84,12 @@ def look(host: Host, params: Params, check_mode: bool) -> Optional[Params]:
     return None if found.plan.changed else result(found.plan, NO_CHANGE, found.warnings)
 
 
+def plan(host: Host, params: Params, check_mode: bool) -> Params:
+    """What a run that changes nothing returns, or that it is none."""
+    found = look(host, params, check_mode)
+    return {"changed": False, "same": False} if found is None else {**found, "same": True}
+
+
 def compare(host: Host, params: Params, wish: Wish) -> Comparison:
     """Read the host and plan. Refused where the input has mistakes; RulesetError where the host is
     one that must not be touched."""

@@ -1,0 +1,44 @@
+#!/usr/bin/python
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a host needs for its rules, and whether these are as they should be, in one trip."""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
+from ansible_collections.bulkhead.tiers.plugins.module_utils.setup.converge import ARGUMENTS, converge
+from ansible_collections.bulkhead.tiers.plugins.module_utils.setup.files import Refusal
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.ruleset import plan
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.task import ARGUMENTS as RULESET
+
+
+def main() -> None:
+    spec = {**ARGUMENTS, "ruleset": {"type": "dict", "required": True}}
+    module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
+    try:
+        result = converge(module)
+    except Refusal as refusal:
+        module.fail_json(msg=str(refusal))
+    # Packages that are missing come first; then the module is asked once more.
+    module.exit_json(**result, ruleset=None if result["missing"] else ruleset(module))
+
+
+def ruleset(module: AnsibleModule) -> Optional[dict[str, Any]]:
+    """What ufw_ruleset_plan answers; None where it fails. The task of ufw_ruleset finds out then, and says why."""
+    found = ArgumentSpecValidator(RULESET).validate(module.params["ruleset"])
+    if found.error_messages:
+        return None
+    try:
+        return plan(Host(), found.validated_parameters, module.check_mode)
+    except (Refused, RulesetError):
+        return None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+import json
+
+import pytest
+from ansible.module_utils.testing import patch_module_args
+
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.converge import converge
+from ansible_collections.bulkhead.tiers.plugins.modules import firewall_setup
+from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import FakeHost
+
+RULESET = {"state": "enabled", "purge": True, "rules": [{"rule": "allow", "proto": "tcp", "to_port": "22"}]}
+WISH = {
+    "default": None,
+    "logging": None,
+    "ipv6": None,
+    "confirm": {"timeout": 0},
+    **RULESET,
+}
+
+
+@pytest.fixture(name="host")
+def fixture_host(tmp_path, monkeypatch):
+    host = FakeHost(tmp_path)
+    monkeypatch.setattr(firewall_setup, "Host", lambda: host)
+    return host
+
+
+@pytest.fixture(name="run")
+def fixture_run(monkeypatch, capsys, tmp_path):
+    def run(installed=("ufw",), **arguments):
+        out = "".join(f"{name} installed\n" for name in installed)
+        monkeypatch.setattr(firewall_setup.AnsibleModule, "run_command", lambda *_any, **_more: (0, out, ""))
+        with patch_module_args({"packages": ["ufw"], **arguments, "_ansible_remote_tmp": str(tmp_path)}):
+            with pytest.raises(SystemExit):
+                firewall_setup.main()
+        return json.loads(capsys.readouterr().out)
+
+    return run
+
+
+def test_it_says_whether_the_ruleset_is_as_it_should_be_and_changes_none(run, host):
+    before = host.file("/etc/ufw/user.rules").read_text()
+    assert run(ruleset=RULESET)["ruleset"] == {"changed": False, "same": False}
+    assert host.file("/etc/ufw/user.rules").read_text() == before
+    converge(host, WISH, False)
+    said = run(ruleset=RULESET)
+    assert said["ruleset"]["same"] is True and said["changed"] is False
+
+
+def test_a_host_without_its_packages_is_not_asked_for_its_ruleset(run, host):
+    assert run(installed=(), ruleset=RULESET)["ruleset"] is None
+
+
+@pytest.mark.parametrize(
+    "ruleset",
+    [{**RULESET, "logging": "loud"}, {**RULESET, "rules": [{"rule": "let"}]}, {**RULESET, "policy": "deny"}],
+    ids=["an argument", "a rule", "an option that there is none of"],
+)
+def test_what_is_wrong_with_a_ruleset_is_left_to_its_own_task(run, host, ruleset):
+    said = run(ruleset=ruleset)
+    assert said["ruleset"] is None and not said.get("failed")
