@@ -42,9 +42,11 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.containers im
     ports_inside,
 )
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.coverage import Coverage, kind_of
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.firewall import Firewall, read_firewall
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.fleet import Fleet, Listener, match
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.inventory import groups_of_sources
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import ports_of
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.live import Live
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.members import Member, Part, changed, members_of
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.parse import (
     Malformed,
@@ -56,7 +58,6 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.report import
     summary,
     totals,
 )
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.rules import Firewall, Live, read_firewall
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.run import Record, Run, Step
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.tailnet import Live as LiveNode
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.report.files import site_name, write_proof

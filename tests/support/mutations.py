@@ -82,9 +82,11 @@ def _rules_added():
         yield Mutation(f"forward 9000 first, IPv{family}", "router", (command,), "--dport 9000")
         command = f"{SAVE[family]} -A {CHAIN[family]}-after-input -p tcp --dport 9000 -j ACCEPT"
         yield Mutation(f"open 9000 in the after chain, IPv{family}", "pump1", (command,), "--dport 9000")
-    for port, match in ((22, "-p tcp --sport 40001"), (0, "-p esp"), (443, "-p udp --dport 443")):
+    for match in ("-p tcp --sport 40001", "-p esp", "-p udp --dport 443"):
         rule = f"ip6tables -I INPUT {match} -j ACCEPT"
-        yield Mutation(f"accept {match} of IPv6 first ({port})", "pump2", (rule,), match)
+        yield Mutation(
+            f"accept {match} of IPv6 first", "pump2", (rule,), match.partition(" ")[2].partition(" ")[2] or match
+        )
     yield Mutation(
         "ssh from anywhere", "pump1", ("iptables -A ufw-user-input -p tcp --dport 22 -j ACCEPT",), "--dport 22"
     )

@@ -29,6 +29,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.controls impo
     silent,
 )
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.coverage import Choice, Coverage, choose
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.firewall import Firewall
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.forwards import Forwards
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import Leg, Port, Target, jobs_from
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.judge import (
@@ -38,6 +39,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.judge import 
     checked,
     declared,
 )
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.live import Live
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.members import Member, Part
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.parse import (
     Malformed,
@@ -46,7 +48,6 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.parse import 
     parse_stopped,
 )
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.report import Proof
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.rules import Firewall, Live
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.run import Run, Step
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.tailnet import Live as LiveNode
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.tailnet import (

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Optional
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Job
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.listening import Socket
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.coverage import FEW, Choice
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.rules import rule_ports
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.live import rule_ports
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Flow, Site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.nat import forwards
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.ports import WITH_PORTS

@@ -16,8 +16,8 @@ from typing import NamedTuple, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Job, Result, Verdict, answers
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.listening import Socket
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.firewall import Decision, Firewall, Packet, text_of
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import GATEWAY, INTERNET, Leg, is_beside
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.rules import Decision, Firewall, Packet, text_of
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.status import Status
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import INTERNET as INTERNET_END
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Flow

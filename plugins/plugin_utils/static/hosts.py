@@ -11,6 +11,7 @@ from typing import Any, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.difference import Change, difference
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.program import EVERY, Budget, Question, TooComplex
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.ask.nat import OF_DESTINATION
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.ask.node import FAMILIES, Node, Route
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.members import Member
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Site
@@ -43,6 +44,7 @@ def of_hosts(fleet: Fleet, plan_of: Optional[PlanOf], reviews: Mapping[str, Mapp
         yield from _routes(fleet.site, member, node)
         yield from _links(fleet.site, member, node)
     for group in fleet.groups:
+        yield from _translations(group)
         if plan_of is not None:
             yield from _drift(group, fleet.members[group.node.name], plan_of)
     yield from _reviewed(reviews)
@@ -149,6 +151,18 @@ def _links(site: Site, member: Member, node: Node) -> Iterator[Finding]:
 
 
 # -- rules -----------------------------------------------------------------------------------------------------------
+
+
+def _translations(group: Group) -> Iterator[Finding]:
+    """Rules that translate and stand where only a hand puts them: Docker, Tailscale and the site have chains of their own."""
+    for family in FAMILIES:
+        chains = group.node.rulesets[family].tables.get("nat", {})
+        for name in ("PREROUTING", "OUTPUT"):
+            for rule in chains[name].rules if name in chains else ():
+                if rule.target in OF_DESTINATION:
+                    what = f"IPv{family} nat {name} is not as declared: `{rule.text}` stands in it"
+                    remedy = "remove it; what the site forwards is declared (docs/site.md)"
+                    yield Finding(Kind.DRIFT, Severity.WARNING, group.node.name, what, remedy)
 
 
 def _drift(group: Group, member: Member, plan_of: PlanOf) -> Iterator[Finding]:

@@ -9,11 +9,11 @@ import pytest
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Result, Verdict
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.listening import Socket
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.ufw import DEFAULTS, host_rules
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.firewall import read_firewall
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.forwards import Forwards
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import Leg, Target, jobs_from, ports_of
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.judge import Host, Judge, declared
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.report import Proof
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.rules import read_firewall
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.policy import Policy
 

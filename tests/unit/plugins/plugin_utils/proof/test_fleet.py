@@ -18,10 +18,10 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.listening imp
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.nonce import code_of
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.claims import Named, claims_of
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.firewall import read_firewall
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.fleet import Fleet, Listener, Probes, match
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import DECLARED
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.members import Member, Part
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.rules import read_firewall
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.run import Record, Run, Step
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.status import Status
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site

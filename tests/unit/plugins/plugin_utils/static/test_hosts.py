@@ -97,6 +97,15 @@ def test_a_rule_of_a_hand_before_ufw_s_own_is_a_warning_with_the_rule(lab):
     assert (finding.host, finding.severity) == ("pump2", Severity.WARNING) and "192.0.2.7/32" in finding.what
 
 
+def test_a_translation_of_a_hand_is_found_where_it_opens_nothing_undeclared(lab):
+    lab.rules["router"][0] += (
+        "*nat\n:PREROUTING ACCEPT [0:0]\n"
+        "-A PREROUTING -p tcp -m tcp --dport 9000 -j DNAT --to-destination 10.0.2.11:80\nCOMMIT\n"
+    )
+    (finding,) = findings(lab, kind=Kind.DRIFT)
+    assert finding.host == "router" and "--to-destination 10.0.2.11:80" in finding.what
+
+
 def test_what_hosts_have_in_common_is_said_once(lab):
     reviews = {"pump1": {"drift": ["a line"], "dead": ["a rule"]}, "pump2": {"drift": ["a line"]}}
     drift, dead = findings(lab, reviews)

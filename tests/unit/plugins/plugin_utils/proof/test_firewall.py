@@ -2,18 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.parse import Malformed
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.rules import (
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.firewall import Packet, read_firewall, text_of
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.live import (
     MOST_PORTS,
     MOST_RULES,
     Live,
-    Packet,
-    matches,
     port_ranges,
-    read_firewall,
     rule_ports,
-    text_of,
 )
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.parse import Malformed
 
 SSH = Packet("input", "10.0.1.11", "10.0.3.11", "tcp", 22)
 
@@ -105,13 +102,38 @@ def test_a_rule_decides_the_packets_of_its_own_ip_version():
 
 
 def test_a_routed_rule_is_matched_by_both_interfaces():
-    rule = read_firewall(True, {}, [{"rule": "allow", "route": True, "interface_in": "a", "interface_out": "b"}]).rules[
-        0
-    ]
+    firewall = read_firewall(True, {}, [{"rule": "allow", "route": True, "interface_in": "a", "interface_out": "b"}])
     packet = SSH._replace(hook="forward")
-    assert matches(rule, packet._replace(interface_in="a", interface_out="b")) is True
-    assert matches(rule, packet._replace(interface_in="a", interface_out="c")) is False
-    assert matches(rule, packet._replace(interface_in="a")) is None
+    assert firewall.decide(packet._replace(interface_in="a", interface_out="b")).allows is True
+    assert firewall.decide(packet._replace(interface_in="a", interface_out="c")) == (False, None, ())
+    assert firewall.decide(packet._replace(interface_in="a")).unsure == (
+        "route allow in on a out on b from any to any",
+    )
+
+
+def test_a_rule_behind_the_one_that_decides_is_no_doubt():
+    deny, allow = {"rule": "deny", "proto": "tcp", "to_port": "22"}, {"rule": "allow", "interface": "eth7"}
+    assert decide([deny, allow]).unsure == () and decide([allow, deny]).unsure == ("allow in on eth7 from any to any",)
+
+
+def test_the_list_of_published_ports_is_asked_by_the_address_and_port_that_were_asked_for():
+    entries = [
+        {"rule": "deny", "proto": "tcp", "from_ip": "10.0.1.0/28", "port": "8080"},
+        {"rule": "limit", "proto": "tcp", "from_ip": "10.0.1.0/24", "port": "8080"},
+        {"rule": "allow", "proto": "tcp", "to_ip": "10.0.3.11", "port": "443"},
+        {"rule": "allow", "routed": True, "proto": "tcp", "port": "22"},
+    ]
+    firewall = read_firewall(True, {}, [], {"state": "present", "published": entries})
+
+    def entry(source, port, dest="10.0.3.11"):
+        found = firewall.publishes(Packet("input", source, dest, "tcp", port))
+        return found and text_of(found)
+
+    assert entry("10.0.1.99", 8080) == "published limit proto tcp from 10.0.1.0/24 to any port 8080"
+    assert entry("10.0.1.3", 8080) is None and entry("10.0.2.3", 8080) is None
+    assert entry("10.0.2.3", 443) == "published allow proto tcp from any to 10.0.3.11 port 443"
+    assert entry("10.0.2.3", 443, "10.0.3.12") is None and entry("10.0.2.3", 22) is None
+    assert read_firewall(True, {}, []).publishes(SSH) is None
 
 
 def test_a_rule_is_known_by_its_match_and_its_action_not_by_its_comment():
