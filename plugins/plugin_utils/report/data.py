@@ -55,7 +55,6 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.result impor
     EVERYTHING_ELSE,
     Answer,
     Cell,
-    Kind,
     Severity,
     Static,
 )
@@ -261,19 +260,20 @@ def _with_static(cell: dict[str, Any], ruled: Sequence[Cell]) -> dict[str, Any]:
 
 #: What the kinds of a static finding are called.
 RULED = {
-    Kind.BLOCKED: "by the rules blocked, though declared",
-    Kind.OPEN: "by the rules open, undeclared",
-    Kind.NEVER: "by the rules open, though never",
-    Kind.UNKNOWN: "the rules do not tell",
-    Kind.DISAGREEMENT: "two ways to the same answer differ",
-    Kind.DEAD: "dead rule",
-    Kind.REDUNDANT: "redundant rule",
-    Kind.CONTRADICTORY: "contradictory rules",
-    Kind.DRIFT: "drift",
-    Kind.CAPACITY: "too slow a link",
-    Kind.ROUTE: "unknown route",
-    Kind.ADDRESS: "unknown address",
-    Kind.MISSING: "host not read",
+    "blocked": "by the rules blocked, though declared",
+    "open": "by the rules open, undeclared",
+    "never": "by the rules open, though never",
+    "unknown": "the rules do not tell",
+    "disagreement": "two ways to the same answer differ",
+    "dead": "dead rule",
+    "redundant": "redundant rule",
+    "contradictory": "contradictory rules",
+    "drift": "drift",
+    "expired": "flow past its date",
+    "capacity": "too slow a link",
+    "route": "unknown route",
+    "address": "unknown address",
+    "missing": "host not read",
 }
 
 
@@ -283,7 +283,11 @@ def _ruled_findings(static: Optional[Static]) -> list[dict[str, Any]]:
     return [
         {
             **_finding(
-                f"static-{one.kind.value}", RULED[one.kind], "", printable(one.what, 1000), printable(one.remedy, 400)
+                f"static-{one.kind.value}",
+                RULED[one.kind.value],
+                "",
+                printable(one.what, 1000),
+                printable(one.remedy, 400),
             ),
             "severity": one.severity.value,
             "witness": ": ".join(filter(None, (printable(one.host), printable(one.witness, 400)))) or one.path,

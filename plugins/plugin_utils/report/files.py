@@ -38,8 +38,12 @@ def write_proof(
 
 
 def write_plan(path: str, site: Site, name: str, rules: SiteRules) -> str:
-    """Write the page of a site alone, of which no host was asked; returns its path."""
-    return write_whole(path, FORMATS["html"][1](report_data(site, name, _now(), rules=rules)))
+    """Write the page of a site alone, of which no host was asked, and beside it the same as Markdown: the site's network
+    documentation. Returns the page's path."""
+    data = report_data(site, name, _now(), rules=rules)
+    stem, suffix = os.path.splitext(path)
+    write_whole(f"{stem if suffix == '.html' else path}{FORMATS['markdown'][0]}", FORMATS["markdown"][1](data))
+    return write_whole(path, FORMATS["html"][1](data))
 
 
 def site_name(task_vars: Mapping[str, Any]) -> str:

@@ -24,7 +24,7 @@ KINDS = {
     "inconclusive": ("Nothing is proven of a flow", "warning"),
     "rule": ("A live rule is not as declared", "warning"),
     "missing": ("Nothing is proven of a host", "warning"),
-    **{f"static-{kind.value}": (f"Static proof: {title}", "error") for kind, title in RULED.items()},
+    **{f"static-{kind}": (f"Static proof: {title}", "error") for kind, title in RULED.items()},
 }
 #: What XML 1.0 has no way to say.
 _UNSPEAKABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -33,6 +33,8 @@ _UNSPEAKABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff
 def markdown_text(data: Mapping[str, Any]) -> str:
     verdict = data["verdict"]
     lines = [f"# {_cell(data['name'])}: {_headline(data)}", "", _cell(verdict["text"]) if verdict else "", ""]
+    if verdict:
+        lines += [_cell(data["static"]["text"] if data["static"] else "The static proof was not run."), ""]
     lines += [f"Made {data['made']}: " + ", ".join(f"{number:,} {name}" for name, number in data["counts"].items()), ""]
     if data["findings"]:
         lines += ["## Findings", ""]
@@ -49,21 +51,55 @@ def markdown_text(data: Mapping[str, Any]) -> str:
     lines += ["", "## Flows", ""]
     keys = ("path", "from", "to", "services", "ports", "why")
     lines += _table(keys, ([_joined(flow[key]) for key in keys] for flow in data["site"]["flows"]))
-    lines += ["", "## Addresses", ""]
+    return "\n".join([*lines, *_network_lines(data)]) + "\n"
+
+
+def _network_lines(data: Mapping[str, Any]) -> list[str]:
+    """The site's network documentation: its address plan, its networks and its ports."""
+    site = data["site"]
+    lines = ["", "## Addresses", ""]
     lines += _table(
-        ["VLAN", "tier", "subnets", "gateways"],
+        ["VLAN", "tier", "subnets", "gateways", "DHCP", "what it is"],
         (
-            [str(tier["vlan"] or ""), name, _joined(tier["subnets"]), _joined(tier["gateways"])]
-            for name, tier in data["site"]["tiers"].items()
+            [
+                str(tier["vlan"] or ""),
+                name,
+                _joined(tier["subnets"]),
+                _joined(tier["gateways"]),
+                "–".join(tier["dhcp"] or ()),
+                tier["description"],
+            ]
+            for name, tier in site["tiers"].items()
         ),
     )
-    return "\n".join(lines) + "\n"
+    if site["networks"]:
+        lines += ["", "## Docker networks", ""]
+        lines += _table(
+            ["name", "driver", "subnet", "on", "zone"],
+            (
+                [name, *(_joined(network[key] or "") for key in ("driver", "subnet", "on", "zone"))]
+                for name, network in site["networks"].items()
+            ),
+        )
+    lines += ["", "## Services", ""]
+    lines += _table(["service", "ports"], ([name, _joined(ports)] for name, ports in data["services"].items()))
+    if data["addresses"]:
+        lines += ["", "## Named addresses", ""]
+        lines += _table(["name", "address"], ([name, _joined(nets)] for name, nets in data["addresses"].items()))
+    if data["hosts"]:
+        lines += ["", "## Hosts of the proof", ""]
+        lines += _table(
+            ["host", "address", "where"],
+            ([host, address, place] for host, legs in data["hosts"].items() for address, place in legs),
+        )
+    return lines
 
 
 def _headline(data: Mapping[str, Any]) -> str:
     if not data["verdict"]:
         return "the plan"
-    return "the isolation holds" if data["verdict"]["holds"] else "the isolation is not proven"
+    holds = data["verdict"]["holds"] and (data["static"] is None or data["static"]["holds"])
+    return "the isolation holds" if holds else "the isolation is not proven"
 
 
 def _matrix_cell(cell: Any) -> str:
@@ -71,7 +107,10 @@ def _matrix_cell(cell: Any) -> str:
         return ""
     if not cell["services"]:
         return "never" if cell["never"] else ""
-    return ", ".join(f"{one['name']}{SHAPES[one['live']]}" for one in cell["services"])
+    return ", ".join(
+        f"{one['name']}{' by the rules' + SHAPES[one['static']] if SHAPES[one['static']] else ''}{SHAPES[one['live']]}"
+        for one in cell["services"]
+    )
 
 
 def _joined(value: Any) -> str:

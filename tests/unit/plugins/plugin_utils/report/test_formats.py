@@ -121,5 +121,22 @@ def test_markdown_shows_the_verdict_the_findings_and_the_matrix(lab):
     assert "| office |  | ssh ✗, web |" in text
 
 
+def test_markdown_is_the_site_s_network_documentation(lab):
+    text = markdown_text(report_data(lab.site, "plant", "now"))
+    assert "| 1 | office | 10.0.1.0/24 | 10.0.1.1 |" in text
+    assert "| web | 80/tcp, 8000-8009/tcp |" in text and "| tunnel | esp |" in text
+    assert "| bulkhead\\_flows\\[0\\] | office | plant | ssh, web |" in text
+    proven = markdown_text(data_of(lab))
+    assert "## Hosts of the proof" in proven and "| desk | 10.0.1.11 | office |" in proven
+    assert "The static proof was not run." in proven
+
+
+def test_markdown_marks_what_the_rules_let_through_beside_what_packets_found(lab):
+    data = data_of(lab)
+    (cell,) = [cell for cell in data["cells"] if (cell["from"], cell["to"]) == ("office", "plant")]
+    cell["services"][1]["static"] = "wrong"
+    assert "ssh ✗, web by the rules ✗" in markdown_text(data)
+
+
 def test_every_format_has_a_suffix_of_its_own():
     assert len({suffix for suffix, _dummy in FORMATS.values()}) == len(FORMATS)
