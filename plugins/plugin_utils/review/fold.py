@@ -16,7 +16,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import pr
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.parse import parse_rules
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.ufw import host_rules
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.declaration import Place
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.rules import LETS_IN, text_of
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.firewall import LETS_IN, text_of
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Flow, Site
 
 #: Rules of one host that are read, as many as a proof does.
