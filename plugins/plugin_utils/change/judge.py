@@ -153,6 +153,7 @@ def as_planned(node: Node, plan: Mapping[str, Any]) -> Node:
     )
 
 
+@lru_cache(maxsize=4096)
 def _kept(live: Ruleset, planned: Ruleset) -> Ruleset:
     prefix = f"{PREFIX[live.family]}-user-"
     tables = {name: dict(chains) for name, chains in planned.tables.items()}

@@ -123,7 +123,9 @@ def _without_direct(ruleset: Ruleset) -> Ruleset:
     return Ruleset(ruleset.family, {**ruleset.tables, "filter": filters}, ruleset.unseen)
 
 
+@lru_cache(maxsize=4096)
 def _replaced(live: Ruleset, wanted: Ruleset) -> Ruleset:
+    """One object for each pair, so that hosts that are alike stay alike (groups.groups_of)."""
     prefix = f"{PREFIX[live.family]}-user-"
     tables = {name: dict(chains) for name, chains in live.tables.items()}
     for name, chains in wanted.tables.items():

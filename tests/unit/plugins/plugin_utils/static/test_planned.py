@@ -64,3 +64,12 @@ def test_a_host_without_any_firewall_gets_all_of_ufws_chains(lab):
     assert changes(converged, Fleet(lab.site, lab.members, after)) == []
     told = {(one.way, one.source, one.destination) for one in changes(Fleet(lab.site, lab.members, fresh), converged)}
     assert (Way.CLOSED, "plant", "plant") in told and not any(way is Way.OPENED for way, *_ends in told)
+
+
+def test_hosts_that_are_alike_stay_alike_with_their_plans(lab):
+    live = lab.nodes
+    assert live["pump1"].rulesets[4] is live["pump2"].rulesets[4]
+    after = {name: with_plan(node, lab.plan(name)) for name, node in live.items()}
+    assert after["pump1"].rulesets[4] is after["pump2"].rulesets[4]
+    sizes = [len(Fleet(lab.site, lab.members, nodes).groups) for nodes in (live, after)]
+    assert sizes[0] == sizes[1] < len(live)
