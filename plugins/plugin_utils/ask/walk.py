@@ -94,7 +94,8 @@ class _Walker:
         self.owners = _owners(nodes.values())
         self.hops: list[Hop] = []
         self.passed: list[_Passed] = []
-        self.out = Way()
+        #: How the sender's own packet leaves, and as what, after its nat table.
+        self.out, self.sent = Way(), _State("", "", 0, "")
 
     def run(self) -> Walk:
         state = _State(self.asked.source, self.asked.destination, self.asked.port, "")
@@ -105,7 +106,7 @@ class _Walker:
         elif not self.send(at, state):
             at = None
         else:
-            at, state, end = self.next(at, state, self.out)
+            at, state, end = self.next(at, self.sent, self.out)
         for _number in range(MOST_HOPS):
             if at is None:
                 break
@@ -159,7 +160,7 @@ class _Walker:
         if changed.destination != state.destination:
             found = way(node, changed.destination, state.source)
             outside = "lo" if found.local else found.interface
-        self.out = found
+        self.out, self.sent = found, changed
         return self.filter(node, "OUTPUT", changed, "", outside, state)
 
     def arrive(self, node: Node, state: _State) -> tuple[Optional[Node], _State, str]:

@@ -51,6 +51,14 @@ def test_a_published_port_goes_to_its_container_and_never_through_input(nodes):
     assert "container 172.17.0.2" in found.end
 
 
+def test_what_the_sender_s_own_nat_table_sends_elsewhere_goes_there(nodes, make):
+    nat = "*nat\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -d 10.0.2.99/32 -p tcp -m tcp --dport 23 -j DNAT --to-destination 10.0.2.11:22\nCOMMIT\n"
+    nodes["desk"] = make("desk", {"eth0": f"{DESK}/24"}, "10.0.1.1", nat)
+    found = go(nodes, DESK, "10.0.2.99", 23)
+    assert (found.answer, found.end) == (Answer.ALLOWED, "web")
+    assert places(found) == ["desk nat OUTPUT", "desk OUTPUT eth0", "router FORWARD eth1 → eth2", "web INPUT eth0"]
+
+
 def test_who_comes_from_outside_comes_in_by_the_host_whose_way_leads_there(nodes):
     found = go(nodes, OUTSIDE, WEB, 22)
     assert places(found) == ["router FORWARD eth0 → eth2", "web INPUT eth0"]
