@@ -16,11 +16,17 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mis
 from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.declaration import Declaration, read
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.firewall.inform import inform
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.firewall.inform import inform, published_counters
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.paths import report_path
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.run import Run, Step
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.report.files import site_name
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.review.fold import MOST_RULES, Counted, Counter, fold
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.review.fold import (
+    MOST_RULES,
+    Counted,
+    Counter,
+    Published,
+    fold,
+)
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.review.report import (
     Found,
     earlier_rows,
@@ -68,7 +74,8 @@ class ActionModule(ActionBase):
     def _read(self, options: Mapping[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         run, name = self._opened(options), str(task_vars["inventory_hostname"])
         try:
-            answer = inform(lambda depth: self._snapshot(depth, task_vars), findings=False)
+            answer, packed = self._firewall(task_vars)
+            published = published_counters(packed) if answer["active"] else []
             traffic = self._asked(
                 TRAFFIC,
                 {"seconds": 1, "limit": MOST_CONNECTIONS, "collected": False, "connections": True},
@@ -84,7 +91,6 @@ class ActionModule(ActionBase):
         counters = [(item, one["packets"]) for item, one in zip(answer["rules"], answer["counters"], strict=True)][
             :MOST_RULES
         ]
-        docker = answer.get("docker") or {}
         run.keep(
             Step.REVIEWED,
             name,
@@ -92,14 +98,21 @@ class ActionModule(ActionBase):
                 "active": answer["active"],
                 "counters": counters,
                 "since": since,
-                "publishes": bool(docker.get("published")),
+                "published": published[:MOST_RULES],
                 "said": kept,
             },
         )
         return {"changed": False, "rules": len(counters), "unused": sum(not packets for _item, packets in counters)}
 
-    def _snapshot(self, depth: str, task_vars: dict[str, Any]) -> Any:
-        return self._asked(FIREWALL, {"findings": False, "depth": depth}, task_vars).get("snapshot")
+    def _firewall(self, task_vars: dict[str, Any]) -> tuple[dict[str, Any], Any]:
+        """(what its rules are and counted, the snapshot that says so)."""
+        packed: list[Any] = []
+
+        def ask(depth: str) -> Any:
+            packed.append(self._asked(FIREWALL, {"findings": False, "depth": depth}, task_vars).get("snapshot"))
+            return packed[-1]
+
+        return inform(ask, findings=False), packed[-1]
 
     def _changed(self, path: str, task_vars: dict[str, Any]) -> float:
         """When a file was changed, in seconds since 1970; 0 where there is none."""
@@ -148,7 +161,8 @@ class ActionModule(ActionBase):
                 trouble[shown] = str(why)
                 continue
             counters = tuple(Counter(rule, packets) for rule, packets in kept["counters"])
-            counted[shown] = Counted(member.place, counters, kept["since"], kept["publishes"])
+            published = tuple(Published(**entry) for entry in kept["published"])
+            counted[shown] = Counted(member.place, counters, kept["since"], published)
             heard[shown] = read_heard(kept["said"])
         users: dict[str, list[str]] = {}
         for row in Watch(declaration.site).fold(heard).open_now:

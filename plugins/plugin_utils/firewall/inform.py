@@ -285,6 +285,34 @@ def read_counters(host: Host, family: int) -> Counters:
     return counters
 
 
+def published_counters(packed: Any) -> list[dict[str, Any]]:
+    """What the list of published ports let in over IPv4, as its kernel says: [{proto, source, destination, first, last,
+    packets}]. RulesetError where the host returned no snapshot of the depth `kernel`."""
+
+    def answer(host: Replay) -> list[dict[str, Any]]:
+        done = host.run(counters_command(4))
+        found = []
+        for packets, _octets, chain, specification in _COUNTED.findall(done.out):
+            words = specification.split()
+            if chain != docker_block.OWN_CHAIN or words[-2:] != ["-j", "RETURN"]:
+                continue
+            named = dict(zip(words, words[1:], strict=False))
+            first, _colon, last = (named.get("--ctorigdstport") or named.get("--dport") or "0:65535").partition(":")
+            found.append(
+                {
+                    "proto": named.get("-p", "any"),
+                    "source": named.get("-s", "0.0.0.0/0"),
+                    "destination": named.get("--ctorigdst") or named.get("-d", "0.0.0.0/0"),
+                    "first": int(first),
+                    "last": int(last or first),
+                    "packets": int(packets),
+                }
+            )
+        return found
+
+    return _of_the_deepest(answer, packed)
+
+
 def _count(rules: list[tuple[int, Rule]], counted: dict[int, Counters]) -> dict[str, Any]:
     """What the rules of one item decided, both families together; None where the kernel lacks a part of them."""
     found: list[tuple[int, int]] = []

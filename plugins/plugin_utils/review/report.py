@@ -69,12 +69,7 @@ def _row_text(found: Found, row: Row) -> str:
     if row.use is Use.UNUSED:
         return f"{flow}; nothing since {when(row.since)} on {some(sorted(row.packets), _NAMED)}{_last(found, row)}"
     if row.use is Use.UNKNOWN:
-        why = (
-            "its hosts publish ports, which ufw's rules do not count"
-            if row.unseen
-            else "no rule of a host that was read"
-        )
-        return f"{flow}; {why}{_last(found, row)}"
+        return f"{flow}; no rule of a host that was read{_last(found, row)}"
     counts = [f"{host} {packets:,}" for host, packets in sorted(row.packets.items()) if packets]
     told = [f"{some(counts, _NAMED)} since {when(row.since)}"] if counts else []
     told += [f"now by {some(row.by, _NAMED)}"] if row.by else []

@@ -6,8 +6,14 @@ What of the checklist follows from the declaration alone is in tests/unit/test_g
 from __future__ import annotations
 
 import json
+import os
+import pathlib
+import secrets
+import subprocess
 
 import pytest
+
+CHECKOUT = pathlib.Path(__file__).parents[3]
 
 HOSTS = ["gw1", "mgmt1", "prov1", "mon1", "swarm1", "swarm2", "admin1", "server1", "outside1"]
 PORTAL, COLLECTOR, MAAS = "10.0.1.11", "10.0.3.11", "10.0.2.10"
@@ -153,13 +159,16 @@ def test_arrow_pxe_request_a_server_gets_a_lease_through_the_firewall(server):
 
 
 def test_arrow_boot_image_by_tftp(server):
-    assert server.run("curl", "-sSf", "tftp://%s/pxelinux.0" % MAAS) == "boot image of the provisioning tier"
+    assert (
+        server.run("curl", "-sSf", "--max-time", "20", "tftp://%s/pxelinux.0" % MAAS)
+        == "boot image of the provisioning tier"
+    )
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_arrow_os_install_image_by_http(scheme, server):
     assert (
-        server.run("curl", "-sSfk", "%s://%s/server.img" % (scheme, MAAS))
+        server.run("curl", "-sSfk", "--max-time", "20", "%s://%s/server.img" % (scheme, MAAS))
         == "operating system of the provisioning tier"
     )
 
@@ -285,7 +294,7 @@ def test_prometheus_scrapes_the_engines_and_the_hosts_of_every_tier(hosts, conta
 @pytest.mark.parametrize(("proto", "port"), [("tcp", 514), ("tcp", 5514), ("udp", 514)])
 @pytest.mark.parametrize(("host", "address"), [("mgmt1", PORTAL), ("swarm1", "10.116.0.11"), ("swarm2", "10.116.0.12")])
 def test_arrow_all_services_to_the_syslog_server(host, address, proto, port, hosts, tools):
-    text = "%s-%s-%d" % (host, proto, port)
+    text = "%s-%s-%d-%s" % (host, proto, port, secrets.token_hex(4))
     hosts[host].run("python3", "-c", SAY, COLLECTOR, proto, str(port), text)
     file = "/var/log/bulkhead/%s/syslog" % address
     tools.until(lambda: text in hosts["mon1"].run("cat", file), "%s in %s" % (text, file))
@@ -390,3 +399,23 @@ def test_overlays_have_room_for_vxlan(hosts):
         (network,) = json.loads(hosts["swarm1"].run("docker", "network", "inspect", name))
         assert network["Options"]["com.docker.network.driver.mtu"] == "1450"
         assert network["Internal"] == (name == "apps-private")
+
+
+# -- the quarterly review --------------------------------------------------------------------------------------------
+
+
+def test_checklist_the_quarterly_review_names_what_was_used_and_what_was_not(server, running):
+    subprocess.run(
+        ["ansible-playbook", "-i", "inventories/gough", "playbooks/review.yml"],
+        cwd=CHECKOUT,
+        env=dict(os.environ, ANSIBLE_CONFIG=str(CHECKOUT / "ansible.cfg")),
+        check=True,
+    )
+    found = json.loads((CHECKOUT / "reports" / "review.json").read_text(encoding="utf-8"))
+    assert (found["trouble"], found["foreign"]) == ({}, [])
+    use = {row["path"]: row["use"] for row in found["flows"]}
+    # A server had its lease, Prometheus scrapes, the nodes talk; nobody has used ssh on the gateway.
+    paths = ["bulkhead_tiers.provisioning.dhcp", "bulkhead_flows[6]", "bulkhead_flows[9]", "bulkhead_flows[1]"]
+    assert [use[path] for path in paths] == ["used", "used", "used", "unused"]
+    (scraped,) = [row for row in found["flows"] if row["path"] == "bulkhead_flows[9]"]
+    assert "10.116.0.12" in scraped["by"]

@@ -7,7 +7,14 @@ import pytest
 
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.ufw import host_rules
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.declaration import Place
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.review.fold import Counted, Counter, Use, fold, last_used
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.review.fold import (
+    Counted,
+    Counter,
+    Published,
+    Use,
+    fold,
+    last_used,
+)
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.review.report import (
     Found,
     earlier_rows,
@@ -44,11 +51,11 @@ STRAY = {
 }
 
 
-def counted(place, since=1000.0, used=(), more=(), publishes=False):
+def counted(place, since=1000.0, used=(), more=(), published=()):
     """The rules of a host as it has them; those whose port is in `used` counted three packets."""
     rules = [rule.to_dict() for rule in host_rules(SITE, place.tiers, place.gateway)]
     found = [Counter(rule, 3 if rule.get("to_port") in used and rule["rule"] != "deny" else 0) for rule in rules]
-    return Counted(place, [*found, *more], since, publishes)
+    return Counted(place, [*found, *more], since, published)
 
 
 def uses(hosts, users=()):
@@ -83,10 +90,19 @@ def test_a_flow_of_which_no_host_was_read_is_not_known():
     assert uses({}) == dict.fromkeys((SSH, HTTP, DNS), Use.UNKNOWN)
 
 
-def test_a_host_that_publishes_ports_proves_no_flow_unused():
-    hosts = {"w1": counted(WEB, publishes=True)}
-    assert uses(hosts)[HTTP] is Use.UNKNOWN
-    assert fold(SITE, hosts, {}).unused == ()
+@pytest.mark.parametrize(
+    ("entry", "path"),
+    [
+        (Published("tcp", "10.0.1.0/24", "10.0.2.0/24", 22, 22, 4), SSH),
+        (Published("tcp", "0.0.0.0/0", "10.0.2.0/24", 80, 80, 4), HTTP),
+        (Published("tcp", "10.0.1.0/24", "10.0.2.0/24", 23, 23, 4), None),
+        (Published("udp", "10.0.1.0/24", "10.0.2.0/24", 22, 22, 4), None),
+        (Published("tcp", "10.0.1.0/24", "10.0.2.0/24", 22, 22, 0), None),
+    ],
+)
+def test_what_came_to_a_published_port_is_told_of_the_flow_that_let_it_in(entry, path):
+    found = uses({"w1": counted(WEB, published=[entry])})
+    assert {name for name, use in found.items() if use is Use.USED} == ({path} if path else set())
 
 
 def test_a_rule_of_no_flow_is_named_and_one_that_denies_is_none():
