@@ -1,5 +1,6 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""As host_setup; what the host says of its ruleset is kept for the task of ufw_ruleset; see modules/firewall_setup.py."""
+"""As host_setup; what the host says of its ruleset, and of files that come after it, is kept for the tasks that see to them;
+see modules/firewall_setup.py."""
 
 from __future__ import annotations
 
@@ -16,7 +17,10 @@ class ActionModule(Setup):
 
     def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        answer = result.pop("ruleset", None)
+        answer, written = result.pop("ruleset", None), result.pop("after", False)
         if not result.get("failed"):
             ahead.keep(ahead.question(self._task, task_vars or {}, self._task.args.get("ruleset")), answer)
+            if written is True and self._task.args.get("after"):
+                later = {"files": self._task.args["after"]}
+                ahead.keep(ahead.question(self._task, task_vars or {}, later), {"changed": False, "same": True})
         return result

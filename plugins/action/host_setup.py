@@ -7,6 +7,7 @@ from typing import Any, Optional
 
 from ansible.plugins.action import ActionBase
 
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.firewall import ahead
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.said import shown
 
 MODULE = "bulkhead.tiers.host_setup"
@@ -24,6 +25,8 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
+        if ahead.take(ahead.question(self._task, task_vars or {}, self._task.args)):
+            return {**result, "changed": False, "missing": [], "files": [], "diff": []}
         host = str((task_vars or {}).get("inventory_hostname", "host"))
         first = self._run_module(self.LOOKS, dict(self._task.args), task_vars)
         missing = _asked_for(self._task.args.get("packages"), first.get("missing"))

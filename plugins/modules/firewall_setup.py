@@ -10,7 +10,13 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
-from ansible_collections.bulkhead.tiers.plugins.module_utils.setup.converge import ARGUMENTS, converge
+from ansible_collections.bulkhead.tiers.plugins.module_utils.setup.converge import (
+    ARGUMENTS,
+    FILE,
+    compare,
+    converge,
+    is_as_wished,
+)
 from ansible_collections.bulkhead.tiers.plugins.module_utils.setup.files import Refusal
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
@@ -19,14 +25,19 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.task import ARG
 
 
 def main() -> None:
-    spec = {**ARGUMENTS, "ruleset": {"type": "dict", "required": True}}
+    spec = {
+        **ARGUMENTS,
+        "ruleset": {"type": "dict", "required": True},
+        "after": {"type": "list", "elements": "dict", "default": [], "options": FILE},
+    }
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
     try:
         result = converge(module)
+        written = all(is_as_wished(wish, *compare(wish)) for wish in module.params["after"])
     except Refusal as refusal:
         module.fail_json(msg=str(refusal))
     # Packages that are missing come first; then the module is asked once more.
-    module.exit_json(**result, ruleset=None if result["missing"] else ruleset(module))
+    module.exit_json(**result, after=written, ruleset=None if result["missing"] else ruleset(module))
 
 
 def ruleset(module: AnsibleModule) -> Optional[dict[str, Any]]:

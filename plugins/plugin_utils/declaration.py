@@ -50,7 +50,7 @@ ROLE_VARIABLES = frozenset(
     """
     __allocate_engine __allocate_live __ask_begun __change_begun __cleanup_found __docker_engine __docker_engine_settings
     __firewall_declared __firewall_log __firewall_log_targets __firewall_logged __firewall_rules
-    __firewall_tailnet_address __monitoring_collector_addresses __monitoring_collects __monitoring_links
+    __firewall_tailnet_address __gateway_files __monitoring_collector_addresses __monitoring_collects __monitoring_links
     __monitoring_own_addresses __monitoring_ports __networks_engine __networks_live __prove_begun __review_begun __stacks_all
     __stacks_beside __stacks_beside_files __stacks_compose __stacks_declared __stacks_deploy __stacks_deployed
     __stacks_differ __stacks_directory __stacks_down __stacks_environment __stacks_files __stacks_gone __stacks_lint
@@ -62,7 +62,7 @@ ROLE_VARIABLES = frozenset(
     __tailnet_unit __tier_plan __watch_begun change_accept
     change_directory change_gate change_proof change_reason change_run cleanup_remove docker_engine_address_pools docker_engine_allow_loss
     docker_engine_settings docker_networks_networks docker_networks_purge docker_networks_recreate
-    docker_networks_temporary_subnet firewall_accept_lockout firewall_confirm_over firewall_confirm_timeout
+    docker_networks_temporary_subnet firewall_accept_lockout firewall_after firewall_confirm_over firewall_confirm_timeout
     firewall_default firewall_docker firewall_flush_established firewall_keep firewall_log_collector
     firewall_log_denied firewall_log_forward firewall_log_queue firewall_log_service firewall_log_targets
     firewall_logging firewall_nat firewall_purge firewall_rsyslog_validate firewall_rules firewall_ways

@@ -125,7 +125,7 @@ LARGER = {
     "tailnet_policy": 45,
     "ufw_ruleset": 181.5,
     "ufw_ruleset_plan": 95,
-    "firewall_setup": 98.5,
+    "firewall_setup": 98.8,
     "ufw_ruleset_info": 43.5,
     "swarm_network": 51.5,
     "tailscale_node": 42.5,

@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.setup.blocks import with_block
-from ansible_collections.bulkhead.tiers.plugins.module_utils.setup.files import read, write
+from ansible_collections.bulkhead.tiers.plugins.module_utils.setup.files import Found, read, write
 from ansible_collections.bulkhead.tiers.plugins.module_utils.setup.packages import missing_packages
 
-_FILE = {
+FILE = {
     "path": {"type": "path", "required": True},
     "block": {"type": "str", "required": True},
     "marker": {"type": "str", "required": True},
@@ -20,7 +21,7 @@ _FILE = {
 }
 ARGUMENTS = {
     "packages": {"type": "list", "elements": "str", "default": []},
-    "files": {"type": "list", "elements": "dict", "default": [], "options": _FILE},
+    "files": {"type": "list", "elements": "dict", "default": [], "options": FILE},
 }
 
 
@@ -35,9 +36,8 @@ def converge(module: AnsibleModule) -> dict[str, Any]:
         headers = {"before_header": f"package {name}", "after_header": f"package {name}"}
         result["diff"].append({"before": "", "after": f"package {name}: installed\n", **headers})
     for wish in module.params["files"]:
-        before = read(wish["path"])
-        after = with_block(before.text, wish["block"], wish["marker"])
-        if (after, int(wish["mode"], 8)) == before:
+        before, after = compare(wish)
+        if is_as_wished(wish, before, after):
             continue
         result["files"].append(wish["path"])
         headers = {"before_header": wish["path"], "after_header": wish["path"]}
@@ -46,3 +46,14 @@ def converge(module: AnsibleModule) -> dict[str, Any]:
             write(module, wish, after)
     result["changed"] = bool(missing or result["files"])
     return result
+
+
+def compare(wish: Mapping[str, Any]) -> tuple[Found, str]:
+    """A file as it is, and its text as it should be. Raises Refusal."""
+    before = read(wish["path"])
+    return before, with_block(before.text, wish["block"], wish["marker"])
+
+
+def is_as_wished(wish: Mapping[str, Any], before: Found, after: str) -> bool:
+    """Whether nothing is to be written."""
+    return (after, int(wish["mode"], 8)) == before

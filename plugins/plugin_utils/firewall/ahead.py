@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a host has said of its ruleset ahead of the task that asks, in a trip that it was asked something else in as well.
+"""What a host has said of its ruleset, or of a file, ahead of the task that asks, in a trip for another task.
 
 Each task of a host is a process of its own, so it is kept in Ansible's temporary folder of this run, which is this user's
-alone. It is good for one task of that host with the very same ruleset, soon after, and for what the module's answer is good
+alone. It is good for one task of that host with the very same options, soon after, and for what the module's answer is good
 for: that there is nothing to do, or that the module that changes the host has to look.
 """
 
@@ -38,15 +38,15 @@ _ANSIBLE_S = frozenset(
 )
 
 
-def question(task: Any, task_vars: Mapping[str, Any], ruleset: Any) -> str:
-    """What is asked, as the name of a file; "" where it is no question about the task's own host. ruleset: the options of
-    ufw_ruleset; that task's own is asked over other ways too, which is no question to the host."""
+def question(task: Any, task_vars: Mapping[str, Any], options: Any) -> str:
+    """What is asked, as the name of a file; "" where it is no question about the task's own host. options: of the task that
+    is to know the answer; whom ufw_ruleset asks over other ways is no question to the host."""
     host = task_vars.get("inventory_hostname")
-    if not host or getattr(task, "delegate_to", None) or not isinstance(ruleset, Mapping):
+    if not host or getattr(task, "delegate_to", None) or not isinstance(options, Mapping):
         return ""
-    said = {key: value for key, value in ruleset.items() if key != "ways" and value is not None}
+    said = {key: value for key, value in options.items() if key != "ways" and value is not None}
     text = json.dumps([str(host), bool(task.check_mode), said], sort_keys=True, default=str)
-    return f"bulkhead-ruleset-{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
+    return f"bulkhead-ahead-{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 
 def keep(name: str, answer: Any) -> None:

@@ -9,7 +9,7 @@ import pytest
 from ansible import constants
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.bulkhead.tiers.plugins.action import firewall_setup, ufw_ruleset
+from ansible_collections.bulkhead.tiers.plugins.action import firewall_setup, host_setup, ufw_ruleset
 
 RULESET = {"state": "enabled", "rules": []}
 SETUP = {"invocation": {}, "changed": False, "missing": [], "files": [], "diff": []}
@@ -22,7 +22,7 @@ def fixture_run(monkeypatch, tmp_path):
     monkeypatch.setattr(constants, "DEFAULT_LOCAL_TMP", str(tmp_path))
     monkeypatch.setattr(ActionBase, "run", lambda self, tmp, task_vars: {})
 
-    def run(check=False, ways=("all",), **answers):
+    def run(check=False, ways=("all",), setup=None, **answers):
         calls = []
 
         def execute(module_name, module_args, task_vars):
@@ -32,7 +32,7 @@ def fixture_run(monkeypatch, tmp_path):
 
         results = []
         for action, args in (
-            (firewall_setup, {"packages": ["ufw"], "ruleset": RULESET}),
+            (firewall_setup, setup or {"packages": ["ufw"], "ruleset": RULESET}),
             (ufw_ruleset, {**RULESET, "ways": list(ways)}),
         ):
             plugin = action.ActionModule.__new__(action.ActionModule)
@@ -69,6 +69,40 @@ def test_what_the_host_says_once_its_packages_are_there_counts(run):
 def test_where_the_host_said_nothing_of_use_it_is_asked(run, said):
     _results, calls = run(firewall_setup={**SETUP, "ruleset": said}, ufw_ruleset_plan=SAME)
     assert calls == ["firewall_setup", "ufw_ruleset_plan"]
+
+
+FILES = [{"path": "/etc/sysctl.d/x.conf", "block": "a = 1", "marker": "# {mark}"}]
+
+
+@pytest.fixture(name="later")
+def fixture_later(run, monkeypatch):
+    """A task of host_setup after the two: (result, modules that it ran)."""
+
+    def later(said, files=FILES, **more):
+        calls = []
+        run(setup={"packages": ["ufw"], "ruleset": RULESET, "after": FILES}, firewall_setup={**SETUP, **said})
+        plugin = host_setup.ActionModule.__new__(host_setup.ActionModule)
+        plugin._task = SimpleNamespace(args={"files": files, **more}, check_mode=False, delegate_to=None)
+        plugin._execute_module = lambda module_name, **_more: calls.append(module_name) or {**SETUP, "changed": True}
+        return plugin.run(task_vars={"inventory_hostname": "web1"}), calls
+
+    return later
+
+
+def test_files_that_come_later_and_are_as_they_should_be_take_no_trip(later):
+    result, calls = later({"ruleset": SAME, "after": True})
+    assert calls == [] and result == {"changed": False, "missing": [], "files": [], "diff": []}
+
+
+@pytest.mark.parametrize("after", [False, None, "yes", 1])
+def test_files_that_are_not_or_of_which_the_host_said_nothing_are_seen_to(later, after):
+    result, calls = later({"ruleset": SAME, "after": after})
+    assert calls == ["bulkhead.tiers.host_setup"] and result["changed"]
+
+
+@pytest.mark.parametrize("more", [{"files": [{**FILES[0], "block": "a = 2"}]}, {"packages": ["x"]}], ids=str)
+def test_what_a_host_said_of_its_files_is_good_for_no_other_task(later, more):
+    assert later({"ruleset": SAME, "after": True}, **more)[1] == ["bulkhead.tiers.host_setup"]
 
 
 def test_nothing_is_kept_of_a_host_whose_setup_failed(run):

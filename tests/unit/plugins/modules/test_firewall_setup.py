@@ -53,6 +53,17 @@ def test_a_host_without_its_packages_is_not_asked_for_its_ruleset(run, host):
     assert run(installed=(), ruleset=RULESET)["ruleset"] is None
 
 
+def test_files_that_come_later_are_compared_and_not_written(run, host, tmp_path):
+    path = tmp_path / "later"
+    wish = {"path": str(path), "block": "a", "marker": "# {mark}"}
+    said = run(ruleset=RULESET, after=[wish])
+    assert (said["after"], said["changed"], said["files"]) == (False, False, []) and not path.exists()
+    run(ruleset=RULESET, files=[wish])
+    assert run(ruleset=RULESET, after=[wish])["after"] is True
+    path.chmod(0o600)
+    assert run(ruleset=RULESET, after=[wish])["after"] is False
+
+
 @pytest.mark.parametrize(
     "ruleset",
     [{**RULESET, "logging": "loud"}, {**RULESET, "rules": [{"rule": "let"}]}, {**RULESET, "policy": "deny"}],
