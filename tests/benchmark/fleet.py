@@ -11,8 +11,12 @@ do is in site.yml's time alone: it goes through the tiers in their order, router
 connection lives, and keeps a change only over a new connection. The packages are installed beforehand, and ufw is off with no
 rule before a first run. What is measured is the whole command, from its start to its end.
 
-Prints the medians and how many times as long the peer takes, then where site.yml's time goes. What misses the TARGET is
-printed as missed. Exit status 1 where the peer takes less than REACHED times as long, which is what was reached on a quiet
+site.yml is run as it is, and without its gate (change_gate=false), which reads all hosts and says what would open and close
+before the first of them is touched: the peer has nothing like it. Beside all stands the floor: a play for each of the tiers in their order, with one task that does nothing. It is what any
+run takes that asks each host once, in that order; no playbook of tasks that goes through tiers can be faster.
+
+Prints the medians, how many times as long the peer takes, and how many times as long as the floor it is, then where site.yml's
+time goes. What misses the TARGET is printed as missed. Exit status 1 where the peer takes less than REACHED times as long, which is what was reached on a quiet
 machine, less a quarter; it says that site.yml has become slower, and nothing about the target.
 """
 
@@ -156,8 +160,16 @@ def variables(plan: dict[str, Any]) -> dict[str, Any]:
     return {"peer_rules": rules, "peer_default": plan["default"]}
 
 
+def floor() -> list[dict[str, Any]]:
+    """One task that does nothing on each host, tier by tier."""
+    ping = {"name": "Nothing", "ansible.builtin.ping": {}}
+    return [
+        {"hosts": group, "become": True, "gather_facts": False, "tasks": [ping]} for group in ("gateway", "web", "db")
+    ]
+
+
 class Bench:
-    """The inventory, and the two commands."""
+    """The inventory, and the commands."""
 
     def __init__(self, folder: Path, machines: dict[str, hosts.Host]) -> None:
         self.folder, self.machines = folder, machines
@@ -168,17 +180,18 @@ class Bench:
             groups.setdefault(group, {"hosts": {}})["hosts"][name] = own
         (folder / "hosts.json").write_text(json.dumps({"all": {"children": groups, "vars": SITE}}))
         (folder / "peer.yml").write_text(yaml.safe_dump(peer(found)))
+        (folder / "floor.yml").write_text(yaml.safe_dump(floor()))
         self.rules = {name: len(plan["rules"]) for name, plan in found.items()}
 
     def reset(self) -> None:
         for name in self.rules:
             self.machines[name].shell(RESET)
 
-    def run(self, playbook: Path, pipelining: bool) -> tuple[float, str]:
+    def run(self, playbook: Path, pipelining: bool, *options: str) -> tuple[float, str]:
         """(seconds, output) of a playbook; it must end well."""
         began = time.monotonic()
         done = subprocess.run(
-            [Path(sys.executable).parent / "ansible-playbook", "-i", self.folder / "hosts.json", playbook],
+            [Path(sys.executable).parent / "ansible-playbook", "-i", self.folder / "hosts.json", playbook, *options],
             cwd=self.folder,
             env={
                 **os.environ,
@@ -196,13 +209,13 @@ class Bench:
             sys.exit(f"{playbook}:\n{done.stdout[-3000:]}{done.stderr[-1000:]}")
         return took, done.stdout
 
-    def measure(self, playbook: Path, pipelining: bool) -> tuple[float, float, str]:
+    def measure(self, playbook: Path, pipelining: bool, *options: str) -> tuple[float, float, str]:
         """Seconds of the first run and of the one after it, and what the latter printed."""
         self.reset()
-        first, output = self.run(playbook, pipelining)
+        first, output = self.run(playbook, pipelining, *options)
         if not re.search(r"changed=[1-9]", output):
             sys.exit(f"{playbook}: the first run changed nothing")
-        same, output = self.run(playbook, pipelining)
+        same, output = self.run(playbook, pipelining, *options)
         return first, same, output
 
 
@@ -230,27 +243,38 @@ def main() -> None:
     sys.exit(f"slower than it was: {'; '.join(slower)}" if slower else 0)
 
 
+#: site.yml as it is, and without its gate: the options of each.
+RUNS: dict[str, tuple[str, ...]] = {"site.yml": (), "no gate": ("-e", "change_gate=false")}
+
+
 def compare(bench: Bench, options: argparse.Namespace) -> list[str]:
     """Print all figures and what misses the target; what has become worse than it was."""
     print("rules: " + ", ".join(f"{name} {number}" for name, number in bench.rules.items()))
-    print(f"{'pipelining':<12}{'':<12}{'site.yml':>10}{'ufw tasks':>12}{'times':>8}")
+    print(f"{'pipelining':<12}{'':<12}{'':<10}{'took':>8}{'ufw tasks':>12}{'times':>8}{'floor':>10}{'times it':>10}")
     missed, slower, shown = [], [], ""
     for word in options.pipelining:
-        figures: dict[str, list[tuple[float, float]]] = {"ours": [], "peer": []}
+        figures: dict[str, list[tuple[float, float]]] = {who: [] for who in (*RUNS, "peer")}
+        least = []
         for _round in range(options.rounds):
-            first, same, shown = bench.measure(hosts.ROOT / "playbooks" / "site.yml", word == "on")
-            figures["ours"].append((first, same))
+            for who, more in RUNS.items():
+                first, same, shown = bench.measure(hosts.ROOT / "playbooks" / "site.yml", word == "on", *more)
+                figures[who].append((first, same))
+            least.append(bench.run(bench.folder / "floor.yml", word == "on")[0])
             first, same, _output = bench.measure(bench.folder / "peer.yml", word == "on")
             figures["peer"].append((first, same))
+        nothing = statistics.median(least)
         for index, when in enumerate(("first run", "no change")):
-            ours, theirs = (statistics.median(took[index] for took in figures[who]) for who in ("ours", "peer"))
-            print(f"{word:<12}{when:<12}{ours:>8.1f} s{theirs:>10.1f} s{theirs / ours:>8.1f}", flush=True)
-            found = f"{when}, pipelining {word}: {theirs / ours:.1f} times, not"
-            if theirs / ours < TARGET:
-                missed.append(f"{found} {TARGET}")
-            if theirs / ours < REACHED[when]:
-                slower.append(f"{found} {REACHED[when]}")
-    print("where site.yml's time goes when nothing changes:", *slowest(shown), sep="\n  ")
+            theirs = statistics.median(took[index] for took in figures["peer"])
+            for who in RUNS:
+                ours = statistics.median(took[index] for took in figures[who])
+                took = f"{word:<12}{when:<12}{who:<10}{ours:>6.1f} s{theirs:>10.1f} s{theirs / ours:>8.1f}"
+                print(f"{took}{nothing:>8.1f} s{ours / nothing:>10.1f}", flush=True)
+                found = f"{who}, {when}, pipelining {word}: {theirs / ours:.1f} times, not"
+                if theirs / ours < TARGET:
+                    missed.append(f"{found} {TARGET}")
+                if theirs / ours < REACHED[when]:
+                    slower.append(f"{found} {REACHED[when]}")
+    print("where its time goes without the gate when nothing changes:", *slowest(shown), sep="\n  ")
     if missed:
         print("missed targets:", *missed, sep="\n  ")
     return slower
