@@ -278,7 +278,7 @@ class Listener:
 
     @staticmethod
     def _frames(sock: socket.socket) -> Iterator[tuple[bytes, Any, Any]]:
-        """Yield what is there now, with whence it came and what came with it; but let other sockets have their turn."""
+        """Yield what is there now; other sockets have their turn too."""
         for _dummy in range(TURN):
             try:
                 packet, ancillary, _flags, where = sock.recvmsg(LONGEST, socket.CMSG_SPACE(AUXDATA.size))

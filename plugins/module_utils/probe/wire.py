@@ -25,8 +25,8 @@ HEADER6 = 40
 FRAGMENT = 0x3FFF
 #: Below, ports are for root; a kernel that chooses one takes none of them.
 FIRST_PORT = 1024
-#: Bytes of unread packets at most: all hosts probe at once, and a busy machine reads late.
-BUFFER = 64 << 20
+#: Bytes of unread packets at most: all hosts probe at once. A router's devices see all of it twice.
+BUFFER, BUFFER_WIRE = 8 << 20, 32 << 20
 TCP, UDP = socket.IPPROTO_TCP, socket.IPPROTO_UDP
 SYN, SYN_ACK = 0x02, 0x12
 #: FIN, SYN, RST, PSH, ACK and URG: a packet that begins a connection has SYN alone.
@@ -191,10 +191,11 @@ def hearing(sock: socket.socket) -> socket.socket:
     steps = ONLY_SEGMENTS[sock.proto] if sock.family == socket.AF_INET6 else ONLY_PROBES
     code = array.array("B", b"".join(struct.pack("HBBI", *step) for step in steps))
     sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", len(steps), code.buffer_info()[0]))
+    size = BUFFER_WIRE if sock.family == socket.AF_PACKET else BUFFER
     try:
-        sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, BUFFER)
+        sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, size)
     except OSError:  # no CAP_NET_ADMIN: as much as any process may have
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
     sock.setblocking(False)
     return sock
 

@@ -210,8 +210,8 @@ def test_what_did_not_fit_into_the_sockets_counts_as_lost(prober):
     prober.listen("b", ports=[1000])
     pid = listener_of("b")
     os.kill(pid, signal.SIGSTOP)
-    # More than the buffer of 8 MB (the kernel doubles it): the last packets do not fit.
-    run(f"ip netns exec fp-a python3 -c '{FLOOD}' 20000")
+    # More than the buffers of 8 and 32 MB (the kernel doubles them): the last packets do not fit.
+    run(f"ip netns exec fp-a python3 -c '{FLOOD}' 150000")
     stop = prober.begin("b", step="stop", peers=[A])
     os.kill(pid, signal.SIGCONT)
     stopped = prober.end(stop)
