@@ -71,7 +71,7 @@ def test_the_matrix_has_a_row_and_a_column_for_every_place(site):
 def test_the_plan_prints_the_rules_of_each_group_with_its_hosts(site):
     text = plan_text(site, {"management": ["mgmt1", "mgmt2"]})
     assert (
-        "RULES OF management  2 rules, then incoming deny, outgoing allow, routed deny; hosts: mgmt1, mgmt2\n" in text
+        "RULES OF management  4 rules, then incoming deny, outgoing allow, routed deny; hosts: mgmt1, mgmt2\n" in text
     )
     assert "\n  route deny from any to 10.0.2.0/24  # not the internet: provisioning\n" in text
     for name in list(site.tiers) + ["gateway"]:
