@@ -93,6 +93,10 @@ def report_data(
     found = _by_cell(proof.verdicts if proof else ())
     rows += sorted({place for pair in found for place in pair} - set(rows))
     ruled = _ruled(static)
+    # An end that is no place of the matrix, such as one named address, is shown where it is not as declared.
+    ruled = {
+        pair: known for pair, known in ruled.items() if set(pair) <= set(rows) or _ruled_mark(known) == Mark.WRONG.value
+    }
     rows += sorted({place for pair in ruled for place in pair} - set(rows))
     never = forbidden(site)
     cells = [

@@ -174,6 +174,14 @@ def test_everything_else_that_the_rules_let_through_is_shown_in_its_cell_and_in_
     assert EVERYTHING_ELSE not in static_marks(data) and cell_of(data, "office", "plant")["rest"] == "holds"
 
 
+def test_an_end_that_is_no_place_of_the_matrix_has_a_column_only_where_it_is_not_as_declared(lab):
+    for answer in (Answer.ALLOWED, Answer.UNKNOWN):
+        static = static_of(ruled("ssh", answer, end="printer"), ruled("ssh", Answer.ALLOWED))
+        assert "printer" not in data_of(lab, proof=lab.proof(), static=static)["places"]
+    static = static_of(ruled("ssh", Answer.DENIED, end="printer"))
+    assert "printer" in data_of(lab, proof=lab.proof(), static=static)["places"]
+
+
 def test_static_findings_stand_among_the_others_errors_first_with_their_hops(lab):
     hop = Hop("pump1", "ufw-user-input", "allowed", "-p tcp --dport 9999 -j ACCEPT\x1b[2J")
     findings = [
