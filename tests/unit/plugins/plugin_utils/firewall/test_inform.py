@@ -8,7 +8,9 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.converge import
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import RULES
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.render import rules_file
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.snapshot import take_snapshot
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.state import read_rules, read_state
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.firewall.inform import published_counters
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import FakeHost, inform
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.test_ufw_ruleset_run import params
 
@@ -227,3 +229,27 @@ def test_a_stored_port_that_iptables_does_not_load_is_an_error_that_names_the_li
     path.write_text(path.read_text() + f"### tuple ### allow tcp {port} 0.0.0.0/0 any 0.0.0.0/0 in\n")
     with pytest.raises(RulesetError, match="user.rules line .*: port is .*no port 1-65535|expected any or numbers"):
         converge(host, params(rules=[SSH]), False)
+
+
+def test_what_came_to_published_ports_is_counted_entry_by_entry(host):
+    entry = {"rule": "allow", "proto": "tcp", "from_ip": "10.0.1.0/24", "to_ip": "10.0.2.11", "port": "80:81"}
+    docker = {"state": "present", "bridges": None, "published": [entry]}
+    converge(host, params(rules=[SSH], purge=True, docker=docker), False)
+    (line,) = [text for text in host.tables[4].save().splitlines() if "--ctorigdstport 80:81" in text]
+    host.counters[line] = (9, 540)
+    assert published_counters(take_snapshot(host, "kernel")) == [
+        {
+            "proto": "tcp",
+            "source": "10.0.1.0/24",
+            "destination": "10.0.2.11",
+            "first": 80,
+            "last": 81,
+            "packets": 9,
+        }
+    ]
+
+
+@pytest.mark.parametrize("packed", [None, 5, "x", ""])
+def test_what_is_no_snapshot_has_no_published_ports(packed):
+    with pytest.raises(RulesetError):
+        published_counters(packed)
