@@ -7,18 +7,21 @@ from collections.abc import Iterable, Sequence
 from typing import Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.fields import (
+    DPORT,
     DST,
     FIELDS,
+    PROTO,
     SRC,
     Box,
     Intervals,
     common,
     complement,
-    intersection,
     top,
 )
 
 ANYTHING: Box = (None,) * len(FIELDS)
+#: The fields in which two boxes differ most often.
+_TELLING = (DPORT, PROTO, DST, SRC)
 
 
 def box_of(**sides: Optional[Intervals]) -> Box:
@@ -34,12 +37,21 @@ def narrowed(box: Box, field: int, side: Optional[Intervals]) -> Box:
 
 def meet(one: Box, other: Box) -> Optional[Box]:
     """What is in both; None where nothing is."""
-    out = []
-    for a, b in zip(one, other):
-        side = intersection(a, b)
-        if side == ():
+    for field in _TELLING:
+        a, b = one[field], other[field]
+        if a is not None and b is not None and (a[-1][1] < b[0][0] or b[-1][1] < a[0][0]):
             return None
-        out.append(side)
+    out: list[Optional[Intervals]] = []
+    for a, b in zip(one, other):
+        if a is None:
+            out.append(b)
+        elif b is None or a == b:
+            out.append(a)
+        else:
+            side = common(a, b)
+            if not side:
+                return None
+            out.append(side)
     return tuple(out)
 
 
@@ -49,14 +61,14 @@ def without(box: Box, other: Box, family: int) -> list[Box]:
         return [box]
     out = []
     for field, side in enumerate(other):
-        if side is None:
+        here = box[field]
+        if side is None or side == here:
             continue
         rest = complement(side, 0, top(field, family))
-        here = box[field]
         left = rest if here is None else common(here, rest)
         if left:
             out.append(narrowed(box, field, left))
-        box = narrowed(box, field, side if here is None else common(here, side))
+            box = narrowed(box, field, side if here is None else common(here, side))
     return out
 
 
