@@ -19,7 +19,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.changes impo
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.fleet import Fleet
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.hooks import Hooks
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.planned import with_plan
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.prove import Findings, compare
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.prove import Difference, Findings, compare
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.result import Kind
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import count, some
 
@@ -77,8 +77,8 @@ def judge(
     planned = {name: as_planned(node, plans[name]) for name, node in nodes.items()}
     touched = tuple(name for name, node in nodes.items() if not _alike(node, planned[name]))
     hooks = Hooks()
-    after = Fleet(site, members, planned, hooks)
-    found = changes(Fleet(site, members, nodes, hooks), after) if touched else []
+    after = Fleet(site, members, planned, hooks, hosts_lead_out=True)
+    found = changes(Fleet(site, members, nodes, hooks, hosts_lead_out=True), after) if touched else []
     told = {way: _folded([change for change in found if change.way is way], members, nodes) for way in Way}
     broken, doubts = _forbidden(after)
     moved = {(one.source, one.destination, one.service) for one in (*told[Way.OPENED], *told[Way.CLOSED]) if one.path}
@@ -122,12 +122,7 @@ def _forbidden(fleet: Fleet) -> tuple[tuple[str, ...], tuple[Told, ...]]:
     if not fleet.site.never:
         return (), ()
     _cells, differences = compare(fleet)
-    known = [
-        one
-        for one in differences
-        if one.kind is Kind.NEVER
-        and (one.reached.destination.group is not None or one.reached.destination.place == INTERNET)
-    ]
+    known = [one for one in differences if one.kind is Kind.NEVER and _is_known(fleet, one)]
     broken, doubts = [], []
     for finding in Findings(fleet.site, fleet.nodes).of(known):
         if finding.kind is Kind.UNKNOWN:
@@ -137,6 +132,21 @@ def _forbidden(fleet: Fleet) -> tuple[tuple[str, ...], tuple[Told, ...]]:
         else:
             broken.append(printable(finding.what, 600))
     return tuple(broken), tuple(doubts)
+
+
+def _is_known(fleet: Fleet, one: Difference) -> bool:
+    """Whether all that may stop a packet was read. A router that --limit leaves out may; so may one that is none of the site's,
+    where a host sends to the internet."""
+    source, destination = one.reached.source, one.reached.destination
+    routers = [name for name, member in fleet.members.items() if member.gateway]
+    unread = any(name not in fleet.nodes for name in routers)
+    if destination.place == INTERNET:
+        tier = fleet.site.tiers.get(source.place)
+        behind = tier is None or bool(tier.gateways)
+        return bool(routers) and not unread and behind
+    if source.place == INTERNET and unread:
+        return False
+    return destination.group is not None
 
 
 # -- the hosts as planned --------------------------------------------------------------------------------------------

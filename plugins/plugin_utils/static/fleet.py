@@ -65,7 +65,11 @@ class Fleet:
         members: Mapping[str, Member],
         nodes: Mapping[str, Node],
         hooks: Optional[Hooks] = None,
+        hosts_lead_out: bool = False,
     ) -> None:
+        """hosts_lead_out: whether what a host itself exchanges with the internet counts where its router is none of the
+        fleet's."""
+        self._hosts_lead_out = hosts_lead_out
         self.site, self.members = site, members
         self.nodes = {name: node for name, node in nodes.items() if members[name].part in (Part.TIER, Part.GATEWAY)}
         self.hooks = hooks or Hooks()
@@ -146,7 +150,9 @@ class Fleet:
     def outside(self, family: int) -> Intervals:
         """Those of them to which some router has a way."""
         spread, whole = self.spreads[family], self.internet(family)
-        return merged(interval for group in self.groups for interval in spread.leads_out(group, whole))
+        return merged(
+            interval for group in self.groups for interval in spread.leads_out(group, whole, self._hosts_lead_out)
+        )
 
     def unrouted(self, family: int) -> Intervals:
         """Those to which no router has one."""

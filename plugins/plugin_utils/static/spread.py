@@ -180,8 +180,11 @@ class Spread:
                 found += self._arrive(group, one, part.toward.interface)
         return found
 
-    def leads_out(self, group: Group, outside: Intervals) -> list[Interval]:
-        """The addresses to which a router sends what leaves the fleet there; or a host, whose router is none of the fleet's."""
+    def leads_out(self, group: Group, outside: Intervals, hosts: bool = False) -> list[Interval]:
+        """The addresses to which a router sends what leaves the fleet there; with `hosts` also a host, whose router is none of
+        the fleet's."""
+        if not (hosts or group.node.forwards[self.family]):
+            return []
         return [interval for part in self._outward(group, outside) for interval in part.dst]
 
     def leads_nowhere(self, group: Group, outside: Intervals) -> Intervals:

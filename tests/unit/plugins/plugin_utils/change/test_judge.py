@@ -85,6 +85,49 @@ def test_a_run_that_leaves_hosts_out_says_nothing_of_their_addresses(lab):
     assert found.broken == () and found.read == 1 and found.missing["router"] == "no route"
 
 
+@pytest.mark.parametrize("forward", ["0", "1"])
+@pytest.mark.parametrize("hosts", [{"desk"}, {"desk", "pump1"}])
+def test_a_run_without_the_router_says_nothing_of_what_goes_out_or_comes_in_by_it(hosts, forward):
+    tiers = copy.deepcopy(SITE["bulkhead_tiers"])
+    for tier in tiers.values():
+        tier["internet"] = False
+    never = [{"from": "internet", "to": "office", "deny": "any"}]
+    lab = declared(bulkhead_tiers=tiers, bulkhead_flows=SITE["bulkhead_flows"][:3], bulkhead_never=never)
+    for name in hosts:
+        lab.options[name] = {"forward": forward}
+    lab.insert("desk", "INPUT", "-p tcp -m tcp --dport 3389 -j ACCEPT")
+    assert judged(lab, lab, hosts=hosts).broken == ()
+    lab.insert("router", "FORWARD", "-p tcp -m tcp --dport 3389 -j ACCEPT")
+    assert judged(lab, lab).broken != ()
+
+
+def test_what_a_router_lets_out_of_a_tier_without_the_internet_is_found():
+    tiers = copy.deepcopy(SITE["bulkhead_tiers"])
+    tiers["plant"]["internet"] = False
+    lab = declared(bulkhead_tiers=tiers)
+    assert judged(lab, lab).broken == ()
+    lab.insert("router", "FORWARD", "-p tcp -m tcp --dport 25 -j ACCEPT")
+    assert any("plant -> internet" in text for text in judged(lab, lab).broken)
+
+
+def test_in_a_site_without_routers_what_the_internet_may_reach_is_told():
+    tiers = {"web": {"vlan": 1, "subnet": "10.0.1.0/24", "internet": False}}
+    site = {
+        "bulkhead_tiers": tiers,
+        "bulkhead_services": SITE["bulkhead_services"],
+        "bulkhead_flows": [],
+        "bulkhead_never": [],
+    }
+
+    class Flat(Fixture):
+        HOSTS = {"desk": (("web",), False, {"eth0": ["10.0.1.11/24"]})}
+
+    lab = Flat(site)
+    assert judged(lab, lab).nothing and judged(lab, lab).broken == ()
+    lab.insert("desk", "ufw-user-input", "-p tcp -m tcp --dport 25 -j ACCEPT")
+    assert "internet -> web tcp 25, on 1 host: no flow declares it" in texts(judged(lab, lab).closed)
+
+
 def test_rules_that_are_kept_are_not_closed(lab):
     lab.insert("pump1", "ufw-user-input", "-s 10.0.2.0/24 -p tcp -m tcp --dport 9 -j ACCEPT")
     assert texts(judged(lab, lab).closed) and judged(lab, lab, keeps={"pump1"}).nothing
