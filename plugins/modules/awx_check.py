@@ -54,6 +54,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+kinds:
+  description: Of the definition's credentials, those whose type is in AWX, with O(absent=true).
+  returned: success
+  type: list
+  elements: str
 organization:
   description: Whether the organization is there.
   returned: success

@@ -210,9 +210,13 @@ def read(task_vars: Mapping[str, Any], templar: Templar) -> Declaration:
     """The declaration of a task's host; Refused where facts set variables of ours, or a template fails."""
     refuse_injected(task_vars)
     raw = {name: task_vars[name] for name in sorted(task_vars) if name.startswith(PREFIX)}
+    shown = _seen(raw)
+    if shown is not None:
+        return Declaration(raw, shown)
     # Each host's process goes over all of it, and copies every page of memory that it so touches: repr touches the fewest.
     shown = repr(raw)
     if _is_plain(shown):
+        _see(raw, shown)
         return Declaration(raw, shown)
     with contextlib.suppress(TypeError, ValueError):
         text = json.dumps(raw, default=_date)
@@ -227,6 +231,23 @@ def read(task_vars: Mapping[str, Any], templar: Templar) -> Declaration:
     if mistakes:
         raise Refused(mistakes)
     return Declaration(variables, json.dumps(variables, default=repr))
+
+
+#: The values of a declaration that was read before, which so stay where they are, and what stands for them.
+_last: Optional[tuple[dict[str, Any], str]] = None
+
+
+def _see(raw: dict[str, Any], shown: str) -> None:
+    global _last
+    _last = dict(raw), shown
+
+
+def _seen(raw: Mapping[str, Any]) -> Optional[str]:
+    """What stands for a declaration of which every value is the very object that was read before, in this process or, before
+    it began, in Ansible's own. The lookup `waves` reads there, in site.yml, and group_vars are one object for all hosts."""
+    if _last is None or _last[0].keys() != raw.keys():
+        return None
+    return _last[1] if all(value is _last[0][name] for name, value in raw.items()) else None
 
 
 def _is_plain(shown: str) -> bool:

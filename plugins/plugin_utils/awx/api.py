@@ -47,10 +47,12 @@ Send = Callable[[str, str, Optional[Mapping[str, Any]]], Answer]
 
 
 class Known(NamedTuple):
-    """What was found. organization: whether it is there by now; shared: whether it holds anything of others."""
+    """What was found. organization: whether it is there by now; shared: whether it holds anything of others; kinds: of
+    the credentials that are to be taken away, those that have a type still."""
 
     organization: bool
     shared: bool
+    kinds: list[str]
     version: str
 
 
@@ -131,7 +133,12 @@ def look(send: Send, found: Mapping[str, Any], *, write: bool, absent: bool) -> 
     if wrong:
         raise Refused(wrong)
     shared = absent and bool(listed) and _shared(send, listed[0].get("id"), found["prefix"])
-    return Known(bool(listed), shared, str(send("GET", "ping/", None).body.get("version", "")))
+    kinds = [name for name in found["credentials"] if _has_type(send, name, found["prefix"])] if absent else []
+    return Known(bool(listed), shared, kinds, str(send("GET", "ping/", None).body.get("version", "")))
+
+
+def _has_type(send: Send, name: str, prefix: str) -> bool:
+    return name == "ssh" or bool(_list(send, "credential_types/", name=f"{prefix} {name}"))
 
 
 def _shared(send: Send, organization: Any, prefix: str) -> bool:

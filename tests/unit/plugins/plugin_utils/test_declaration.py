@@ -274,3 +274,25 @@ def test_a_check_of_a_host_compiles_no_plan_and_finds_a_manager_in_the_wrong_tie
 )
 def test_what_repr_does_not_show_whole_is_gone_over_with_care(value, plain):
     assert declaration._is_plain(repr(value)) is plain
+
+
+def test_a_declaration_of_the_very_same_values_is_gone_over_once(monkeypatch):
+    values = {"bulkhead_tiers": {"web": {"vlan": 1, "subnet": "198.18.1.0/24"}}, "bulkhead_flows": []}
+    seen = []
+    monkeypatch.setattr(declaration, "_last", None)
+    monkeypatch.setattr(
+        declaration, "_is_plain", lambda shown, _real=declaration._is_plain: seen.append(1) or _real(shown)
+    )
+
+    def key(found):
+        return declaration.read(found, Templar(DataLoader(), found)).key
+
+    first = key({**values, "inventory_hostname": "a"})
+    assert key({**values, "inventory_hostname": "b"}) == first
+    assert len(seen) == 1
+    # Equal values that are other objects are gone over again, and so is whatever differs, or is more, or less.
+    assert key(json.loads(json.dumps(values))) == first
+    assert key({**values, "bulkhead_flows": [{"from": "web", "to": "self", "allow": "ssh"}]}) != first
+    assert key({**values, "bulkhead_services": {}}) != first
+    assert key({"bulkhead_tiers": values["bulkhead_tiers"]}) != first
+    assert len(seen) == 5
