@@ -185,11 +185,17 @@ def _alike(one: Node, other: Node) -> bool:
 
 def _forms(ruleset: Ruleset) -> dict[tuple[str, str], tuple[Any, ...]]:
     found = {
-        (table, name): (chain.policy, *(_form(rule) for rule in chain.rules if rule.target != "LOG"))
+        (table, name): (chain.policy, *(_form(rule) for rule in chain.rules if not _logs(rule.target or "")))
         for table, chains in ruleset.tables.items()
         for name, chain in chains.items()
+        if not _logs(name)
     }
     return {place: forms for place, forms in found.items() if forms != (None,)}
+
+
+def _logs(name: str) -> bool:
+    """A target that logs, or a chain of ufw's that does and lets every packet go on."""
+    return name == "LOG" or "-user-logging-" in name
 
 
 def _form(rule: Rule) -> tuple[str, ...]:

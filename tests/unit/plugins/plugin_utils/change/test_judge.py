@@ -141,3 +141,11 @@ def test_a_fresh_host_closes_all_that_no_flow_declares_in_few_lines(lab):
     lines = [text for text in texts(found.closed) if text.startswith("office -> plant") and "no flow" in text]
     assert len(lines) == 1 and len(found.closed) < 40
     assert set(found.touched) == set(lab.members)
+
+
+def test_rules_that_only_log_are_no_change(lab):
+    lab.insert("pump1", "ufw-user-input", '-s 10.0.1.0/24 -j LOG --log-prefix "[UFW BLOCK] "')
+    rules = lab.rules["pump1"][0].replace("*filter\n", "*filter\n:ufw-user-logging-input - [0:0]\n", 1)
+    lab.rules["pump1"][0] = rules
+    lab.insert("pump1", "ufw-user-input", "-s 10.0.1.0/24 -j ufw-user-logging-input")
+    assert judged(lab, lab).nothing
