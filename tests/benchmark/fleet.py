@@ -12,8 +12,9 @@ connection lives, and keeps a change only over a new connection. The packages ar
 rule before a first run. What is measured is the whole command, from its start to its end.
 
 site.yml is run as it is, and without its gate (change_gate=false), which reads all hosts and says what would open and close
-before the first of them is touched: the peer has nothing like it. Beside all stands the floor: a play for each of the tiers in their order, with one task that does nothing. It is what any
-run takes that asks each host once, in that order; no playbook of tasks that goes through tiers can be faster.
+before the first of them is touched: the peer has nothing like it. Beside all stands the floor: a play for each of the tiers
+in their order, with one task that does nothing. It is what any run takes that asks each host once, in that order; no playbook
+of tasks that goes through tiers can be faster.
 
 Prints the medians, how many times as long the peer takes, and how many times as long as the floor it is, then where site.yml's
 time goes. What misses the TARGET is printed as missed. Exit status 1 where the peer takes less than REACHED times as long, which is what was reached on a quiet

@@ -113,8 +113,9 @@ LARGEST = 40
 #: The ones that are larger. ufw_ruleset is sent only to hosts on which something changes: it brings the packet engine
 #: (42 kB), the proof against lock-outs, what nat changes (2 kB), what the next boot does (10 kB), and the rollback's own
 #: program, all of which a host must have without a way back to the controller. ufw_ruleset_plan is what a host is sent
-#: otherwise, and firewall_setup what it is sent with what it needs beside its rules; ufw_ruleset_info reads, and what that means is worked out on the controller; a proof has it read what
-#: decides where packets go as well (1 kB), which spares a trip.
+#: otherwise, and firewall_setup what it is sent with what it needs beside its rules; ufw_ruleset_info reads, and what that
+#: means is worked out on the controller; a proof has it read what decides where packets go as well (1 kB), which spares a
+#: trip.
 #: swarm_network, too, is sent only where something changes, with the migration; swarm_network_plan otherwise. Both bring the
 #: table of Docker's limits (3 kB), by which the controller judges a site as well. maas_vlan, too, is sent only
 #: where something changes; maas_vlan_info reads the region for it, and the controller compares. tailnet_policy runs once, on
