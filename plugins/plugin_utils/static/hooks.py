@@ -7,6 +7,7 @@ A mark that is matched, but set for packets of some interfaces alone (Tailscale'
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, NamedTuple, Optional, TypeGuard
@@ -51,8 +52,9 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.ask.nat import Unsu
 
 #: Addresses first: what is asked is what may go between two groups of hosts.
 ENDS_FIRST: Order = (IIF, OIF, SRC, DST, ODST, PROTO, DPORT, OPORT, SPORT)
-#: How much work one diagram may be, before another order is tried, and after that the answer is unknown.
-SEGMENTS, SECONDS = 600000, 20.0
+#: How much work one diagram may be, in segments and seconds of the processor, before another order is tried, and after that the
+#: answer is unknown.
+SEGMENTS, SECONDS = 600000, 10.0
 _NAT_TARGETS = frozenset(("DNAT", "REDIRECT", "SNAT", "MASQUERADE", "NETMAP", "TPROXY", "CLUSTERIP"))
 _SETS_MARKS = frozenset(("MARK", "CONNMARK", "HMARK"))
 
@@ -106,8 +108,8 @@ def laid_over(diagram: Diagram, sides: Sequence[Optional[Intervals]]) -> Iterato
 class Hooks:
     """The diagrams of a run, each made once."""
 
-    def __init__(self, clock_seconds: float = SECONDS) -> None:
-        self.seconds = clock_seconds
+    def __init__(self, seconds: float = SECONDS) -> None:
+        self.seconds = seconds
         self._known: dict[Hashable, Diagram] = {}
         self._settled: dict[int, Ruleset] = {}
         self._asking: dict[int, bool] = {}
@@ -151,7 +153,7 @@ class Hooks:
     def _made(self, ruleset: Ruleset, question: Question, leaf: Callable[[Program, Outcome], Hashable]) -> Diagram:
         reason = ""
         for order in (ENDS_FIRST, SERVICES_FIRST):
-            budget = Budget(SEGMENTS, self.seconds)
+            budget = Budget(SEGMENTS, self.seconds, clock=time.process_time)
             try:
                 program = unfold(ruleset, question, budget=budget)
                 return _translated(Cells(program, order), leaf)

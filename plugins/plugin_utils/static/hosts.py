@@ -5,12 +5,15 @@ as their own files, or the declaration, want them, and rules that decide about n
 from __future__ import annotations
 
 import ipaddress
+import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
 from typing import Any, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.difference import Change, difference
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.findings import examine
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.program import EVERY, Budget, Question, TooComplex
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import PREFIX
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.ask.nat import OF_DESTINATION
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.ask.node import FAMILIES, Node, Route
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.members import Member
@@ -29,6 +32,8 @@ _HOOKS = ("INPUT", "FORWARD", "OUTPUT")
 _LOCAL = ("local", "broadcast", "anycast", "multicast")
 #: The most sets of packets that one host's drift is told by, and the most lines of a kind of one host.
 MOST_CHANGES, MOST_LINES = 8, 20
+#: The most rules of a chain among which redundant ones are looked for.
+MOST_EXAMINED = 2000
 #: What one comparison may take.
 _SEGMENTS, _SECONDS = 400000, 10.0
 #: Gives the plan of a host.
@@ -41,10 +46,11 @@ def of_hosts(fleet: Fleet, plan_of: Optional[PlanOf], reviews: Mapping[str, Mapp
     yield from _addresses(fleet)
     for name, node in fleet.nodes.items():
         member = fleet.members[name]
-        yield from _routes(fleet.site, member, node)
+        yield from itertools.islice(_routes(fleet.site, member, node), MOST_LINES)
         yield from _links(fleet.site, member, node)
     for group in fleet.groups:
         yield from _translations(group)
+        yield from _redundant(group)
         if plan_of is not None:
             yield from _drift(group, fleet.members[group.node.name], plan_of)
     yield from _reviewed(reviews)
@@ -151,6 +157,31 @@ def _links(site: Site, member: Member, node: Node) -> Iterator[Finding]:
 
 
 # -- rules -----------------------------------------------------------------------------------------------------------
+
+
+def _redundant(group: Group) -> Iterator[Finding]:
+    """Rules that let through what others would let through all the same, unions of others included."""
+    for family in FAMILIES:
+        ruleset = group.node.rulesets[family]
+        for hook in _HOOKS[:2]:
+            chain = ruleset.chain("filter", f"{PREFIX[family]}-user-{hook.lower()}")
+            if chain is None or not 0 < len(chain.rules) <= MOST_EXAMINED:
+                continue
+            try:
+                found = examine(ruleset, Question(hook, "NEW", EVERY), Budget(_SEGMENTS, _SECONDS))
+            except TooComplex:
+                continue  # a note the less
+            for rule in [one for one in found.redundant if one.chain == chain.name and one.target == "ACCEPT"][
+                :MOST_LINES
+            ]:
+                what = f"IPv{family} {hook}: `{rule.text}` lets through nothing that other rules would not"
+                yield Finding(
+                    Kind.REDUNDANT,
+                    Severity.NOTE,
+                    group.node.name,
+                    what,
+                    "leave it out, or see whether a flow is too wide",
+                )
 
 
 def _translations(group: Group) -> Iterator[Finding]:

@@ -58,6 +58,8 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.spread impor
 
 #: The most differences whose witnesses are walked; more are counted.
 MOST_WITNESSES = 400
+#: The most sets of packets between two ends that are compared with what is declared.
+MOST_ARRIVALS = 5000
 #: The remedy where hosts are not as declared.
 APPLY = "run site.yml, which restores it"
 #: Protocols and ports that make an easy witness, in this order.
@@ -121,6 +123,11 @@ class _Pair:
     def __init__(self, site: Site, family: int, reached: Reached, cells: _Cells, routers: Intervals) -> None:
         self.site, self.family, self.reached, self.cells, self.routers = site, family, reached, cells, routers
         self.source, self.destination = reached.source, reached.destination
+        if len(reached.arrivals) > MOST_ARRIVALS:
+            why = (
+                f"{len(reached.arrivals)} sets of packets get through, more than the {MOST_ARRIVALS} that are compared"
+            )
+            self.reached = reached = reached._replace(arrivals=(), why=why)
         arrivals = [one for one in reached.arrivals if self._counts(one)]
         self.sure = [one for one in arrivals if not one.doubt]
         self.unsure = [one for one in arrivals if one.doubt]

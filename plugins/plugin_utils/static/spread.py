@@ -283,9 +283,6 @@ class Spread:
             if part.hops > MOST_HOPS:
                 yield self._lost(part, group, Toward(doubt="the packet passes too many hosts: a loop"))
                 continue
-            self._counted += 1
-            if self._counted > MOST_SETS:
-                raise Overflow(f"packets of {group.node.name} fall into more than {MOST_SETS} sets")
             if toward.neighbour is None:
                 yield from self._on_link(group, part, toward)
             else:
@@ -412,6 +409,9 @@ class Spread:
             part = self._cut(one, product, moved)
             if part is None:
                 continue
+            self._counted += 1
+            if self._counted > MOST_SETS:
+                raise Overflow(f"its packets fall into more than {MOST_SETS} sets, many of them on {group.node.name}")
             if decided.limited:
                 part = part._replace(limited=True)
             elif decided.answer != ALLOWED:

@@ -20,6 +20,8 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.fields impo
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.ask.node import Interface, Node, Policy, Route
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.ask.routing import ENDS
 
+#: The most routes of one table: each is cut out of what is left of all the others.
+MOST_ROUTES = 2048
 TOP = {4: (1 << 32) - 1, 6: (1 << 128) - 1}
 
 
@@ -130,6 +132,10 @@ class Ways:
     def _cut(self, routes: Sequence[Route], shortest: int) -> list[Segment]:
         left: Intervals = ((0, TOP[self.family]),)
         found: list[Segment] = []
+        if len(routes) > MOST_ROUTES:
+            return [
+                (left[0], Toward(doubt=f"it has {len(routes)} routes, more than the {MOST_ROUTES} that are followed"))
+            ]
         weights: dict[tuple[object, int, str], int] = {}
         for route in routes:
             key = (route.net, route.metric, route.kind)

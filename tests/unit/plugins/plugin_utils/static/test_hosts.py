@@ -97,6 +97,13 @@ def test_a_rule_of_a_hand_before_ufw_s_own_is_a_warning_with_the_rule(lab):
     assert (finding.host, finding.severity) == ("pump2", Severity.WARNING) and "192.0.2.7/32" in finding.what
 
 
+def test_a_rule_that_lets_through_nothing_that_others_would_not_is_a_note(lab):
+    assert findings(lab, kind=Kind.REDUNDANT) == []
+    lab.insert("pump1", "ufw-user-input", "-s 10.0.1.7/32 -d 10.0.2.0/24 -p tcp -m tcp --dport 22 -j ACCEPT")
+    (finding,) = findings(lab, kind=Kind.REDUNDANT)
+    assert (finding.host, finding.severity) == ("pump1", Severity.NOTE) and "10.0.1.7/32" in finding.what
+
+
 def test_a_translation_of_a_hand_is_found_where_it_opens_nothing_undeclared(lab):
     lab.rules["router"][0] += (
         "*nat\n:PREROUTING ACCEPT [0:0]\n"

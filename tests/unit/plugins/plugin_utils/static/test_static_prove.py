@@ -172,3 +172,32 @@ def test_the_result_is_plain_values(lab):
         "expected": "allowed",
         "verdict": "allowed",
     } in found["cells"]
+
+
+def test_a_host_with_more_routes_than_are_followed_is_unknown_and_hides_nothing(lab):
+    lab.routes["pump1"] = [
+        {"dst": f"198.{18 + n // 65536}.{n // 256 % 256}.{n % 256}", "gateway": "10.0.2.1", "dev": "eth0"}
+        for n in range(3000)
+    ]
+    static = lab.prove()
+    assert {finding.host for finding in found(static, Kind.UNKNOWN)} == {"pump1"}
+    assert cells(static, "plant", "plant")["dns"] is Answer.UNKNOWN
+
+
+def test_rules_that_are_more_work_than_is_done_are_unknown(lab, monkeypatch):
+    from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static import hooks
+
+    monkeypatch.setattr(hooks, "SEGMENTS", 1)
+    static = lab.prove()
+    assert {cell.verdict for cell in static.cells} <= {Answer.UNKNOWN, Answer.DENIED}
+    assert not [cell for cell in static.cells if cell.flow and cell.verdict is not Answer.UNKNOWN]
+
+
+def test_sets_that_are_too_many_make_the_cells_unknown(lab, monkeypatch):
+    from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static import prove, spread
+
+    monkeypatch.setattr(spread, "MOST_SETS", 3)
+    assert {cell.verdict for cell in lab.prove().cells} == {Answer.UNKNOWN}
+    monkeypatch.setattr(spread, "MOST_SETS", 1000)
+    monkeypatch.setattr(prove, "MOST_ARRIVALS", 0)
+    assert cells(lab.prove(), "office", "plant")["ssh"] is Answer.UNKNOWN
