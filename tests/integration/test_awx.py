@@ -120,7 +120,8 @@ def test_everything_is_made_once_changed_where_a_survey_changed_and_taken_away(a
     nodes = {str(node["identifier"]): node for node in awx.store.all("workflow_job_template_nodes")}
     ids = {name: node.id for name, node in nodes.items()}
     assert {name: (node.linked("success_nodes"), node.linked("failure_nodes")) for name, node in nodes.items()} == {
-        "plan": ([ids["approve"]], []),
+        "plan": ([ids["preview"]], []),
+        "preview": ([ids["approve"]], []),
         "approve": ([ids["site"]], []),
         "site": ([ids["prove"]], [ids["roll back"]]),
         "prove": ([], [ids["roll back"]]),
