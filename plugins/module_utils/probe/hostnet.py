@@ -1,8 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a host knows about its own network: addresses and bound ports. Standard library only; Linux.
-
-Host ring: this file is sent to every host.
-"""
+"""What a host knows about its own network: addresses and bound ports. Linux only."""
 
 from __future__ import annotations
 

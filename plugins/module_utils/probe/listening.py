@@ -1,8 +1,6 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a listener says, when it runs and when it is stopped: named types, each with `to_dict`.
-
-The controller parses what hosts say (`plugin_utils/proof/parse.py`). Standard library only, Python 3.9: this file is sent.
-"""
+"""What a listener says, when it runs and when it is stopped: named types, each with `to_dict`. The controller parses it
+(`plugin_utils/proof/parse.py`)."""
 
 from __future__ import annotations
 

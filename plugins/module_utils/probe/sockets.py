@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What listener and prober need of sockets. Standard library only; this file is sent."""
+"""What listener and prober need of sockets."""
 
 from __future__ import annotations
 
