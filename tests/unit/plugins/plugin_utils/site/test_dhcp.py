@@ -9,7 +9,9 @@ import pytest
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.parse import parse_rules
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.docker_user import host_docker
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.ufw import host_rules
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.ufw import DEFAULTS, host_rules
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.firewall import read_firewall
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.judge import Host, strays
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site import dhcp
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.policy import Policy
@@ -212,3 +214,14 @@ def test_a_server_elsewhere_needs_a_relay():
     with pytest.raises(Refused) as caught:
         parse_site(declared, TODAY)
     assert [mistake.kind for mistake in caught.value.mistakes] == [dhcp.NO_RELAY]
+
+
+@pytest.mark.parametrize("server", ["maas", "fd00:2::10"])
+def test_a_proof_names_the_rule_of_dhcp_that_a_host_lacks_and_the_broadcast_that_a_hand_opened(server):
+    rules = [rule.to_dict() for rule in host_rules(site_with(server=server), ["boot"], False)]
+    by_hand = {"rule": "allow", "proto": "udp", "from_ip": "10.0.2.0/24", "to_ip": "255.255.255.255", "to_port": "9"}
+    compiled = read_firewall(True, DEFAULTS, rules)
+    live = read_firewall(True, DEFAULTS, [*rules[1:], by_hand])
+    more, less = strays(Host("server", (), live, compiled))
+    assert more == ["allow in proto udp from 10.0.2.0/24 to 255.255.255.255 port 9"]
+    assert less == [str(host_rules(site_with(server=server), ["boot"], False)[0])]
