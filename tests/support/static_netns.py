@@ -292,6 +292,12 @@ class Site:
                 sock.close()
         for sock, _one in waiting.values():
             sock.close()
+        for one in self.sockets:
+            with contextlib.suppress(
+                BlockingIOError
+            ):  # else what waits there fills the listener, and it answers no more
+                while True:
+                    one.accept()[0].close()
         return found
 
     def disagreements(self, expected):
@@ -310,5 +316,6 @@ def listener(port):
     one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
     one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     one.bind(("::", port))
-    one.listen(64)
+    one.listen(256)
+    one.setblocking(False)
     return one

@@ -26,7 +26,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import G
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net, parse_address
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.groups import Group, groups_of
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.hooks import Hooks
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.intent import NOBODYS, intervals_of
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.intent import OF_NO_HOST, intervals_of
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.region import ANYTHING, meet, narrowed
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.spread import Arrival, Overflow, Place, Spread
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.ways import TOP
@@ -144,7 +144,7 @@ class Fleet:
 
     def internet(self, family: int) -> Intervals:
         """The addresses of the internet: of no host, and none that no host can have."""
-        whole = common(intervals_of(self.site.outside, family), complement(NOBODYS[family], 0, TOP[family]))
+        whole = common(intervals_of(self.site.outside, family), complement(OF_NO_HOST[family], 0, TOP[family]))
         return common(whole, complement(self.spreads[family].owners.everything, 0, TOP[family]))
 
     def outside(self, family: int) -> Intervals:

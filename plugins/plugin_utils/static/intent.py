@@ -27,7 +27,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.region import box_of
 
 #: No host of the internet has one of these addresses: this network, loopback, link-local, multicast and reserved ones.
-NOBODYS: dict[int, Intervals] = {
+OF_NO_HOST: dict[int, Intervals] = {
     4: merged(((0, 0x00FFFFFF), (0x7F000000, 0x7FFFFFFF), (0xA9FE0000, 0xA9FEFFFF), (0xE0000000, 0xFFFFFFFF))),
     6: ((0, 1), (0xFE80 << 112, (0xFEC0 << 112) - 1), (0xFF00 << 112, (1 << 128) - 1)),
 }  # fmt: skip
