@@ -195,15 +195,23 @@ class _Walker:
             return None, changed, node.name
         if not self.filter(node, "FORWARD", changed, state.inside, found.interface, state):
             return None, changed, node.name
-        return self.next(node, changed, found)
+        moved = (changed.destination, changed.port) != (state.destination, state.port)
+        return self.next(node, changed, found, moved)
 
-    def next(self, node: Node, state: _State, found: Way) -> tuple[Optional[Node], _State, str]:
-        """The host that a packet comes to, after its source was changed on the way out."""
+    def next(self, node: Node, state: _State, found: Way, moved: bool = False) -> tuple[Optional[Node], _State, str]:
+        """The host that a packet comes to, after its source was changed on the way out. moved: whether the host sends it
+        elsewhere than it was sent, so that the answers mean something only when they come back through it."""
         if found.local:
             return node, state._replace(inside="lo"), ""
+        source = state.source
         state = self.masqueraded(node, state, found)
         other = self.owners.get(found.neighbour)
         if other is not None and other is not node:
+            back = way(other, state.source)
+            if moved and state.source == source and not back.doubt and back.neighbour not in node.own:
+                text = f"they go to {back.neighbour or 'nowhere'}, past {node.name}, which sent the packet elsewhere"
+                self.note(other.name, "the answers", Answer.DENIED, text)
+                return None, state, other.name
             return other, state._replace(inside=other.own[found.neighbour]), ""
         if found.neighbour != state.destination:
             return None, state, f"{found.neighbour}, which is no host of the inventory"

@@ -92,7 +92,7 @@ class Overflow(Exception):
 
 class _Set(NamedTuple):
     """box: as sent. came: what stands in the place of its fields as it came to this host; now: after its nat table. lost:
-    whether it is not known where it goes."""
+    whether it is not known where it goes. via: the host that translated it last, through which its answers have to come."""
 
     box: Box
     came: Box = ANYTHING
@@ -101,6 +101,7 @@ class _Set(NamedTuple):
     limited: bool = False
     hops: int = 0
     lost: bool = False
+    via: Optional[Group] = None
 
     def side(self, field: int) -> Optional[Intervals]:
         now = self.now[field]
@@ -279,7 +280,8 @@ class Spread:
     def _next(self, group: Group, one: _Set, toward: Toward, inside: Interface) -> Iterator[Arrival]:
         """What becomes of a set that leaves a host."""
         for part in self._masqueraded(group, one, toward.interface, inside):
-            part = part._replace(came=part.now, hops=part.hops + 1)
+            via = group if inside and one.moved and part.now[SRC] == one.came[SRC] else None
+            part = part._replace(came=part.now, hops=part.hops + 1, via=via)
             if part.hops > MOST_HOPS:
                 yield self._lost(part, group, Toward(doubt="the packet passes too many hosts: a loop"))
                 continue
@@ -366,6 +368,8 @@ class Spread:
         src = one.side(SRC) or ()
         if group.single:
             src = common(src, complement(group.addresses(self.family), 0, TOP[self.family]))
+        if one.via is not None:
+            src, one = self._back_through(group, one.via, src), one._replace(via=None)
         strict = self.family == 4 and group.node.strict.get(inside) == 1
         if strict:
             own = () if group.single else common(src, group.addresses(self.family))
@@ -379,6 +383,16 @@ class Spread:
         found = one.narrow(SRC, src) if src else None
         if found is not None:
             yield found
+
+    def _back_through(self, group: Group, via: Group, src: Intervals) -> Intervals:
+        """The senders to whom answers go back through the host that translated the packet; past it, they mean nothing."""
+        found: list[Interval] = []
+        for part in self.ways(group).of(None, src):
+            neighbour = part.toward.neighbour
+            owner = self.owners.at(neighbour) if neighbour is not None else None
+            if part.toward.doubt or (owner is not None and owner[0] is via):
+                found += part.dst
+        return merged(found)
 
     # -- tables -------------------------------------------------------------------------------------------------------
 

@@ -59,6 +59,18 @@ def test_what_the_sender_s_own_nat_table_sends_elsewhere_goes_there(nodes, make)
     assert places(found) == ["desk nat OUTPUT", "desk OUTPUT eth0", "router FORWARD eth1 → eth2", "web INPUT eth0"]
 
 
+def test_answers_that_go_past_the_router_that_sent_the_packet_elsewhere_are_lost(nodes, make):
+    nat = "*nat\n:PREROUTING ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n-A PREROUTING -d 10.0.2.1/32 -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.0.2.11:22\n{}COMMIT\n"
+    legs = {"eth1": "10.0.1.1/24", "eth2": "10.0.2.1/24"}
+    nodes["near"] = make("near", {"eth0": "10.0.2.12/24"}, "10.0.2.1")
+    nodes["router"] = make("router", legs, rules=nat.format(""), forward="1")
+    found = go(nodes, "10.0.2.12", ROUTER, 80)
+    assert found.answer is Answer.DENIED and "past router" in found.hops[-1].text
+    assert go(nodes, DESK, ROUTER, 80).answer is Answer.ALLOWED
+    nodes["router"] = make("router", legs, rules=nat.format("-A POSTROUTING -o eth2 -j MASQUERADE\n"), forward="1")
+    assert go(nodes, "10.0.2.12", ROUTER, 80).answer is Answer.ALLOWED
+
+
 def test_who_comes_from_outside_comes_in_by_the_host_whose_way_leads_there(nodes):
     found = go(nodes, OUTSIDE, WEB, 22)
     assert places(found) == ["router FORWARD eth0 → eth2", "web INPUT eth0"]
