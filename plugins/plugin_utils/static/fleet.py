@@ -72,6 +72,9 @@ class Fleet:
         self._hosts_lead_out = hosts_lead_out
         self.site, self.members = site, members
         self.nodes = {name: node for name, node in nodes.items() if members[name].part in (Part.TIER, Part.GATEWAY)}
+        #: Whether a router of the site was read. Without one the hosts' own rules are all there is to be proven: what comes in
+        #: to a host from the internet, and not what it sends there or to an address that no host has.
+        self.is_routed = any(members[name].gateway and any(node.forwards.values()) for name, node in self.nodes.items())
         self.hooks = hooks or Hooks()
         #: {host: its addresses that the site does not know}, {address: the hosts that have it}.
         self.unknown: dict[str, list[str]] = {}
@@ -119,7 +122,7 @@ class Fleet:
     # -- ends ---------------------------------------------------------------------------------------------------------
 
     def ends(self, family: int) -> list[End]:
-        """All hosts, by place, then the addresses of tiers that no host has, which only a router's rules can be asked about."""
+        """All hosts, by place."""
         found = []
         for group in self.groups:
             own = group.addresses(family)
@@ -131,7 +134,9 @@ class Fleet:
         return found
 
     def others(self, family: int) -> list[End]:
-        """The addresses of tiers that no host has that was read."""
+        """The addresses of tiers that no host has that was read, which only a router's rules can be asked about."""
+        if not self.is_routed:
+            return []
         taken = merged([*self.spreads[family].owners.everything, *intervals_of(self.site.legs, family)])
         found = []
         for tier in self.site.tiers.values():
@@ -148,11 +153,10 @@ class Fleet:
         return common(whole, complement(self.spreads[family].owners.everything, 0, TOP[family]))
 
     def outside(self, family: int) -> Intervals:
-        """Those of them to which some router has a way."""
+        """Those of them to which some router has a way; without a router, some host."""
         spread, whole = self.spreads[family], self.internet(family)
-        return merged(
-            interval for group in self.groups for interval in spread.leads_out(group, whole, self._hosts_lead_out)
-        )
+        hosts = self._hosts_lead_out or not self.is_routed
+        return merged(interval for group in self.groups for interval in spread.leads_out(group, whole, hosts))
 
     def unrouted(self, family: int) -> Intervals:
         """Those to which no router has one."""
@@ -169,7 +173,8 @@ class Fleet:
         spread = self.spreads[family]
         ends, outside = self.ends(family), self.outside(family)
         internet = [End(INTERNET, outside, None)] if outside else []
-        targets = [*ends, *internet, *self.others(family)]
+        away = internet if self.is_routed or self._hosts_lead_out else []
+        targets = [*ends, *away, *self.others(family)]
         dst = merged(interval for end in targets for interval in end.addresses)
         for group in self.groups:
             own = [end for end in ends if end.group is group]

@@ -24,7 +24,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import PRE
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.ask.node import FAMILIES, Node, Policy, Route
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.declaration import Place
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.members import Member, Part
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Site
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Site, Tier
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net, point_text
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.fleet import Fleet
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.intent import intervals_of
@@ -171,7 +171,8 @@ def planned_fleet(site: Site, plan_of: Callable[[str, Place], Plan]) -> Fleet:
         addresses = {"eth0": tuple(_address(site, net) for net in nets)}
         gateways = [str(net) for net in tier.gateways]
         members[member.name] = member
-        nodes[member.name] = _node(member, addresses, gateways, planned_rulesets(plan_of(member.name, member.place)))
+        rulesets = planned_rulesets(plan_of(member.name, member.place))
+        nodes[member.name] = _node(member, addresses, gateways, rulesets, _beside(site, tier))
     legs = {tier.name: _legs(tier.subnets, tier.gateways) for tier in site.tiers.values() if tier.gateways}
     if legs:
         member = Member("the router", Part.GATEWAY, (), True)
@@ -191,6 +192,14 @@ def planned_fleet(site: Site, plan_of: Callable[[str, Place], Plan]) -> Fleet:
         group.whole = not member.gateway
     fleet.settle()
     return fleet
+
+
+def _beside(site: Site, tier: Tier) -> list[str]:
+    """What a host of a tier reaches without a router: where a tier has no gateway, its hosts and all others are on one link. In
+    a site without any gateway, so is the router that leads out."""
+    if not any(one.gateways for one in site.tiers.values()):
+        return ["0.0.0.0/0", "::/0"]
+    return [str(net) for one in site.tiers.values() if not (one.gateways and tier.gateways) for net in one.subnets]
 
 
 def _whole(site: Site, tier: str, family: int) -> tuple[tuple[int, int], ...]:
@@ -218,7 +227,11 @@ def _legs(subnets: Sequence[Net], gateways: Sequence[Net]) -> tuple[str, ...]:
 
 
 def _node(
-    member: Member, addresses: Mapping[str, Sequence[str]], gateways: Sequence[str], rulesets: Mapping[int, Ruleset]
+    member: Member,
+    addresses: Mapping[str, Sequence[str]],
+    gateways: Sequence[str],
+    rulesets: Mapping[int, Ruleset],
+    beside: Sequence[str] = (),
 ) -> Node:
     routes: dict[int, dict[str, list[Route]]] = {family: {"local": [], "main": []} for family in FAMILIES}
     for interface, texts in addresses.items():
@@ -230,6 +243,8 @@ def _node(
                 if gateway in one.network:
                     everything = ipaddress.ip_network("0.0.0.0/0" if one.version == 4 else "::/0")
                     routes[one.version]["main"].append(Route(everything, "unicast", interface, str(gateway), 0))
+    for network in map(ipaddress.ip_network, beside):
+        routes[network.version]["main"].append(Route(network, "unicast", "eth0", "", 0))
     policies = tuple(
         Policy(priority, table, "", "", "", False, False, -1, "") for priority, table in ((0, "local"), (1, "main"))
     )

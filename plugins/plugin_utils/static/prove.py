@@ -476,7 +476,9 @@ def _unseen(site: Site, cells: Iterable[Cell]) -> Iterator[str]:
 def _notes(fleet: Fleet) -> Iterator[str]:
     for family in FAMILIES:
         outside, unrouted = fleet.outside(family), fleet.unrouted(family)
-        if not outside and any(fleet.ends(family)):
+        if outside and not fleet.is_routed:
+            yield f"IPv{family}: no router was read: what the hosts send to the internet is not proven"
+        elif not outside and any(fleet.ends(family)):
             yield f"IPv{family}: no router that was read has a way to the internet: nothing is proven about it"
         elif unrouted and outside:
             yield f"IPv{family}: the routers have no way to a part of the internet, such as {_example(unrouted, family)}"
