@@ -35,7 +35,7 @@ plan: setup ## print what every tier would get; needs no host and no engine
 
 .PHONY: demo
 demo: lab site ## bring the lab up, converge it, prove its isolation
-	@status=0; $(MAKE) --no-print-directory prove || status=$$?; python tests/tools/verdict reports/proof.json; exit $$status
+	@status=0; $(MAKE) --no-print-directory prove || status=$$?; python tests/tools/verdict.py reports/proof.json; exit $$status
 
 .PHONY: lab
 lab: setup ## hosts on this machine, as containers

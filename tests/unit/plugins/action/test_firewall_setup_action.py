@@ -78,11 +78,11 @@ FILES = [{"path": "/etc/sysctl.d/x.conf", "block": "a = 1", "marker": "# {mark}"
 def fixture_later(run, monkeypatch):
     """A task of host_setup after the two: (result, modules that it ran)."""
 
-    def later(said, files=FILES, **more):
+    def later(said, files=None, **more):
         calls = []
         run(setup={"packages": ["ufw"], "ruleset": RULESET, "after": FILES}, firewall_setup={**SETUP, **said})
         plugin = host_setup.ActionModule.__new__(host_setup.ActionModule)
-        plugin._task = SimpleNamespace(args={"files": files, **more}, check_mode=False, delegate_to=None)
+        plugin._task = SimpleNamespace(args={"files": files or FILES, **more}, check_mode=False, delegate_to=None)
         plugin._execute_module = lambda module_name, **_more: calls.append(module_name) or {**SETUP, "changed": True}
         return plugin.run(task_vars={"inventory_hostname": "web1"}), calls
 

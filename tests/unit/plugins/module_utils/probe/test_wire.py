@@ -47,7 +47,7 @@ def tcp(flags):
     return struct.pack("!HHIIBBHHH", 40000, 22, 0, 0, 0x50, flags, 0, 0, 0)
 
 
-def filtered(data, steps=ONLY_PROBES):
+def filtered(data, steps=tuple(ONLY_PROBES)):
     """Run a classic BPF program over a packet, as the kernel does: the number of bytes to keep."""
     accumulator = index = at = 0
     while True:

@@ -35,7 +35,7 @@ def listening(*services, unusable=(), hears=HEARS, addresses=(OWN,)):
     )
 
 
-def controls(said, ports=PORTS):
+def controls(said, ports=tuple(PORTS)):
     return {Socket(job.proto, job.dest, job.port): job for job in controls_of("mon1", 3, said, ports)}
 
 

@@ -1,5 +1,5 @@
-#!/usr/bin/env python3
-"""usage: verdict PROOF.json     The verdict of a proof in one line, and where its report is."""
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""usage: verdict.py PROOF.json     The verdict of a proof in one line, and where its report is."""
 
 from __future__ import annotations
 
