@@ -17,7 +17,11 @@ def main() -> int:
         return 1
     static = said.get("static")
     wrong = sum(cell["verdict"] != cell["expected"] for cell in static["cells"]) if static else 0
-    rules = f"rules: {len(static['cells']) - wrong:,} of {len(static['cells']):,} cells as declared" if static else "rules: not looked at"
+    rules = (
+        f"rules: {len(static['cells']) - wrong:,} of {len(static['cells']):,} cells as declared"
+        if static
+        else "rules: not looked at"
+    )
     failed = sum(said["totals"].get(status, 0) for status in ("open", "blocked", "misdirected", "inconclusive"))
     holds = said["holds"] and (static is None or static["holds"])
     print(
