@@ -60,7 +60,10 @@ def test_what_the_sender_s_own_nat_table_sends_elsewhere_goes_there(nodes, make)
 
 
 def test_answers_that_go_past_the_router_that_sent_the_packet_elsewhere_are_lost(nodes, make):
-    nat = "*nat\n:PREROUTING ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n-A PREROUTING -d 10.0.2.1/32 -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.0.2.11:22\n{}COMMIT\n"
+    nat = (
+        "*nat\n:PREROUTING ACCEPT [0:0]\n:POSTROUTING ACCEPT [0:0]\n"
+        "-A PREROUTING -d 10.0.2.1/32 -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.0.2.11:22\n{}COMMIT\n"
+    )
     legs = {"eth1": "10.0.1.1/24", "eth2": "10.0.2.1/24"}
     nodes["near"] = make("near", {"eth0": "10.0.2.12/24"}, "10.0.2.1")
     nodes["router"] = make("router", legs, rules=nat.format(""), forward="1")
