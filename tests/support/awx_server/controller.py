@@ -64,7 +64,7 @@ class Controller:
         self.store.add("instance_groups", {"name": "default"}, None)
         self.store.add(
             "execution_environments",
-            {"name": "AWX EE (latest)", "image": "quay.io/ansible/awx-ee:latest", "managed": True},
+            {"name": "AWX EE (latest)", "image": "registry.example/ansible/awx-ee:latest", "managed": True},
             None,
         )
         return self

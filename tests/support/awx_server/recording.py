@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What a real AWX 24.6.1 was asked and answered: 1,287 exchanges, secrets replaced by REDACTED."""
+"""What a real AWX 24.6.1 was asked and answered: 1,287 exchanges, secrets replaced by REDACTED, and the name of an image's registry by another."""
 
 from __future__ import annotations
 
