@@ -82,7 +82,8 @@ class Fleet:
         """The proof: its exit status, its output, and the report ({} if there is none)."""
         self.report.unlink(missing_ok=True)
         (self.folder / "hosts.yml").write_text(yaml.safe_dump(self.inventory, sort_keys=False))
-        words = ["-i", str(self.folder / "hosts.yml"), "-e", "prove_timeout=1", *words]
+        # The rules of these hosts are not what their snapshots say: packets alone are the proof here.
+        words = ["-i", str(self.folder / "hosts.yml"), "-e", "prove_timeout=1", "-e", "prove_static=false", *words]
         if not any(word.startswith("prove_report") for word in words):
             self.inventory["all"]["vars"]["prove_report"] = str(self.report)
             self.inventory["all"]["vars"]["prove_report_directory"] = str(self.report.parent)

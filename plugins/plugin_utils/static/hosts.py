@@ -30,6 +30,8 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import some
 _HOOKS = ("INPUT", "FORWARD", "OUTPUT")
 #: Routes of the host's own addresses.
 _LOCAL = ("local", "broadcast", "anycast", "multicast")
+#: Routes that lead nowhere: a host without a way out, whose flows out are blocked, and found so.
+_NOWHERE = ("unreachable", "blackhole", "prohibit", "throw")
 #: The most sets of packets that one host's drift is told by, and the most lines of a kind of one host.
 MOST_CHANGES, MOST_LINES = 8, 20
 #: The most rules of a chain among which redundant ones are looked for.
@@ -127,9 +129,11 @@ def _is_known(site: Site, member: Member, node: Node, route: Route) -> bool:
     if route.gateway and parse_address(str(route.gateway)) in site.legs:
         return True
     if route.net.prefixlen == 0:
-        # The way out: of a router, and of hosts in tiers without a declared gateway.
-        tiers = [site.tiers[name] for name in member.tiers]
-        return member.gateway or not any(tier.gateways for tier in tiers)
+        if route.kind in _NOWHERE:
+            return True
+        # The way out: of a router, and of hosts in tiers without a declared gateway of the family.
+        gateways = [gateway for name in member.tiers for gateway in site.tiers[name].gateways]
+        return member.gateway or not any(gateway.version == route.net.version for gateway in gateways)
     return not _meets_site(site, net)
 
 

@@ -58,6 +58,7 @@ def test_a_route_of_the_site_s_networks_past_its_routers_is_found(lab, route):
         {"dst": "10.0.1.0/24", "gateway": "10.0.2.1", "dev": "eth0"},
         {"dst": "172.18.0.0/16", "dev": "br-x"},
         {"dst": "198.51.100.0/24", "gateway": "10.0.2.1", "dev": "eth0"},
+        {"type": "unreachable", "dst": "default", "dev": "", "metric": 4000},
     ],
 )
 def test_a_route_over_the_site_s_own_router_or_of_others_is_none_to_find(lab, route):
