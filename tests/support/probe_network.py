@@ -92,8 +92,12 @@ class Driver:
             name, step="listen", name=name, ports=[(proto, port) for proto in ("tcp", "udp") for port in ports], **more
         )
 
-    def probe(self, name, *jobs, **more):
-        """jobs: (proto, dest, port, {...}); a listener is expected unless a job says otherwise. Returns the results."""
+    def probe(self, name, *jobs, again=False, **more):
+        """jobs: (proto, dest, port, {...}); a listener is expected unless a job says otherwise. Returns the results.
+
+        again: whether all of them are to be answered, so that silence is asked again, as a proof does: on a loaded machine
+        an answer, or that of neighbour discovery before it, is late.
+        """
         names = {address: host for hosts in (HOSTS, HOSTS6) for host, address in hosts.items()}
         full = [
             {
@@ -104,6 +108,7 @@ class Driver:
                 "port": port,
                 "host": names.get(dest),
                 "listening": True,
+                "again": again,
                 **(extra[0] if extra else {}),
             }
             for number, (proto, dest, port, *extra) in enumerate(jobs)
