@@ -19,6 +19,8 @@ THEIRS = {
 }
 POOLS = [{"base": "10.98.0.0/16", "size": 24}]
 FILE = "/etc/docker/daemon.json"
+#: The role asks the site's plan what the host's tiers say of an engine. This host is in none.
+SITE = {"bulkhead_tiers": {"apps": {"vlan": 50, "subnet": "10.0.5.0/24"}}}
 
 
 @pytest.fixture(name="hosts", scope="module")
@@ -168,12 +170,14 @@ def test_the_role_takes_an_engine_that_apt_does_not_know(host):
     hide += "cp /var/lib/dpkg/status /root/status && sed -i 's/^Package: docker.io$/Package: docker-ce/' /var/lib/dpkg/status"
     host("sh", "-c", hide)
     try:
-        (play,) = [Play(host.name, host.inventory(), role())]
+        (play,) = [Play(host.name, {**host.inventory(), **SITE}, role())]
         results = play.results()
     finally:
         host("cp", "/root/status", "/var/lib/dpkg/status")
     by_name = {task["name"].split(" : ")[-1]: result for task, result in results}
-    assert by_name["Configure the engine"]["missing"] == []
+    configured = by_name["Configure the engine"]
+    assert not configured.get("failed"), configured["msg"]
+    assert configured["missing"] == []
     assert by_name["Install what is missing of the engine and its Python SDK"]["skipped"]
     assert said(host) == {**THEIRS, "userland-proxy": False}
     wait(lambda: state(host)[0] == {"always": True, "once": True}, 30)
@@ -186,10 +190,11 @@ def test_check_mode_needs_no_engine_and_the_run_does_what_it_said(hosts):
     host("dpkg", "--purge", "--force-depends", "docker.io", "python3-docker")
     networks = [{"name": "shop", "driver": "bridge", "subnet": "10.60.1.0/24"}]
     tasks = [*role(), {"bulkhead.tiers.swarm_network": {"networks": networks}}]
-    play = Play(host.name, host.inventory(), tasks, options=["--check", "--diff"])
+    play = Play(host.name, {**host.inventory(), **SITE}, tasks, options=["--check", "--diff"])
     by_name = {task["name"].split(" : ")[-1]: result for task, result in play.results()}
     said = by_name["Configure the engine"]
-    assert not said.get("failed") and said["changed"] and said["missing"] == ["docker.io", "python3-docker"]
+    assert not said.get("failed"), said["msg"]
+    assert said["changed"] and said["missing"] == ["docker.io", "python3-docker"]
     assert (said["engine"]["present"], said["effect"]) == (False, "start")
     made = by_name["bulkhead.tiers.swarm_network"]
     assert not made.get("failed") and made["created"] == ["shop"] and "10.60.1.0/24" in made["diff"]["after"]

@@ -229,7 +229,7 @@ def _write(run: Run, change: Change, backup: Callable[[str], object]) -> None:
     if change.old is not None:
         backup(path)
     if change.action in (RELOAD, RESTART):
-        _replace(path + PENDING_SUFFIX, json.dumps({"effect": change.action, "running": change.running}), 0o600)
+        _replace(path + PENDING_SUFFIX, json.dumps({"action": change.action, "running": change.running}), 0o600)
     _replace(path, change.text)
 
 

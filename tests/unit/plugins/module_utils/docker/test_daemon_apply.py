@@ -173,6 +173,16 @@ def test_a_run_that_was_cut_off_before_the_restart_is_finished_by_the_next_one(h
     assert not host.apply(bip="10.0.0.1/24")["changed"]
 
 
+def test_the_next_run_has_back_what_ran_before_a_restart_that_was_cut_off(host):
+    """The engine did not come up: it says of no container any more that it runs."""
+    host.runs("{}", running={"1": "web"})
+    host.trouble = ["it died", "and again"]
+    with pytest.raises(EngineTrouble):
+        host.apply(bip="10.0.0.1/24")
+    host.state = State()
+    assert host.apply(bip="10.0.0.1/24")["stopped_meanwhile"] == ["web"] and host.done[-1] == ("restart", ["1"])
+
+
 def test_a_pending_restart_that_would_lose_containers_is_refused_too(host):
     host.runs('{"data-root": "/new"}', has=Holdings("/old", containers=("db",)))
     host.pending().write_text("no JSON")
