@@ -48,7 +48,7 @@ def of_hosts(fleet: Fleet, plan_of: Optional[PlanOf], reviews: Mapping[str, Mapp
     yield from _addresses(fleet)
     for name, node in fleet.nodes.items():
         member = fleet.members[name]
-        yield from itertools.islice(_routes(fleet.site, member, node), MOST_LINES)
+        yield from itertools.islice(_routes(fleet, member, node), MOST_LINES)
         yield from _links(fleet.site, member, node)
     for group in fleet.groups:
         yield from _translations(group)
@@ -90,8 +90,10 @@ def _addresses(fleet: Fleet) -> Iterator[Finding]:
         )
 
 
-def _routes(site: Site, member: Member, node: Node) -> Iterator[Finding]:
-    """Routes of the site's own networks that lead elsewhere than over the site's routers."""
+def _routes(fleet: Fleet, member: Member, node: Node) -> Iterator[Finding]:
+    """Routes of the site's own networks that lead elsewhere than over the site's routers. Where those are others', such as a
+    provider's, so is the way out."""
+    site = fleet.site
     connected = {(route.net, route.interface) for family in FAMILIES for route in node.routes[family].get("main", ())}
     for interface, text in ((name, text) for name, texts in node.addresses.items() for text in texts):
         net = ipaddress.ip_interface(text).network
@@ -107,7 +109,7 @@ def _routes(site: Site, member: Member, node: Node) -> Iterator[Finding]:
                     kind = "" if route.kind == "unicast" else f"{route.kind} "
                     yield Finding(
                         Kind.ROUTE,
-                        Severity.ERROR,
+                        Severity.ERROR if fleet.is_routed or route.net.prefixlen else Severity.WARNING,
                         node.name,
                         f"its {kind}route for {route.net}{by} on {route.interface or 'no interface'} is none that the site knows",
                         "remove it (ip route delete), and from what makes it at the next boot",

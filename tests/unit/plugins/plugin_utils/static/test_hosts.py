@@ -66,6 +66,23 @@ def test_a_route_over_the_site_s_own_router_or_of_others_is_none_to_find(lab, ro
     assert findings(lab, kind=Kind.ROUTE) == []
 
 
+@pytest.mark.parametrize("routers, severity", [(True, Severity.ERROR), (False, Severity.WARNING)])
+def test_another_way_out_than_the_site_s_is_an_error_where_its_routers_are_the_site_s(lab, routers, severity):
+    lab.routes["pump1"] = [{"dst": "default", "gateway": "10.0.2.77", "dev": "eth0"}]
+    nodes = {name: node for name, node in lab.nodes.items() if routers or not lab.members[name].gateway}
+    fleet = Fleet(lab.site, lab.members, nodes)
+    assert fleet.is_routed is routers
+    found = [one for one in of_hosts(fleet, None, {}) if one.kind is Kind.ROUTE]
+    assert [(one.host, one.severity) for one in found] == [("pump1", severity)]
+
+
+def test_a_site_without_routers_is_proven_by_what_its_hosts_let_in_from_anywhere(lab):
+    nodes = {name: node for name, node in lab.nodes.items() if not lab.members[name].gateway}
+    fleet = Fleet(lab.site, lab.members, nodes)
+    assert fleet.others(4) == []
+    assert not any(one.destination.place == "internet" for one in fleet.reached(4))
+
+
 def test_a_link_that_is_slower_than_its_tier_asks_for_is_found():
     tiers = {
         **SITE["bulkhead_tiers"],
