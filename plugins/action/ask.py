@@ -21,7 +21,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.ask.reply import (
 )
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.ask.walk import Answer
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.declaration import Declaration, read
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.run import Run, Step
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.run import Run, Step, why_not
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import BAD, GOOD, some
 
 READ = "bulkhead.tiers.netfilter_info"
@@ -59,23 +59,16 @@ class ActionModule(ActionBase):
     def _read(self, options: Mapping[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         run, name = self._opened(options), str(task_vars["inventory_hostname"])
         said = self._execute_module(module_name=READ, task_vars=task_vars, module_args={})
-        if not isinstance(said, Mapping) or said.get("failed"):
-            reason = said.get("msg", "it gave no reason") if isinstance(said, Mapping) else "it returned no mapping"
-            return self._not_read(run, name, str(reason))
+        why = why_not(said)
+        if why:
+            return run.not_read(name, why)
         kept = {"printed": said.get("printed"), "settings": said.get("settings")}
         try:
             node = read_node(name, kept)
         except NotRead as error:
-            return self._not_read(run, name, str(error))
+            return run.not_read(name, str(error))
         run.keep(Step.NETFILTER, name, kept)
         return {"changed": False, "addresses": len(node.own)}
-
-    @staticmethod
-    def _not_read(run: Run, name: str, why: str) -> dict[str, Any]:
-        """The answer says so, too."""
-        text = printable(" ".join(why.split()))
-        run.keep(Step.TROUBLE, name, text)
-        return {"failed": True, "msg": text}
 
     def _answer(self, declaration: Declaration, options: Mapping[str, Any]) -> dict[str, Any]:
         site = declaration.site

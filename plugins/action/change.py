@@ -14,7 +14,7 @@ from ansible import constants, context
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake, Refused
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.ask.node import Node, NotRead, read_node
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.change import record as records
@@ -29,7 +29,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.change.report impor
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.declaration import Declaration, read, value_of
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.inventory import groups_of_sources
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.members import Part, members_of
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.run import Record, Run, Step
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.run import Record, Run, Step, why_not
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.report.files import site_name
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.changes import OPENED, UNKNOWN
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import BAD, GOOD, json_text, write_whole
@@ -93,23 +93,17 @@ class ActionModule(ActionBase):
     def _read(self, options: Mapping[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         run, name = self._opened(options), str(task_vars["inventory_hostname"])
         said = self._execute_module(module_name=READ, task_vars=task_vars, module_args={})
-        if not isinstance(said, Mapping) or said.get("failed"):
-            reason = said.get("msg", "it gave no reason") if isinstance(said, Mapping) else "it returned no mapping"
-            return self._not_read(run, name, str(reason))
+        why = why_not(said)
+        if why:
+            return run.not_read(name, why)
         kept = {"printed": said.get("printed"), "settings": said.get("settings")}
         try:
             read_node(name, kept)
         except NotRead as error:
-            return self._not_read(run, name, str(error))
+            return run.not_read(name, str(error))
         run.keep(Step.NETFILTER, name, kept)
         run.keep(Step.PLAN, name, options["ruleset"])
         return {"changed": False}
-
-    @staticmethod
-    def _not_read(run: Run, name: str, why: str) -> dict[str, Any]:
-        text = printable(" ".join(why.split()))
-        run.keep(Step.TROUBLE, name, text)
-        return {"failed": True, "msg": text}
 
     def _judge(self, options: Mapping[str, Any], task_vars: Mapping[str, Any]) -> dict[str, Any]:
         run, declaration = self._opened(options), read(task_vars, self._templar)
@@ -200,12 +194,7 @@ class ActionModule(ActionBase):
 
     @staticmethod
     def _opened(options: Mapping[str, Any]) -> Run:
-        try:
-            return Run(str(constants.DEFAULT_LOCAL_TMP), options["run"])
-        except ValueError:
-            raise Refused(
-                [Mistake("run", printable(options["run"]), "what the step begin returned", "pass that on")]
-            ) from None
+        return Run.opened(str(constants.DEFAULT_LOCAL_TMP), options["run"])
 
 
 def _returned(judged: Judged, planes: Planes) -> dict[str, Any]:

@@ -184,10 +184,7 @@ class ActionModule(ActionBase):
 
     @staticmethod
     def _opened(options: Mapping[str, Any]) -> Run:
-        try:
-            return Run(str(constants.DEFAULT_LOCAL_TMP), options["run"])
-        except ValueError:
-            raise Refused([Mistake("run", printable(options["run"]), "what the step begin returned", "pass that on")])
+        return Run.opened(str(constants.DEFAULT_LOCAL_TMP), options["run"])
 
     def _the_same(self, declaration: Declaration, options: Mapping[str, Any]) -> Declaration:
         """The declaration, which is the one that the proof began with."""

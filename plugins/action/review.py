@@ -173,13 +173,7 @@ class ActionModule(ActionBase):
 
     @staticmethod
     def _opened(options: Mapping[str, Any]) -> Run:
-        try:
-            return Run(str(constants.DEFAULT_LOCAL_TMP), options["run"])
-        except ValueError:
-            got = printable(options["run"])
-            raise Refused(
-                [Mistake("run", got, "what bulkhead.tiers.prove's step begin returned", "pass that on")]
-            ) from None
+        return Run.opened(str(constants.DEFAULT_LOCAL_TMP), options["run"])
 
 
 def _earlier(path: str) -> dict[str, dict[str, Any]]:

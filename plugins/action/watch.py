@@ -15,7 +15,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mis
 from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.declaration import Declaration, read
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.paths import report_path
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.run import Run, Step
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.run import Run, Step, why_not
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.report.files import site_name
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import json_text, write_json, write_whole
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.watch.fold import Watch
@@ -79,24 +79,17 @@ class ActionModule(ActionBase):
             "connections": options["connections"],
         }
         said = self._execute_module(module_name=READ, task_vars=task_vars, module_args=arguments)
-        if not isinstance(said, Mapping) or said.get("failed"):
-            reason = said.get("msg", "it gave no reason") if isinstance(said, Mapping) else "it returned no mapping"
-            return self._not_read(run, name, str(reason))
+        why = why_not(said)
+        if why:
+            return run.not_read(name, why)
         kept = {key: said.get(key) for key in ("now", "logs", "tracked", "addresses", "ufw")}
         try:
             heard = read_heard(kept)
         except NotHeard as error:
-            return self._not_read(run, name, str(error))
+            return run.not_read(name, str(error))
         run.keep(Step.TRAFFIC, name, {"said": kept, "at": time.time()})
         packets = sum(packet.number for log in heard.logs for packet in log.packets)
         return {"changed": False, "blocked": packets, "connections": sum(one.number for one in heard.connections)}
-
-    @staticmethod
-    def _not_read(run: Run, name: str, why: str) -> dict[str, Any]:
-        """The report says so, too."""
-        text = printable(" ".join(why.split()))
-        run.keep(Step.TROUBLE, name, text)
-        return {"failed": True, "msg": text}
 
     def _report(self, declaration: Declaration, options: Mapping[str, Any], name: str) -> dict[str, Any]:
         path = report_path(options["report"], options["directory"])
@@ -150,13 +143,7 @@ class ActionModule(ActionBase):
 
     @staticmethod
     def _opened(options: Mapping[str, Any]) -> Run:
-        try:
-            return Run(str(constants.DEFAULT_LOCAL_TMP), options["run"])
-        except ValueError:
-            got = printable(options["run"])
-            raise Refused(
-                [Mistake("run", got, "what bulkhead.tiers.prove's step begin returned", "pass that on")]
-            ) from None
+        return Run.opened(str(constants.DEFAULT_LOCAL_TMP), options["run"])
 
 
 def _why_not(run: Run, host: str) -> str:

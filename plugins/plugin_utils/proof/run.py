@@ -18,6 +18,8 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any, NamedTuple, Optional
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake, Refused
+from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.members import Member
 
 
@@ -90,6 +92,15 @@ class Run:
         self._folder = os.path.join(base, f"bulkhead-prove-{run_id}")
 
     @classmethod
+    def opened(cls, base: str, run_id: str) -> Run:
+        """One that a step `begin` has made. Raises Refused for what is no id of one."""
+        try:
+            return cls(base, run_id)
+        except ValueError:
+            got = printable(run_id)
+            raise Refused([Mistake("run", got, "what the step begin returned", "pass that on")]) from None
+
+    @classmethod
     def begin(cls, base: str, record: Record) -> Run:
         """A new run. base: a folder that lives as long as Ansible does."""
         run = cls(base, secrets.token_hex(8))
@@ -97,6 +108,12 @@ class Run:
         run._write("secret", secrets.token_hex(32))
         run._write("record", record.to_dict())
         return run
+
+    def not_read(self, name: str, why: str) -> dict[str, Any]:
+        """The result of a task that could not read a host; why is kept, so that the answer of the run says so, too."""
+        text = printable(" ".join(why.split()))
+        self.keep(Step.TROUBLE, name, text)
+        return {"failed": True, "msg": text}
 
     @property
     def record(self) -> Record:
@@ -133,3 +150,10 @@ class Run:
     def _read(self, name: str) -> Any:
         with open(os.path.join(self._folder, name), encoding="utf-8") as file:
             return json.load(file)
+
+
+def why_not(said: Any) -> str:
+    """Why what a module returned is no answer, in its own words, which are a host's; "" where it is one."""
+    if not isinstance(said, Mapping):
+        return "it returned no mapping"
+    return str(said.get("msg") or "it gave no reason") if said.get("failed") else ""

@@ -51,7 +51,7 @@ class _Family(NamedTuple):
     name: str
     server: int
     client: int
-    nobody: str
+    unspecified: str
     everyone: str
     heard: str
 
@@ -201,13 +201,13 @@ class _Pairs:
 
     def _shouted(self, hearers: Collection[Net]) -> Iterator[Pair]:
         """What a client without an address asks, and one whose server is silent. hearers: empty for the tier's hosts."""
-        (everyone,), (nobody,) = self._link(self._family.everyone), self._link(self._family.nobody)
+        (everyone,), (unspecified,) = self._link(self._family.everyone), self._link(self._family.unspecified)
         places = dict.fromkeys(GATEWAY if one in self._site.legs else self._name for one in hearers) or {
             self._name: None
         }
         for place in places:
             hearer = Endpoint(LINK, place, (everyone,))
-            yield Pair(Endpoint(LINK, self._name, (nobody,)), hearer)
+            yield Pair(Endpoint(LINK, self._name, (unspecified,)), hearer)
             if self._family.version == 4:
                 yield Pair(self._clients, hearer)
 
@@ -215,7 +215,9 @@ class _Pairs:
         """To an address that a client has or gets, and to one that has none."""
         heard = Endpoint(LINK, self._name, self._link(self._family.heard))
         yield Pair(sender, self._clients)
-        source = sender if self._family.version == 4 else Endpoint(LINK, self._name, self._link(self._family.nobody))
+        source = (
+            sender if self._family.version == 4 else Endpoint(LINK, self._name, self._link(self._family.unspecified))
+        )
         yield Pair(source, heard)
 
     def _legs(self, relay: Net, server: Net) -> list[Net]:
