@@ -11,20 +11,17 @@ BULKHEAD_ASK_SITES: how many sets of rules (default 8). BULKHEAD_ASK_SEED: the f
 
 from __future__ import annotations
 
-import errno
 import itertools
 import json
 import os
 import pathlib
 import random
-import select
 import socket
 import subprocess
 import sys
-import time
 
 import pytest
-from namespaces import inside, run
+from namespaces import connects, inside, run
 from random_rules import ADDRESSES, PORTS, rules_of
 
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.ask.node import read_node
@@ -108,32 +105,10 @@ def node(name):
     return read_node(name, json.loads(out))
 
 
-def connects(asked):
-    """Which of the connections come about, all tried at once."""
-    waiting = {}
-    found = {}
-    for one in asked:
-        sender = next(name for name, address in ADDRESSES.items() if address == one.source)
-        sock = inside(sender, socket.socket)
-        sock.setblocking(False)
-        sock.bind((one.source, 0))
-        state = sock.connect_ex((one.destination, one.port))
-        found[one] = False
-        if state in (0, errno.EINPROGRESS):
-            waiting[sock.fileno()] = (sock, one)
-    poll = select.poll()
-    for number in waiting:
-        poll.register(number, select.POLLOUT)
-    end = time.monotonic() + PATIENCE
-    while waiting and time.monotonic() < end:
-        for number, _event in poll.poll(100):
-            sock, one = waiting.pop(number)
-            poll.unregister(number)
-            found[one] = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
-            sock.close()
-    for sock, _one in waiting.values():
-        sock.close()
-    return found
+def comes_about(asked):
+    """Which of the connections come about."""
+    names = {address: name for name, address in reversed(ADDRESSES.items())}
+    return connects({one: (names[one.source], one.source, one.destination, one.port) for one in asked}, PATIENCE)
 
 
 def asked_of(ends):
@@ -153,6 +128,6 @@ def test_a_connection_comes_about_where_the_walk_says_so(namespaces, seed):
     expected = {one: found.answer is Answer.ALLOWED for one, found in walks.items()}
     wrong = list(expected)
     for _try in range(1 + AGAIN):
-        seen = connects(wrong)
+        seen = comes_about(wrong)
         wrong = [one for one in wrong if seen[one] != expected[one]]
     assert wrong == [], f"{wrong[0].text()}: the kernel says {not expected[wrong[0]]}: {walks[wrong[0]]}"

@@ -4,8 +4,12 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
+import select
+import socket
 import subprocess
+import time
 
 CLONE_NEWNET = 0x40000000
 
@@ -31,3 +35,33 @@ def inside(name, make):
     finally:
         os.close(there)
         os.close(home)
+
+
+def connects(asked, patience):
+    """{what was asked: whether the connection comes about}, all tried at once. asked: {what: (namespace, source, destination,
+    port)}; patience: in seconds."""
+    waiting, found = {}, {}
+    for one, (name, source, destination, port) in asked.items():
+        kind = socket.AF_INET6 if ":" in source else socket.AF_INET
+        sock = inside(name, lambda kind=kind: socket.socket(kind))
+        sock.setblocking(False)
+        sock.bind((source, 0))
+        state = sock.connect_ex((destination, port))
+        found[one] = False
+        if state in (0, errno.EINPROGRESS):
+            waiting[sock.fileno()] = (sock, one)
+        else:
+            sock.close()
+    poll = select.poll()
+    for number in waiting:
+        poll.register(number, select.POLLOUT)
+    end = time.monotonic() + patience
+    while waiting and time.monotonic() < end:
+        for number, _event in poll.poll(100):
+            sock, one = waiting.pop(number)
+            poll.unregister(number)
+            found[one] = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+            sock.close()
+    for sock, _one in waiting.values():
+        sock.close()
+    return found

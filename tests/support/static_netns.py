@@ -12,18 +12,15 @@ container's published port is added as Docker does.
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import pathlib
-import select
 import socket
 import subprocess
 import sys
-import time
 from datetime import date
 
-from namespaces import inside, run
+from namespaces import connects, inside, run
 
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.ask.node import read_node
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.host import host_plan
@@ -267,31 +264,7 @@ class Site:
     def connects(self, asked):
         """Which of the connections (source, destination, port) come about, all tried at once."""
         owners = {**self.addresses(4), **self.addresses(6)}
-        waiting, found = {}, {}
-        for one in asked:
-            source, destination, port = one
-            kind = socket.AF_INET6 if ":" in source else socket.AF_INET
-            sock = inside(self.ns(owners[source]), lambda kind=kind: socket.socket(kind))
-            sock.setblocking(False)
-            sock.bind((source, 0))
-            state = sock.connect_ex((destination, port))
-            found[one] = False
-            if state in (0, errno.EINPROGRESS):
-                waiting[sock.fileno()] = (sock, one)
-            else:
-                sock.close()
-        poll = select.poll()
-        for number in waiting:
-            poll.register(number, select.POLLOUT)
-        end = time.monotonic() + PATIENCE
-        while waiting and time.monotonic() < end:
-            for number, _event in poll.poll(100):
-                sock, one = waiting.pop(number)
-                poll.unregister(number)
-                found[one] = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
-                sock.close()
-        for sock, _one in waiting.values():
-            sock.close()
+        found = connects({one: (self.ns(owners[one[0]]), *one) for one in asked}, PATIENCE)
         for one in self.sockets:
             with contextlib.suppress(
                 BlockingIOError
