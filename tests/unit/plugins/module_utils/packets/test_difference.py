@@ -105,6 +105,16 @@ def test_a_set_within_another_is_not_told_twice(port):
     assert not found.closed
 
 
+@pytest.mark.parametrize(("below", "ports"), [("5", "udp"), ("16", "tcp"), ("32", "udp")])
+def test_ports_are_told_of_protocols_that_have_ports_alone(below, ports):
+    """A rule on a protocol just below one with ports cuts off a range that begins with it and goes on to ones without."""
+    base = [f"-A INPUT -p {below} -j DROP", f"-A INPUT -p {ports} -m {ports} --dport 53 -j DROP"]
+    found = difference(rules(*base), rules(*base, "-A INPUT -s 192.0.2.1 -j ACCEPT"), INPUT)
+    assert [change.packets.text() for change in found.opened if change.packets.sides[DPORT]] == [
+        f"{ports} any but 53 from 192.0.2.1 to any"
+    ]
+
+
 def test_where_every_usual_interface_is_ruled_out_the_witness_has_another_name():
     taken = ["-A INPUT -i eth0 -j DROP", "-A INPUT -i eth1 -j DROP"]
     (change,) = difference(rules(*taken), rules(*taken, "-A INPUT -j ACCEPT"), INPUT).opened

@@ -334,6 +334,19 @@ def test_a_confirmation_that_is_killed_anywhere_ends_with_the_old_or_the_new_rul
     assert guard.settle("again") is None
 
 
+@pytest.mark.parametrize("theirs", [[], ["-s 192.0.2.9/32 -j DROP"]])
+def test_a_decided_change_is_loaded_whole_where_others_set_its_chains_anew_meanwhile(host, monkeypatch, theirs):
+    wait(host)
+    guard = guard_of(host)
+    new = kernel(host)
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_at(patch, os, "rename", 3)  # the first of ufw's files: the journal is there
+        guard.keep(guard.change())
+    host.tables[4].chains["ufw-user-input"] = list(theirs)
+    assert guard.settle("killed") == KEPT
+    assert kernel(host) == new
+
+
 @pytest.mark.parametrize("command", ["keep", "back", "settle"])
 @pytest.mark.parametrize(("operation", "number"), [("rename", 8), ("unlink", 1), ("unlink", 2)])
 def test_whatever_command_comes_after_a_kill_at_the_very_end_nothing_is_left_of_a_kept_change(
