@@ -748,3 +748,19 @@ def test_an_option_of_a_protocol_that_is_not_given_is_none_of_its_module(words):
 @pytest.mark.parametrize("words", ["-p6", "-ieth0", "-s10.0.0.1", "-mtcp"])
 def test_a_value_in_the_word_of_a_short_option_is_not_understood(words):
     assert rule(f"{words} -j ACCEPT").target == UNREAD
+
+
+def test_a_table_that_begins_a_second_time_is_read_with_its_own_chains():
+    """What an equal line of another table said, where that name is a target, is not what it says here."""
+    line = "-A INPUT -p tcp -j SET --add-set seen src"
+    ruleset = parse(
+        f"*filter\n:INPUT DROP [0:0]\n:SET - [0:0]\nCOMMIT\n*mangle\n:INPUT ACCEPT [0:0]\n{line}\nCOMMIT\n*filter\n{line}\nCOMMIT\n",
+        4,
+    )
+    assert [ruleset.chain(table, "INPUT").rules[0].target for table in ("mangle", "filter")] == ["SET", UNREAD]
+    again = (
+        "*filter\n:INPUT DROP [0:0]\nCOMMIT\n*mangle\n:INPUT ACCEPT [0:0]\n:TTL - [0:0]\n-A INPUT -p tcp -j TTL\nCOMMIT\n"
+        "*filter\n-A INPUT -p tcp -j TTL\nCOMMIT\n"
+    )
+    with pytest.raises(RulesetError, match="line 10: .* has TTL, which IPv6 has not"):
+        parse(again, 6)
