@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
 from ansible import constants, context
@@ -26,17 +26,28 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.change.report impor
     stops,
     summary,
 )
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.declaration import Declaration, read, value_of
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.declaration import (
+    GATEWAY_GROUP,
+    Declaration,
+    read,
+    value_of,
+)
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.inventory import groups_of_sources
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.members import Part, members_of
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.run import Record, Run, Step, why_not
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.report.files import site_name
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.changes import OPENED, UNKNOWN
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import BAD, GOOD, json_text, write_whole
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.sliced import slice_of
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import BAD, DIM, GOOD, json_text, write_whole
 
 READ = "bulkhead.tiers.netfilter_info"
 #: What AWX says of the job, by the names of its variables.
 AWX = ("awx_user_name", "awx_job_id", "awx_job_template_name", "awx_workflow_job_id")
+#: The name of what AWX hands on of a run, and how many lines of each kind are in it.
+ARTIFACT = "site_change"
+SHOWN = 20
+#: What is said of a run that has a slice of the inventory.
+SLICE = "This is about the hosts of one slice; the others have answers and records of their own."
 #: Whose record a run has, beside the hosts'.
 _RUN = "run"
 
@@ -108,15 +119,25 @@ class ActionModule(ActionBase):
     def _judge(self, options: Mapping[str, Any], task_vars: Mapping[str, Any]) -> dict[str, Any]:
         run, declaration = self._opened(options), read(task_vars, self._templar)
         site, check = declaration.site, bool(self._task.check_mode)
-        judged = self._judged(run, declaration)
+        # AWX leaves groups in a slice of which it has no host: that of the routers is there where there are any.
+        sliced = slice_of(task_vars)
+        elsewhere = sliced is not None and GATEWAY_GROUP in (task_vars.get("groups") or {})
+        judged = self._judged(run, declaration, elsewhere)
         known = records.read_json(os.path.join(options["directory"], records.STATE)) or {}
         before = known.get("planes")
         planes = difference(before, declared(site)) if isinstance(before, Mapping) else {}
         since = printable(known.get("time", ""), 40)
         for line, color in report_lines(judged, planes, since):
             self._display.display(line, color=color)
+        if sliced is not None:
+            self._display.display(f"  {SLICE}", color=DIM)
         stopped = stops(judged, planes, site.changes, options["reason"], options["accept"], check)
         result: dict[str, Any] = {"changed": False, "msg": summary(judged, planes), "gate": _returned(judged, planes)}
+        # AWX puts the artifacts of slices together key by key, and of one key the last one counts: each has a key of its own.
+        name = (
+            ARTIFACT if sliced is None else f"{ARTIFACT}_of_job_{printable(task_vars.get('awx_job_id', 'unknown'), 20)}"
+        )
+        artifact = result.setdefault("artifacts", {}).setdefault(name, _artifact(judged, planes))
         if judged.nothing and not planes and not stopped:
             return result
         written = records.new_record(judged, planes, options["reason"], self._about(options, task_vars, since))
@@ -127,14 +148,14 @@ class ActionModule(ActionBase):
         path = records.write_record(options["directory"], written)
         run.keep(Step.CHANGE, _RUN, path)
         self._display.display(f"The record: {path.removesuffix('.json')}.md", color=BAD if stopped else GOOD)
-        result["record"] = path
+        result["record"] = artifact["record"] = path
         if stopped:
             # The record has the whole: Ansible prints all of a result that failed.
             del result["gate"]
             result.update(failed=True, msg="\n".join(["The change was stopped, and no host was touched.", *stopped]))
         return result
 
-    def _judged(self, run: Run, declaration: Declaration) -> Judged:
+    def _judged(self, run: Run, declaration: Declaration, routers_elsewhere: bool) -> Judged:
         nodes: dict[str, Node] = {}
         plans: dict[str, Mapping[str, Any]] = {}
         missing: dict[str, str] = {}
@@ -146,7 +167,7 @@ class ActionModule(ActionBase):
                 missing[printable(name)] = str(run.kept(Step.TROUBLE, name) or "it was not reached")
             else:
                 nodes[name], plans[name] = read_node(name, kept), plan
-        return judge(declaration.site, run.record.members, nodes, plans, missing)
+        return judge(declaration.site, run.record.members, nodes, plans, missing, routers_elsewhere)
 
     def _end(self, options: Mapping[str, Any], task_vars: Mapping[str, Any]) -> dict[str, Any]:
         run = self._opened(options)
@@ -158,7 +179,8 @@ class ActionModule(ActionBase):
             return {"changed": False}
         if path:
             records.end_record(path, records.FAILED if lost else records.FINISHED, lost)
-        if not lost and not run.record.left_out and self._whole():
+        # A slice has none that are left out: it does not know that there are others.
+        if not lost and not run.record.left_out and slice_of(task_vars) is None and self._whole():
             # What is declared now is what the next run is compared with.
             state = {"time": _now(), "planes": declared(read(task_vars, self._templar).site)}
             records.make_private(options["directory"])
@@ -186,6 +208,7 @@ class ActionModule(ActionBase):
             "inventory": [printable(source) for source in context.CLIARGS.get("inventory") or ()],
             "revision": records.revision(folder) if folder else None,
             "limit": printable(task_vars.get("ansible_limit") or ""),
+            "slice_of": printable(slice_of(task_vars) or ""),
             "tags": [printable(tag, 80) for tag in (*tags, *skipped)],
             "accepted": list(options["accept"]),
             "planes_since": since or None,
@@ -195,6 +218,22 @@ class ActionModule(ActionBase):
     @staticmethod
     def _opened(options: Mapping[str, Any]) -> Run:
         return Run.opened(str(constants.DEFAULT_LOCAL_TMP), options["run"])
+
+
+def _artifact(judged: Judged, planes: Planes) -> dict[str, Any]:
+    """What an approver in AWX reads: short for any size of the fleet."""
+    told = {name: [one.text() for one in getattr(judged, name)] for name in ("opened", "closed", "unknown")}
+    lists = {**told, "broken": judged.broken, "touched": judged.touched}
+    return {
+        "summary": summary(judged, planes),
+        **{name: _short(texts) for name, texts in lists.items()},
+        "record": "",
+    }
+
+
+def _short(texts: Sequence[str]) -> list[str]:
+    more = len(texts) - SHOWN
+    return [*texts[:SHOWN], *([f"and {more:,} more"] if more > 0 else [])]
 
 
 def _returned(judged: Judged, planes: Planes) -> dict[str, Any]:

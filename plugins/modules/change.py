@@ -93,6 +93,12 @@ gate:
   sample:
     opened: ["management -> monitoring exporter, on 2 hosts: bulkhead_flows[4] declares it"]
     closed: []
+artifacts:
+  description:
+    - The same for an approval in AWX, short for a fleet of any size, by the name that C(set_stats) gives it. A slice has a name of its own,
+      C(site_change_of_job_) and the number of its job, for AWX keeps one artifact of a name.
+  returned: O(step=judge)
+  type: dict
 record:
   description: The record's JSON; the Markdown lies beside it.
   returned: O(step=judge) or O(step=end), where something changes

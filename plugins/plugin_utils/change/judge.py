@@ -72,15 +72,17 @@ def judge(
     nodes: Mapping[str, Node],
     plans: Mapping[str, Mapping[str, Any]],
     missing: Mapping[str, str],
+    routers_elsewhere: bool = False,
 ) -> Judged:
-    """nodes: the hosts that were read; plans: of each of them what its firewall is to be (rules, default, docker, nat, keeps)."""
+    """nodes: the hosts that were read; plans: of each of them what its firewall is to be (rules, default, docker, nat, keeps).
+    routers_elsewhere: whether there may be routers that the inventory does not show, as in a slice of it."""
     planned = {name: as_planned(node, plans[name]) for name, node in nodes.items()}
     touched = tuple(name for name, node in nodes.items() if not _alike(node, planned[name]))
     hooks = Hooks()
     after = Fleet(site, members, planned, hooks, hosts_lead_out=True)
     found = changes(Fleet(site, members, nodes, hooks, hosts_lead_out=True), after) if touched else []
     told = {way: _folded([change for change in found if change.way is way], members, nodes) for way in Way}
-    broken, doubts = _forbidden(after)
+    broken, doubts = _forbidden(after, routers_elsewhere)
     moved = {(one.source, one.destination, one.service) for one in (*told[Way.OPENED], *told[Way.CLOSED]) if one.path}
     declared = sum(len(flow.pairs) * len(flow.services) for flow in site.flows)
     return Judged(
@@ -116,13 +118,13 @@ def _folded(found: Sequence[Change], members: Mapping[str, Member], nodes: Mappi
     return tuple(sorted(told, key=lambda one: (not one.never, bool(one.path), one[1:4])))
 
 
-def _forbidden(fleet: Fleet) -> tuple[tuple[str, ...], tuple[Told, ...]]:
+def _forbidden(fleet: Fleet, routers_elsewhere: bool) -> tuple[tuple[str, ...], tuple[Told, ...]]:
     """(what an invariant forbids and gets to a host that was read, or out, in words with the rule that lets it through; what perhaps
-    does). Of an address that no host has that was read, nothing is known: a run with --limit leaves hosts out."""
+    does). Of an address that no host has that was read, nothing is known: a run with --limit leaves hosts out, and so does a slice."""
     if not fleet.site.never:
         return (), ()
     _cells, differences = compare(fleet)
-    known = [one for one in differences if one.kind is Kind.NEVER and _is_known(fleet, one)]
+    known = [one for one in differences if one.kind is Kind.NEVER and _is_known(fleet, one, routers_elsewhere)]
     broken, doubts = [], []
     for finding in Findings(fleet.site, fleet.nodes).of(known):
         if finding.kind is Kind.UNKNOWN:
@@ -134,12 +136,12 @@ def _forbidden(fleet: Fleet) -> tuple[tuple[str, ...], tuple[Told, ...]]:
     return tuple(broken), tuple(doubts)
 
 
-def _is_known(fleet: Fleet, one: Difference) -> bool:
-    """Whether all that may stop a packet was read. A router that --limit leaves out may; so may one that is none of the site's,
-    where a host sends to the internet."""
+def _is_known(fleet: Fleet, one: Difference, routers_elsewhere: bool) -> bool:
+    """Whether all that may stop a packet was read. A router that --limit or a slice leaves out may; so may one that is none of
+    the site's, where a host sends to the internet."""
     source, destination = one.reached.source, one.reached.destination
     routers = [name for name, member in fleet.members.items() if member.gateway]
-    unread = any(name not in fleet.nodes for name in routers)
+    unread = routers_elsewhere or any(name not in fleet.nodes for name in routers)
     if destination.place == INTERNET:
         tier = fleet.site.tiers.get(source.place)
         behind = tier is None or bool(tier.gateways)

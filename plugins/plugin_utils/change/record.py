@@ -37,7 +37,7 @@ _PATIENCE = 10
 def new_record(
     judged: Judged, planes: Mapping[str, tuple[Sequence[str], Sequence[str]]], reason: str, about: Mapping[str, Any]
 ) -> Record:
-    """about: what is known of the run itself: who, site, inventory, revision, limit, tags, proof_before, planes_since."""
+    """about: what is known of the run itself: who, site, inventory, revision, limit, slice_of, tags, proof_before, planes_since."""
     return {
         "format": 1,
         "result": BEGUN,
@@ -214,6 +214,7 @@ def markdown(record: Record) -> str:
         ("inventory", ", ".join(record.get("inventory") or ())),
         ("revision", f"{commit['commit']}{changed}" if commit else "not in a repository"),
         ("limit, tags", ", ".join(filter(None, (record.get("limit", ""), *(record.get("tags") or ())))) or "none"),
+        *([("hosts of one slice of", record["slice_of"])] if record.get("slice_of") else []),
         ("hosts", f"{hosts['read']} read, the rules of {len(hosts['touched'])} change: {', '.join(hosts['touched'])}"),
         ("not finished", ", ".join(hosts["not_finished"]) or "none"),
         ("proof before", _proof(record.get("proof_before"))),

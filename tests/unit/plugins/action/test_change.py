@@ -14,7 +14,7 @@ from ansible.template import Templar
 from ansible.utils.context_objects import CLIArgs
 from static_sites import SITE, Fixture
 
-from ansible_collections.bulkhead.tiers.plugins.action.change import ActionModule
+from ansible_collections.bulkhead.tiers.plugins.action.change import ActionModule, _short
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.run import Record, Run, Step
 
 
@@ -148,6 +148,50 @@ def test_a_run_with_tags_or_a_limit_leaves_the_state_as_it_was(gate, monkeypatch
     gate.step("judge")
     gate.step("end")
     assert not (gate.folder / "reports/changes/state.json").exists()
+
+
+SLICED = {"awx_job_id": 7, "awx_job_template_name": "bulkhead site", "awx_workflow_job_name": "bulkhead site"}
+
+
+def test_a_slice_never_passes_for_the_whole_fleet(gate):
+    gate.more = SLICED
+    gate.open()
+    gate.read()
+    found = gate.step("judge")
+    gate.step("end")
+    assert not (gate.folder / "reports/changes/state.json").exists()
+    assert (gate.records[0]["result"], gate.records[0]["slice_of"]) == ("finished", "bulkhead site")
+    (page,) = (gate.folder / "reports/changes").glob("2*.md")
+    assert "| hosts of one slice of | bulkhead site |" in page.read_text()
+    assert any("one slice" in line for line in gate.lines)
+    assert list(found["artifacts"]) == ["site_change_of_job_7"]
+
+
+def test_a_job_of_a_workflow_that_is_no_slice_counts_as_the_whole_fleet(gate):
+    gate.more = {**SLICED, "awx_workflow_job_name": "bulkhead change"}
+    gate.read()
+    found = gate.step("judge")
+    gate.step("end")
+    assert (gate.folder / "reports/changes/state.json").exists() and list(found["artifacts"]) == ["site_change"]
+
+
+def test_what_an_approver_reads_is_short_for_any_number_of_changes_and_there_when_the_run_was_stopped(gate):
+    for port in range(1, 60, 2):
+        gate.lab.insert("pump1", "ufw-user-input", f"-s 10.0.{port}.0/24 -p tcp -m tcp --dport {port} -j ACCEPT")
+    gate.more = {"bulkhead_changes": {"reason": "required"}}
+    gate.read()
+    found = gate.step("judge")
+    told = found["artifacts"]["site_change"]
+    assert found["failed"] and told["touched"] == ["pump1"] and told["record"] == found["record"]
+    assert (
+        told["closed"] and max(len(told[name]) for name in ("opened", "closed", "unknown", "broken", "touched")) <= 21
+    )
+
+
+@pytest.mark.parametrize(("number", "shown"), [(20, 20), (21, 21), (500, 21)])
+def test_a_long_list_ends_with_how_many_more_there_are(number, shown):
+    found = _short([f"h{each}" for each in range(number)])
+    assert len(found) == shown and (number == 20 or found[-1] == f"and {number - 20} more")
 
 
 def test_the_proof_before_stands_in_the_record(gate):

@@ -101,6 +101,16 @@ def test_a_run_without_the_router_says_nothing_of_what_goes_out_or_comes_in_by_i
     assert judged(lab, lab).broken != ()
 
 
+def test_a_slice_whose_routers_may_be_in_another_one_says_nothing_of_the_internet(lab):
+    lab.insert("desk", "INPUT", "-p tcp -m tcp --dport 3389 -j ACCEPT")
+    nodes = {name: lab.nodes[name] for name in ("desk", "pump1")}
+    plans = {name: {**lab.plan(name), "keeps": False} for name in nodes}
+    members = {name: lab.members[name] for name in nodes}
+    assert judge(lab.site, members, nodes, plans, {}, routers_elsewhere=True).broken == ()
+    # The same two hosts as the whole of a site: no router of theirs can hold it.
+    assert judge(lab.site, members, nodes, plans, {}).broken != ()
+
+
 def test_what_a_router_lets_out_of_a_tier_without_the_internet_is_found():
     tiers = copy.deepcopy(SITE["bulkhead_tiers"])
     tiers["plant"]["internet"] = False
