@@ -12,6 +12,7 @@ from typing import Any, Optional
 
 from ansible import constants, context
 from ansible.errors import AnsibleError
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
@@ -32,6 +33,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.declaration import 
     read,
     value_of,
 )
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.firewall import ahead
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.inventory import groups_of_sources
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.members import Part, members_of
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.run import Record, Run, Step, why_not
@@ -40,7 +42,8 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.changes import
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.sliced import slice_of
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import BAD, DIM, GOOD, json_text, write_whole
 
-READ = "bulkhead.tiers.netfilter_info"
+#: What runs on a host: the first in one trip with what the role firewall asks first, the other where the first fails.
+LOOK, READ = "bulkhead.tiers.firewall_setup", "bulkhead.tiers.netfilter_info"
 #: What AWX says of the job, by the names of its variables.
 AWX = ("awx_user_name", "awx_job_id", "awx_job_template_name", "awx_workflow_job_id")
 #: The name of what AWX hands on of a run, and how many lines of each kind are in it.
@@ -51,17 +54,23 @@ SLICE = "This is about the hosts of one slice; the others have answers and recor
 #: Whose record a run has, beside the hosts'.
 _RUN = "run"
 
+SETUP = {
+    "packages": {"type": "list", "elements": "str"},
+    "files": {"type": "list", "elements": "dict"},
+    "after": {"type": "list", "elements": "dict"},
+    "ruleset": {"type": "dict", "required": True},
+}
 ARGUMENTS = {
     "step": {"type": "str", "choices": ["begin", "read", "judge", "end"], "required": True},
     "run": {"type": "str"},
-    "ruleset": {"type": "dict"},
+    "setup": {"type": "dict", "options": SETUP},
     "reason": {"type": "str", "default": ""},
     "accept": {"type": "list", "elements": "str", "choices": [OPENED, UNKNOWN], "default": []},
     "outside": {"type": "str", "default": "outside"},
     "directory": {"type": "path", "default": "reports/changes"},
     "proof": {"type": "path", "default": "reports/proof.json"},
 }
-REQUIRED = [("step", "read", ["run", "ruleset"]), ("step", "judge", ["run"]), ("step", "end", ["run"])]
+REQUIRED = [("step", "read", ["run", "setup"]), ("step", "judge", ["run"]), ("step", "end", ["run"])]
 
 
 class ActionModule(ActionBase):
@@ -103,17 +112,17 @@ class ActionModule(ActionBase):
 
     def _read(self, options: Mapping[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         run, name = self._opened(options), str(task_vars["inventory_hostname"])
-        said = self._execute_module(module_name=READ, task_vars=task_vars, module_args={})
-        why = why_not(said)
+        setup = {key: value for key, value in options["setup"].items() if value is not None}
+        said = self._execute_module(module_name=LOOK, task_vars=task_vars, module_args={**setup, "look": True})
+        ahead.keep_looked(self._task, task_vars, setup, said.get("setup"))
+        found = said.get("netfilter")
+        if not isinstance(found, Mapping):
+            found = self._execute_module(module_name=READ, task_vars=task_vars, module_args={})
+        why = why_not(found)
         if why:
             return run.not_read(name, why)
-        kept = {"printed": said.get("printed"), "settings": said.get("settings")}
-        try:
-            read_node(name, kept)
-        except NotRead as error:
-            return run.not_read(name, str(error))
-        run.keep(Step.NETFILTER, name, kept)
-        run.keep(Step.PLAN, name, options["ruleset"])
+        run.keep(Step.NETFILTER, name, {"printed": found.get("printed"), "settings": found.get("settings")})
+        run.keep(Step.PLAN, name, _planned(setup["ruleset"]))
         return {"changed": False}
 
     def _judge(self, options: Mapping[str, Any], task_vars: Mapping[str, Any]) -> dict[str, Any]:
@@ -166,7 +175,10 @@ class ActionModule(ActionBase):
             if kept is None or plan is None:
                 missing[printable(name)] = str(run.kept(Step.TROUBLE, name) or "it was not reached")
             else:
-                nodes[name], plans[name] = read_node(name, kept), plan
+                try:
+                    nodes[name], plans[name] = read_node(name, kept), plan
+                except NotRead as error:
+                    missing[printable(name)] = printable(str(error))
         return judge(declaration.site, run.record.members, nodes, plans, missing, routers_elsewhere)
 
     def _end(self, options: Mapping[str, Any], task_vars: Mapping[str, Any]) -> dict[str, Any]:
@@ -234,6 +246,13 @@ def _artifact(judged: Judged, planes: Planes) -> dict[str, Any]:
 def _short(texts: Sequence[str]) -> list[str]:
     more = len(texts) - SHOWN
     return [*texts[:SHOWN], *([f"and {more:,} more"] if more > 0 else [])]
+
+
+def _planned(ruleset: Mapping[str, Any]) -> dict[str, Any]:
+    """What the host's firewall is to be, of the options of ufw_ruleset; keeps: whether rules that are not declared stay."""
+    kept = {name: ruleset.get(name) for name in ("default", "rules", "docker", "nat")}
+    purge = boolean(ruleset.get("purge") or False, strict=False)
+    return {**kept, "docker": kept["docker"] or {}, "keeps": not purge or bool(ruleset.get("keep"))}
 
 
 def _returned(judged: Judged, planes: Planes) -> dict[str, Any]:

@@ -17,10 +17,7 @@ class ActionModule(Setup):
 
     def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
         result = super().run(tmp, task_vars)
-        answer, written = result.pop("ruleset", None), result.pop("after", False)
+        ruleset, after = result.pop("ruleset", None), result.pop("after", False)
         if not result.get("failed"):
-            ahead.keep(ahead.question(self._task, task_vars or {}, self._task.args.get("ruleset")), answer)
-            if written is True and self._task.args.get("after"):
-                later = {"files": self._task.args["after"]}
-                ahead.keep(ahead.question(self._task, task_vars or {}, later), {"changed": False, "same": True})
+            ahead.keep_setup(self._task, task_vars or {}, self._task.args, ruleset, after)
         return result

@@ -26,7 +26,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: Optional[str] = None, task_vars: Optional[dict[str, Any]] = None) -> dict[str, Any]:
         result: dict[str, Any] = super().run(tmp, task_vars)
         if ahead.take(ahead.question(self._task, task_vars or {}, self._task.args)):
-            return {**result, "changed": False, "missing": [], "files": [], "diff": []}
+            return {**result, **ahead.NOTHING}
         host = str((task_vars or {}).get("inventory_hostname", "host"))
         first = self._run_module(self.LOOKS, dict(self._task.args), task_vars)
         missing = _asked_for(self._task.args.get("packages"), first.get("missing"))

@@ -18,7 +18,7 @@ extends_documentation_fragment:
   - bulkhead.tiers.attributes.info
 attributes:
   action:
-    description: It is an action plugin; what it runs on the hosts is M(bulkhead.tiers.netfilter_info).
+    description: It is an action plugin; what it runs on the hosts is M(bulkhead.tiers.firewall_setup), which only looks.
     support: full
   platform:
     support: full
@@ -36,10 +36,29 @@ options:
   run:
     description: What the step V(begin) returned.
     type: str
-  ruleset:
-    description: What the host's firewall is to be - C(default), C(rules), C(docker) and C(nat) as M(bulkhead.tiers.ufw_ruleset) takes them,
-      and C(keeps), whether rules that are not among them stay.
+  setup:
+    description:
+      - What the host is to have, as M(bulkhead.tiers.firewall_setup) takes it.
+      - A task of that module, and of M(bulkhead.tiers.ufw_ruleset), with the same options on the same host, within five minutes, makes no trip
+        to the host where nothing is to do.
     type: dict
+    suboptions:
+      packages:
+        description: As O(bulkhead.tiers.firewall_setup#module:packages).
+        type: list
+        elements: str
+      files:
+        description: As O(bulkhead.tiers.firewall_setup#module:files).
+        type: list
+        elements: dict
+      after:
+        description: As O(bulkhead.tiers.firewall_setup#module:after).
+        type: list
+        elements: dict
+      ruleset:
+        description: As O(bulkhead.tiers.firewall_setup#module:ruleset).
+        type: dict
+        required: true
   reason:
     description: Why the change is made.
     type: str

@@ -10,6 +10,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
+from ansible_collections.bulkhead.tiers.plugins.module_utils.netfilter import read_netfilter
 from ansible_collections.bulkhead.tiers.plugins.module_utils.setup.converge import (
     ARGUMENTS,
     FILE,
@@ -28,16 +29,32 @@ def main() -> None:
     spec = {
         **ARGUMENTS,
         "ruleset": {"type": "dict", "required": True},
+        "look": {"type": "bool", "default": False},
         "after": {"type": "list", "elements": "dict", "default": [], "options": FILE},
     }
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
+    if module.params["look"]:
+        module.exit_json(changed=False, netfilter=read_netfilter(module), setup=looked(module))
     try:
-        result = converge(module)
-        written = all(is_as_wished(wish, *compare(wish)) for wish in module.params["after"])
+        module.exit_json(**setup(module, module.check_mode))
     except Refusal as refusal:
         module.fail_json(msg=str(refusal))
+
+
+def setup(module: AnsibleModule, check_mode: bool) -> dict[str, Any]:
+    """What the host needs, seen to where this is no check mode, and what it says of what comes later. Raises Refusal."""
+    result = converge(module, check_mode)
+    written = all(is_as_wished(wish, *compare(wish)) for wish in module.params["after"])
     # Packages that are missing come first; then the module is asked once more.
-    module.exit_json(**result, after=written, ruleset=None if result["missing"] else ruleset(module))
+    return {**result, "after": written, "ruleset": None if result["missing"] else ruleset(module)}
+
+
+def looked(module: AnsibleModule) -> Optional[dict[str, Any]]:
+    """The same, and nothing is changed; None where it fails, which the task that does it says with its reason."""
+    try:
+        return setup(module, True)
+    except Refusal:
+        return None
 
 
 def ruleset(module: AnsibleModule) -> Optional[dict[str, Any]]:

@@ -13,7 +13,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.setup.files import 
 def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     try:
-        module.exit_json(**converge(module))
+        module.exit_json(**converge(module, module.check_mode))
     except Refusal as refusal:
         module.fail_json(msg=str(refusal))
 

@@ -113,7 +113,8 @@ LARGEST = 40
 #: The ones that are larger. ufw_ruleset is sent only to hosts on which something changes: it brings the packet engine
 #: (42 kB), the proof against lock-outs, what nat changes (2 kB), what the next boot does (10 kB), and the rollback's own
 #: program, all of which a host must have without a way back to the controller. ufw_ruleset_plan is what a host is sent
-#: otherwise, and firewall_setup what it is sent with what it needs beside its rules; ufw_ruleset_info reads, and what that
+#: otherwise, and firewall_setup what it is sent with what it needs beside its rules, and with what the gate reads (1 kB),
+#: which spares a trip; ufw_ruleset_info reads, and what that
 #: means is worked out on the controller; a proof has it read what decides where packets go as well (1 kB), which spares a
 #: trip.
 #: swarm_network, too, is sent only where something changes, with the migration; swarm_network_plan otherwise. Both bring the
@@ -126,7 +127,7 @@ LARGER = {
     "tailnet_policy": 45,
     "ufw_ruleset": 181.5,
     "ufw_ruleset_plan": 95,
-    "firewall_setup": 98.8,
+    "firewall_setup": 100,
     "ufw_ruleset_info": 43.5,
     "swarm_network": 51.5,
     "tailscale_node": 42.5,

@@ -25,12 +25,13 @@ ARGUMENTS = {
 }
 
 
-def converge(module: AnsibleModule) -> dict[str, Any]:
-    """The module's answer. Where packages are missing the files wait for them, but for check mode. Raises Refusal."""
+def converge(module: AnsibleModule, check_mode: bool) -> dict[str, Any]:
+    """The module's answer. Where packages are missing the files wait for them, but for check mode, in which nothing is
+    written. Raises Refusal."""
     module.run_command_environ_update = {"LC_ALL": "C"}
     missing = missing_packages(module.run_command, module.params["packages"])
     result: dict[str, Any] = {"changed": False, "missing": missing, "files": [], "diff": []}
-    if missing and not module.check_mode:
+    if missing and not check_mode:
         return result
     for name in missing:
         headers = {"before_header": f"package {name}", "after_header": f"package {name}"}
@@ -42,7 +43,7 @@ def converge(module: AnsibleModule) -> dict[str, Any]:
         result["files"].append(wish["path"])
         headers = {"before_header": wish["path"], "after_header": wish["path"]}
         result["diff"].append({"before": before.text, "after": after, **headers})
-        if not module.check_mode:
+        if not check_mode:
             write(module, wish, after)
     result["changed"] = bool(missing or result["files"])
     return result

@@ -18,8 +18,13 @@ from typing import Any, Optional
 
 from ansible import constants
 
-#: Seconds after which the host is asked again.
-SOON = 60
+#: Seconds after which the host is asked again: the gate before a change (plugin_utils/change) asks all hosts before the
+#: first of them has its turn.
+SOON = 300
+#: What stands in the result of a task for a host that has everything.
+NOTHING: Mapping[str, Any] = {"changed": False, "missing": [], "files": [], "diff": []}
+#: Options of ufw_ruleset that are about a change alone.
+_OF_A_CHANGE = ("ways", "confirm")
 #: What Ansible takes out of a result of a module, or gives a meaning of its own: an answer with one of these is none.
 _ANSIBLE_S = frozenset(
     (
@@ -40,11 +45,11 @@ _ANSIBLE_S = frozenset(
 
 def question(task: Any, task_vars: Mapping[str, Any], options: Any) -> str:
     """What is asked, as the name of a file; "" where it is no question about the task's own host. options: of the task that
-    is to know the answer; whom ufw_ruleset asks over other ways is no question to the host."""
+    is to know the answer; how ufw_ruleset has a change confirmed is no question where nothing changes."""
     host = task_vars.get("inventory_hostname")
     if not host or getattr(task, "delegate_to", None) or not isinstance(options, Mapping):
         return ""
-    said = {key: value for key, value in options.items() if key != "ways" and value is not None}
+    said = {key: value for key, value in options.items() if key not in _OF_A_CHANGE and value is not None}
     text = json.dumps([str(host), bool(task.check_mode), said], sort_keys=True, default=str)
     return f"bulkhead-ahead-{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
@@ -61,6 +66,23 @@ def keep(name: str, answer: Any) -> None:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(descriptor, "w", encoding="utf-8") as file:
             json.dump([time.time(), answer], file)
+
+
+def keep_setup(task: Any, task_vars: Mapping[str, Any], options: Mapping[str, Any], ruleset: Any, after: Any) -> None:
+    """Keep what firewall_setup said beside what it did. options: its own; ruleset: what ufw_ruleset_plan answers; after:
+    whether the files that come later are as they should be."""
+    keep(question(task, task_vars, options.get("ruleset")), ruleset)
+    if after is True and options.get("after"):
+        keep(question(task, task_vars, {"files": options["after"]}), {"changed": False, "same": True})
+
+
+def keep_looked(task: Any, task_vars: Mapping[str, Any], options: Mapping[str, Any], said: Any) -> None:
+    """Keep what firewall_setup said when it was only to look. said: what it would have done."""
+    if not isinstance(said, Mapping):
+        return
+    keep_setup(task, task_vars, options, said.get("ruleset"), said.get("after"))
+    if {name: said.get(name) for name in NOTHING} == NOTHING:
+        keep(question(task, task_vars, options), {"changed": False, "same": True})
 
 
 def take(name: str) -> Optional[dict[str, Any]]:

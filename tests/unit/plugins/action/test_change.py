@@ -15,6 +15,7 @@ from ansible.utils.context_objects import CLIArgs
 from static_sites import SITE, Fixture
 
 from ansible_collections.bulkhead.tiers.plugins.action.change import ActionModule, _short
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.firewall import ahead
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.run import Record, Run, Step
 
 
@@ -27,9 +28,10 @@ class Gate:
         self.lines: list[str] = []
         self.run = Run.begin(str(folder / "tmp"), Record("", "outside", 0.0, "", "", self.lab.members, (), {}))
         self.more: dict = {}
+        self.asked: list[str] = []
 
     def step(self, name, host="router", check_mode=False, answer=None, here=None, **arguments):
-        task = MagicMock(Task, async_val=0, check_mode=check_mode, diff=False, collections=[])
+        task = MagicMock(Task, async_val=0, check_mode=check_mode, diff=False, collections=[], delegate_to=None)
         task.args = {"step": name, "run": arguments.pop("run", self.run.id), **arguments}
         task.resolved_action = "bulkhead.tiers.change"
         hosts = list(self.lab.members) if here is None else here
@@ -46,14 +48,23 @@ class Gate:
         action = ActionModule(
             task, MagicMock(), SimpleNamespace(check_mode=check_mode, diff=False), loader, templar, None
         )
-        self.monkeypatch.setattr(action, "_execute_module", lambda **_kw: answer)
+        self.monkeypatch.setattr(action, "_execute_module", lambda **asked: self.answer(asked, answer))
         action._display = SimpleNamespace(display=lambda text, color=None: self.lines.append(text))
         return action.run(None, variables)
 
-    def read(self):
+    def answer(self, asked, answer):
+        """Of the modules that a step runs on a host, each by its name."""
+        self.asked.append(asked["module_name"].rpartition(".")[2])
+        return answer.get(self.asked[-1], answer)
+
+    def setup(self, name):
+        return {"packages": ["ufw"], "ruleset": {**self.lab.plan(name), "purge": True}}
+
+    def read(self, **setup):
+        """setup: what every host says it would do."""
         for name in self.lab.members:
-            plan = {**self.lab.plan(name), "keeps": False}
-            assert self.step("read", name, answer=self.lab.said(name), ruleset=plan) == {"changed": False}
+            said = {"netfilter": self.lab.said(name), "setup": setup or None}
+            assert self.step("read", name, answer=said, setup=self.setup(name)) == {"changed": False}
 
     def open(self):
         """A rule of another hand: the run would close it."""
@@ -123,7 +134,8 @@ def test_a_site_that_asks_for_a_reason_stops_without_one_and_says_it_in_the_reco
 
 def test_a_host_that_could_not_be_read_is_named_and_stops_nothing(gate):
     gate.read()
-    gate.step("read", "pump2", answer={"failed": True, "msg": "no\x1b[2J way"}, ruleset={})
+    failed = {"failed": True, "msg": "no\x1b[2J way"}
+    gate.step("read", "pump2", answer=failed, setup=gate.setup("pump2"))
     gate.run.keep(Step.NETFILTER, "pump2", None)
     found = gate.step("judge")
     assert "1 host not read (pump2)" in found["msg"] and found["gate"]["not_read"] == {"pump2": "no\\x1b[2J way"}
@@ -214,3 +226,52 @@ def test_awx_says_who_it_was(gate):
 def test_a_run_that_is_none_is_refused(gate):
     found = gate.step("judge", run="../../etc")
     assert found["failed"] and "run: got ../../etc" in found["msg"]
+
+
+def test_where_the_look_fails_the_rules_are_read_all_the_same(gate):
+    said = {"firewall_setup": {"failed": True, "msg": "MODULE FAILURE"}, "netfilter_info": gate.lab.said("pump1")}
+    assert gate.step("read", "pump1", answer=said, setup=gate.setup("pump1")) == {"changed": False}
+    assert gate.asked == ["firewall_setup", "netfilter_info"] and gate.run.kept(Step.NETFILTER, "pump1")
+
+
+def test_rules_that_are_none_are_named_with_the_host(gate):
+    gate.read()
+    said = {"netfilter": {**gate.lab.said("pump2"), "printed": {"rules4": [0, 1, 2]}}}
+    gate.step("read", "pump2", answer=said, setup=gate.setup("pump2"))
+    assert "1 host not read (pump2)" in gate.step("judge")["msg"]
+
+
+@pytest.mark.parametrize("option", [{"keep": {"comments": ["x"]}}, {"purge": False}, {"purge": "false"}], ids=str)
+def test_a_plan_that_keeps_rules_of_others_is_judged_so(gate, option):
+    gate.open()
+    gate.read()
+    kept = {**gate.setup("pump1"), "ruleset": {**gate.setup("pump1")["ruleset"], **option}}
+    gate.step("read", "pump1", answer={"netfilter": gate.lab.said("pump1")}, setup=kept)
+    assert gate.step("judge")["gate"]["closed"] == []
+
+
+NOTHING = {"changed": False, "missing": [], "files": [], "diff": []}
+
+
+@pytest.mark.parametrize(
+    ("said", "known"),
+    [
+        ({**NOTHING, "ruleset": {"changed": False, "same": True}}, [True, True]),
+        ({**NOTHING, "changed": True, "files": ["/x"], "ruleset": {"changed": False, "same": False}}, [False, True]),
+        ({**NOTHING, "missing": ["ufw"], "changed": True, "ruleset": None}, [False, False]),
+        ({"changed": False}, [False, False]),
+        ({**NOTHING, "missing": {}, "ruleset": [1]}, [False, False]),
+    ],
+    ids=["nothing to do", "a file differs", "without ufw", "no answer", "nonsense"],
+)
+@pytest.mark.parametrize("check", [False, True])
+def test_what_a_host_said_of_its_setup_spares_its_tasks_a_trip(gate, said, known, check):
+    setup = gate.setup("pump1")
+    gate.step(
+        "read", "pump1", check_mode=check, answer={"netfilter": gate.lab.said("pump1"), "setup": said}, setup=setup
+    )
+    variables = {"inventory_hostname": "pump1"}
+    for mode in (not check, check):
+        task = SimpleNamespace(delegate_to=None, check_mode=mode)
+        names = [ahead.question(task, variables, asked) for asked in (setup, {**setup["ruleset"], "ways": ["all"]})]
+        assert [ahead.take(name) is not None for name in names] == (known if mode is check else [False, False])

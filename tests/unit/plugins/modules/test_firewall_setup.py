@@ -72,3 +72,18 @@ def test_files_that_come_later_are_compared_and_not_written(run, host, tmp_path)
 def test_what_is_wrong_with_a_ruleset_is_left_to_its_own_task(run, host, ruleset):
     said = run(ruleset=ruleset)
     assert said["ruleset"] is None and not said.get("failed")
+
+
+def test_to_look_changes_nothing_and_reads_what_decides_where_packets_go(run, host, tmp_path):
+    path = tmp_path / "now"
+    wish = {"path": str(path), "block": "a", "marker": "# {mark}"}
+    said = run(ruleset=RULESET, files=[wish], look=True)
+    assert said["changed"] is False and said["setup"]["files"] == [str(path)] and not path.exists()
+    assert said["setup"]["ruleset"] == {"changed": False, "same": False}
+    assert set(said["netfilter"]) == {"printed", "settings", "speeds"}
+
+
+def test_where_to_look_at_its_setup_fails_a_host_is_read_all_the_same(run, tmp_path):
+    wish = {"path": str(tmp_path), "block": "a", "marker": "# {mark}"}
+    said = run(ruleset=RULESET, files=[wish], look=True)
+    assert said["setup"] is None and said["netfilter"]["printed"]
