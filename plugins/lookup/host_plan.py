@@ -47,7 +47,8 @@ _raw:
     - V(networks) are the Docker networks as M(bulkhead.tiers.swarm_network) takes them. V(engine) holds the engine's address
       pools. V(swarm) is what a node needs to make or join the Swarm (V(manager), V(managers), V(tier), V(default_addr_pool),
       V(subnet_size)), empty on a host beside the Swarm's tier.
-    - V(vlans) are the tiers as VLANs, as M(bulkhead.tiers.maas_vlan) takes them.
+    - V(vlans) are the tiers as VLANs, as M(bulkhead.tiers.maas_vlan) takes them; V(vlan_interfaces) those that the host itself is in, as
+      M(bulkhead.tiers.vlan_interfaces) takes them.
     - V(tailnet) is what the host is on the tailnet (V(control), V(tags), V(routes), V(exit_node), V(ssh), V(accept_routes), V(port),
       V(interface)), null where it is no node of it. V(control) is empty for Tailscale's own.
     - V(stacks) are the stacks that the host deploys, V(stack_lint) is what M(bulkhead.tiers.stack_lint) takes to check all of them.

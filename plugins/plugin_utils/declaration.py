@@ -88,6 +88,8 @@ ROLE_VARIABLES = frozenset(
     awx_notification_headers awx_notification_url awx_operators awx_organization awx_playbooks awx_prefix
     awx_project_branch awx_project_credential awx_project_url awx_reviewers awx_rollback_branch awx_schedules
     awx_slices awx_surveys awx_token awx_update_secrets awx_validate_certs
+    vlan_interfaces_addresses vlan_interfaces_confirm_timeout vlan_interfaces_names vlan_interfaces_parent vlan_interfaces_routes
+    vlan_interfaces_stack vlan_interfaces_untagged vlan_interfaces_vlans
     """.split()
 )
 

@@ -28,6 +28,7 @@ LAYERS = {
     "module_utils.maas": (),
     "module_utils.tailscale": ("module_utils.session", "module_utils.local", "module_utils.keeper"),
     "module_utils.stacks": ("module_utils.docker",),
+    "module_utils.vlans": ("module_utils.local", "module_utils.keeper"),
     "module_utils.tailnet": (),
     "module_utils.traffic": ("module_utils.local",),
     # the controller ring

@@ -22,6 +22,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.networks im
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.stacks import host_stacks, lint_arguments
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.tailnet import host_tailnet
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.ufw import DEFAULTS, host_rules
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.vlans import host_vlans
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Site
 
 
@@ -35,6 +36,7 @@ class SharedPlan(TypedDict):
     docker: dict[str, Any]
     nat: dict[str, Any]
     vlans: list[dict[str, Any]]
+    vlan_interfaces: list[dict[str, Any]]
     engine: dict[str, Any]
     stack_lint: dict[str, Any]
     tailnet: Optional[dict[str, Any]]
@@ -62,6 +64,7 @@ def shared_plan(site: Site, tiers: Collection[str], gateway: bool) -> SharedPlan
         "docker": host_docker(site, tiers, rules, gateway) if concerned else {},
         "nat": host_nat(site, gateway, tiers),
         "vlans": maas_vlans(site) if concerned else [],
+        "vlan_interfaces": host_vlans(site, tiers, gateway),
         "engine": engine_settings(site, tiers) if concerned else {},
         "stack_lint": lint_arguments(site) if concerned else {},
         "tailnet": host_tailnet(site, tiers, gateway),

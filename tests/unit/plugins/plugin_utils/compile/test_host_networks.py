@@ -130,6 +130,7 @@ def test_the_plan_of_a_host_has_the_same_keys_whatever_the_host_is(site):
         "docker": {},
         "nat": {},
         "vlans": [],
+        "vlan_interfaces": [],
         "engine": {},
         "swarm": {},
         "networks": [],
