@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import socket
+from bisect import bisect_right
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Optional, Tuple
@@ -79,15 +80,43 @@ def intersection(one: Optional[Intervals], other: Optional[Intervals]) -> Option
 
 
 def common(one: Intervals, other: Intervals) -> Intervals:
-    out, i, j = [], 0, 0
-    while i < len(one) and j < len(other):
-        low, high = max(one[i][0], other[j][0]), min(one[i][1], other[j][1])
+    """What is in both."""
+    if one == other:
+        return one
+    if len(one) > len(other):
+        one, other = other, one
+    if len(one) <= 1:
+        return _within(one[0], other) if one else ()
+    out = []
+    ours, theirs = iter(one), iter(other)
+    first, last = next(ours)
+    start, end = next(theirs)
+    while True:
+        low, high = first if first > start else start, last if last < end else end
         if low <= high:
             out.append((low, high))
-        if one[i][1] < other[j][1]:
-            i += 1
+        if last < end:
+            following = next(ours, None)
+            if following is None:
+                return tuple(out)
+            first, last = following
         else:
-            j += 1
+            following = next(theirs, None)
+            if following is None:
+                return tuple(out)
+            start, end = following
+
+
+def _within(one: Interval, others: Intervals) -> Intervals:
+    """What of others is in a single interval."""
+    low, high = one
+    out = []
+    for at in range(max(0, bisect_right(others, (low, high)) - 1), len(others)):
+        first, last = others[at]
+        if first > high:
+            break
+        if last >= low:
+            out.append((first if first > low else low, last if last < high else high))
     return tuple(out)
 
 

@@ -10,6 +10,8 @@ matches.Unmodelled both ways.
 from __future__ import annotations
 
 import re
+from collections.abc import Container
+from functools import lru_cache
 from typing import NamedTuple, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.fields import (
@@ -114,6 +116,19 @@ class Ruleset:
     def __init__(self, family: int, tables: dict[str, Chains], unseen: tuple[str, ...] = ()) -> None:
         self.family, self.tables, self.unseen = family, tables, unseen
 
+    def equals(self, other: Ruleset) -> bool:
+        """Whether its rules say the same, one by one, in whatever words."""
+        return (self.family, self.unseen, self._said()) == (other.family, other.unseen, other._said())
+
+    def _said(self) -> dict[str, dict[str, object]]:
+        return {
+            table: {
+                name: (chain.policy, [(rule.matches, rule.target, rule.goto, rule.options) for rule in chain.rules])
+                for name, chain in chains.items()
+            }
+            for table, chains in self.tables.items()
+        }
+
     def chain(self, table: str, name: str) -> Optional[Chain]:
         return self.tables.get(table, {}).get(name)
 
@@ -141,8 +156,8 @@ class _Lines:
         self.name = ""
         self.errors: list[str] = []
         self.jumps: list[tuple[int, Chains, Rule]] = []
-        #: {what stands behind the addresses of a rule: what it says}, for the chains declared so far.
-        self.tails: dict[str, Optional[_Reading]] = {}
+        #: The names of the chains declared so far in the table; None: not gathered yet.
+        self.chains: Optional[frozenset[str]] = None
 
     def line(self, number: int, line: str) -> None:
         first = line[:1]
@@ -151,7 +166,7 @@ class _Lines:
         elif first == "*":
             self.name = line[1:].strip(" \t")
             self.table = self.tables.setdefault(self.name, {})
-            self.tails = {}
+            self.chains = None
         elif line.rstrip(" \t") == "COMMIT":
             self.table = None
         elif self.table is None:
@@ -174,7 +189,7 @@ class _Lines:
         if len(words) < 2 or not words[0] or not words[1]:
             return self.wrong(number, line, "declares no chain", ":NAME POLICY")
         table[words[0]] = Chain(words[0], None if words[1] == "-" else words[1])
-        self.tails = {}  # a target may have become a chain
+        self.chains = None  # a target may have become a chain
         return None
 
     def append(self, number: int, line: str, table: Chains) -> None:
@@ -208,25 +223,23 @@ class _Lines:
         return self.keep(number, table, chain, one.reading(), line)
 
     def quickly(self, line: str, table: Chains) -> Optional[tuple[Chain, _Reading]]:
-        """A line as iptables-save prints most of them: its addresses first, and then what many lines have in common, which
-        is read once. None: read it word by word."""
-        found = _ADDRESSES_FIRST.fullmatch(line)
+        """A line as iptables-save prints most of them, or ufw writes them: its addresses at known places, and beside them what
+        many lines have in common, which is read once. None: read it word by word."""
+        found = _ADDRESSES_APART.fullmatch(line)
         if found is None or found[1] not in table:
             return None
-        tail = found[4]
-        reading = self.tails.get(tail)
+        _chain, source, destination, before, target, between, sender, behind = found.groups()
+        if (source and sender) or (destination and target):
+            return None
+        if self.chains is None:
+            self.chains = frozenset(table)
+        reading = _others(self.family, self.chains, f"{before}{between}{behind}")
         if reading is None:
-            if tail in self.tails:
-                return None
-            reading = self.tails[tail] = _tail(self.family, table, tail)
-            if reading is None:
-                return None
-        source, destination = found[2], found[3]
+            return None
         try:
-            if destination:
-                reading = reading.with_address(DST, destination, self.family)
-            if source:
-                reading = reading.with_address(SRC, source, self.family)
+            for field, text in ((DST, destination or target), (SRC, source or sender)):
+                if text:
+                    reading = reading.with_address(field, text, self.family)
         except ValueError:
             return None
         return table[found[1]], reading
@@ -272,13 +285,19 @@ class _Reading(NamedTuple):
         return _Reading((found, *self.matches), *self[1:])
 
 
-#: A rule without quotes: chain, source, destination, and what stands behind them.
-_ADDRESSES_FIRST = re.compile(r'-A ([^ "\t]+) (?:-s ([^ "\t!-][^ "\t]*) )?(?:-d ([^ "\t!-][^ "\t]*) )?([-!][^"\n]*)')
+_VALUE = r'[^ "\t!-][^ "\t]*'
+#: A rule without quotes: its chain; source and destination as iptables-save prints them; interfaces and protocol; destination,
+#: port and source in the order in which ufw writes them; and what stands behind them.
+_ADDRESSES_APART = re.compile(
+    rf'-A ([^ "\t]+) (?:-s ({_VALUE}) )?(?:-d ({_VALUE}) )?((?:-[iop] {_VALUE} )*)'
+    rf'(?:-d ({_VALUE}) )?((?:--dport [0-9:]+ )?)(?:-s ({_VALUE}) )?([-!][^"\n]*)'
+)
 
 
-def _tail(family: int, table: Chains, text: str) -> Optional[_Reading]:
-    """What the end of a line says by itself; None where that depends on the rest, or is an error."""
-    one = _Line(family, table)
+@lru_cache(maxsize=1 << 15)
+def _others(family: int, chains: frozenset[str], text: str) -> Optional[_Reading]:
+    """What a line says beside its addresses; None where that depends on them, or is an error."""
+    one = _Line(family, chains)
     try:
         one.read(split_words(text))
     except (_Uncertain, _Ends, _OtherFamily):
@@ -352,7 +371,7 @@ def _both_negated(found: list[Match]) -> list[Match]:
 class _Line:
     """The words of one rule -> its matches and its target. chains: the table's, whose names come before any target's."""
 
-    def __init__(self, family: int, chains: Chains) -> None:
+    def __init__(self, family: int, chains: Container[str]) -> None:
         self.family, self.chains = family, chains
         self.generic = _Module("", GENERIC, GENERIC_READERS)
         self.loaded: list[_Module] = []

@@ -8,11 +8,17 @@ from __future__ import annotations
 import ipaddress
 from bisect import bisect_right
 from collections.abc import Collection, Hashable, Iterable, Mapping
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.fields import Interval, Intervals, merged
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.ask.node import FAMILIES, Interface, Node
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.ask.node import (
+    FAMILIES,
+    MOST_KEPT,
+    Interface,
+    Node,
+    interface_of,
+)
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.hooks import asks_source_types, translates
 
 Net = tuple[Interface, Interval]
@@ -55,7 +61,7 @@ class Group:
         found: dict[int, list[Net]] = {4: [], 6: []}
         for interface, texts in self.node.addresses.items():
             for text in texts:
-                one = ipaddress.ip_interface(text)
+                one = interface_of(text)
                 net = one.network
                 found[one.version].append((interface, (int(net.network_address), int(net.broadcast_address))))
         return {family: tuple(nets) for family, nets in found.items()}
@@ -133,15 +139,14 @@ def _is_special(node: Node, family: int) -> bool:
 
 
 def _key(node: Node) -> Hashable:
-    own = {ipaddress.ip_address(text) for text in node.own}
+    own = node.own
     routes = tuple(
         (family, table, tuple(route for route in routes if not _is_own(route.net, route.kind, own)))
         for family, tables in node.routes.items()
         for table, routes in sorted(tables.items())
     )
     nets = tuple(
-        (name, tuple(str(ipaddress.ip_interface(text).network) for text in texts if not _is_link_local(text)))
-        for name, texts in sorted(node.addresses.items())
+        (name, tuple(net for net in map(_network, texts) if net)) for name, texts in sorted(node.addresses.items())
     )
     return (
         tuple(id(node.rulesets[family]) for family in FAMILIES),
@@ -154,13 +159,16 @@ def _key(node: Node) -> Hashable:
     )
 
 
-def _is_link_local(text: str) -> bool:
-    return ipaddress.ip_interface(text).is_link_local
+@lru_cache(maxsize=MOST_KEPT)
+def _network(text: str) -> str:
+    """Of an address; "" for one of a link alone."""
+    one = interface_of(text)
+    return "" if one.is_link_local else str(one.network)
 
 
-def _is_own(net: ipaddress.IPv4Network | ipaddress.IPv6Network, kind: str, own: Collection[object]) -> bool:
+def _is_own(net: ipaddress.IPv4Network | ipaddress.IPv6Network, kind: str, own: Collection[str]) -> bool:
     """Whether a route of the table `local` is there for one of the host's own addresses."""
-    return kind == "local" and net.network_address in own
+    return kind == "local" and str(net.network_address) in own
 
 
 def _point(text: str) -> tuple[int, int]:

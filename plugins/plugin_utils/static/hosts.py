@@ -4,7 +4,6 @@ as their own files, or the declaration, want them, and rules that decide about n
 
 from __future__ import annotations
 
-import ipaddress
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
@@ -15,13 +14,13 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.findings im
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.program import EVERY, Budget, Question, TooComplex
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import PREFIX
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.ask.nat import OF_DESTINATION
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.ask.node import FAMILIES, Node, Route
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.ask.node import FAMILIES, Node, Route, interface_of
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.members import Member
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net, parse_address, parse_net
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.fleet import Fleet
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.groups import Group
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.planned import Plan, with_plan
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.planned import Plan, with_plan, without_direct
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.prove import APPLY
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.result import Finding, Kind, Severity
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import some
@@ -96,7 +95,7 @@ def _routes(fleet: Fleet, member: Member, node: Node) -> Iterator[Finding]:
     site = fleet.site
     connected = {(route.net, route.interface) for family in FAMILIES for route in node.routes[family].get("main", ())}
     for interface, text in ((name, text) for name, texts in node.addresses.items() for text in texts):
-        net = ipaddress.ip_interface(text).network
+        net = interface_of(text).network
         alone = net.num_addresses == 1 or net.is_loopback or net.is_link_local
         if not alone and (net, interface) not in connected and _meets_site(site, parse_net(str(net))):
             what = f"it has no route for {net}, the network of its own address {text} on {interface}"
@@ -121,11 +120,11 @@ def _meets_site(site: Site, net: Net) -> bool:
 
 
 def _is_known(site: Site, member: Member, node: Node, route: Route) -> bool:
-    net = parse_net(str(route.net))
     if route.net.is_multicast or route.net.is_link_local or route.net.is_loopback or route.kind in _LOCAL:
         return True
-    if any(ipaddress.ip_interface(text).network == route.net for text in node.addresses.get(route.interface, ())):
+    if any(interface_of(text).network == route.net for text in node.addresses.get(route.interface, ())):
         return True
+    net = parse_net(str(route.net))
     if route.interface in node.bridges or _is_of_tailnet(site, net):
         return True
     if route.gateway and parse_address(str(route.gateway)) in site.legs:
@@ -204,16 +203,17 @@ def _translations(group: Group) -> Iterator[Finding]:
 
 def _drift(group: Group, member: Member, plan_of: PlanOf) -> Iterator[Finding]:
     """What the rules of a group let through, and what its plan would have in their place."""
-    plan = plan_of(member)
-    found = list(_compared(group, with_plan(group.node, plan), Severity.ERROR))
+    wanted = with_plan(group.node, plan_of(member))
+    found = list(_compared(group, wanted, Severity.ERROR))
     # A hand's rule before ufw's looks like another program's.
-    yield from found or _compared(group, with_plan(group.node, plan, others=False), Severity.WARNING)
+    bare = without_direct(wanted) if not found else None
+    yield from _compared(group, bare, Severity.WARNING) if bare else found
 
 
 def _compared(group: Group, wanted: Node, severity: Severity) -> Iterator[Finding]:
     for family in FAMILIES:
         live = group.node.rulesets[family]
-        for hook in _HOOKS:
+        for hook in _HOOKS if not live.equals(wanted.rulesets[family]) else ():
             try:
                 found = difference(
                     wanted.rulesets[family], live, Question(hook, "NEW", EVERY), Budget(_SEGMENTS, _SECONDS)

@@ -11,14 +11,14 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.fields import common, complement, merged
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import Chain, Rule, Ruleset, parse
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import docker_block, nat_block
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.docker_input import parse_docker
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.nat_input import parse_nat
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.parse import parse_rules
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.parse import WantedRules, parse_rules
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.render import KernelPlan, Settings, kernel_plan
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.rule import PREFIX
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.ask.node import FAMILIES, Node, Policy, Route
@@ -46,7 +46,17 @@ _OWN = {
 
 def planned_text(plan: Plan, family: int) -> str:
     """The rules of a plan as iptables-save would print them, with what ufw's own files bring."""
-    found = _kernel_plan(plan, family)
+    return _text(plan, family, parse_rules(plan["rules"], True, dict))
+
+
+def planned_texts(plan: Plan) -> dict[int, str]:
+    """{family: the same}"""
+    rules = parse_rules(plan["rules"], True, dict)
+    return {family: _text(plan, family, rules) for family in FAMILIES}
+
+
+def _text(plan: Plan, family: int, rules: WantedRules) -> str:
+    found = _kernel_plan(plan, family, rules)
     prefix = PREFIX[family]
     chains = {**found.exact, **found.framework}
     kept = ["-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", f"-p {_ICMP[family]} -j ACCEPT"]
@@ -61,13 +71,12 @@ def planned_text(plan: Plan, family: int) -> str:
     lines += [f":{name} - [0:0]" for name in chains]
     if docker:
         lines += [f":{docker_block.USER_CHAIN} - [0:0]"]
-    for name, rules in {**hooks, **chains}.items():
-        lines += [f"-A {name} {rule}" for rule in rules]
+    for name, said in {**hooks, **chains}.items():
+        lines += [f"-A {name} {rule}" for rule in said]
     return "\n".join([*lines, "COMMIT", *docker, *_nat_text(plan, family), ""])
 
 
-def _kernel_plan(plan: Plan, family: int) -> KernelPlan:
-    rules = parse_rules(plan["rules"], True, dict)
+def _kernel_plan(plan: Plan, family: int, rules: WantedRules) -> KernelPlan:
     default = plan["default"]
     settings = Settings(default["incoming"], default["outgoing"], default["routed"], "low", True)
     return kernel_plan(rules.v4 if family == 4 else rules.v6, settings, family, ())
@@ -99,28 +108,33 @@ def _parsed(text: str, family: int) -> Ruleset:
 
 def planned_rulesets(plan: Plan) -> dict[int, Ruleset]:
     """{family: the rules of a plan}; one object for plans with the same rules."""
-    return {family: _parsed(planned_text(plan, family), family) for family in FAMILIES}
+    return {family: _parsed(text, family) for family, text in planned_texts(plan).items()}
 
 
-def with_plan(node: Node, plan: Plan, others: bool = True) -> Node:
+def with_plan(node: Node, plan: Plan) -> Node:
     """A live host with the rules of its plan in the place of its own: ufw's rules and policies, the list of published ports,
-    what is translated. What others have in its tables stays, in ufw's before and after files too. others: whether that goes
-    for rules that stand in INPUT and OUTPUT themselves, and lead to no chain."""
+    what is translated. What others have in its tables stays, in ufw's before and after files too."""
     wanted = planned_rulesets(plan)
     found = {family: _replaced(node.rulesets[family], wanted[family]) for family in FAMILIES}
-    if not others:
-        found = {family: _without_direct(ruleset) for family, ruleset in found.items()}
     return node._replace(rulesets=found)
+
+
+def without_direct(node: Node) -> Optional[Node]:
+    """A host without the rules that stand in INPUT and OUTPUT themselves and lead to no chain; None where it has none."""
+    found = {family: _without_direct(ruleset) for family, ruleset in node.rulesets.items()}
+    return None if found == node.rulesets else node._replace(rulesets=found)
 
 
 def _without_direct(ruleset: Ruleset) -> Ruleset:
     filters = dict(ruleset.tables.get("filter", {}))
     for name in ("INPUT", "OUTPUT"):
-        if name in filters:
-            kept = Chain(name, filters[name].policy)
-            kept.rules = [rule for rule in filters[name].rules if rule.target in filters]
-            filters[name] = kept
-    return Ruleset(ruleset.family, {**ruleset.tables, "filter": filters}, ruleset.unseen)
+        rules = filters[name].rules if name in filters else []
+        kept = [rule for rule in rules if rule.target in filters]
+        if len(kept) < len(rules):
+            filters[name] = Chain(name, filters[name].policy)
+            filters[name].rules = kept
+    same = filters == ruleset.tables.get("filter", {})
+    return ruleset if same else Ruleset(ruleset.family, {**ruleset.tables, "filter": filters}, ruleset.unseen)
 
 
 @lru_cache(maxsize=4096)

@@ -57,18 +57,27 @@ def meet(one: Box, other: Box) -> Optional[Box]:
 
 def without(box: Box, other: Box, family: int) -> list[Box]:
     """What of a box is not in another one, as disjoint boxes."""
-    if meet(box, other) is None:
-        return [box]
-    out = []
+    for field in _TELLING:
+        a, b = box[field], other[field]
+        if a is not None and b is not None and (a[-1][1] < b[0][0] or b[-1][1] < a[0][0]):
+            return [box]
+    inner: list[tuple[int, Intervals]] = []
     for field, side in enumerate(other):
         here = box[field]
         if side is None or side == here:
             continue
-        rest = complement(side, 0, top(field, family))
+        part = side if here is None else common(here, side)
+        if not part:
+            return [box]
+        if part != here:
+            inner.append((field, part))
+    out = []
+    for field, part in inner:
+        here, rest = box[field], complement(part, 0, top(field, family))
         left = rest if here is None else common(here, rest)
         if left:
             out.append(narrowed(box, field, left))
-            box = narrowed(box, field, side if here is None else common(here, side))
+            box = narrowed(box, field, part)
     return out
 
 

@@ -587,6 +587,43 @@ def test_what_many_lines_have_in_common_is_read_the_same_in_each(addresses, ends
     assert [rule.number for rule in ruleset.chain("filter", "INPUT").rules] == [1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("before", ["", "-p tcp ", "-i eth0 -p udp ", "-i eth0 -o eth1 "])
+@pytest.mark.parametrize("target", ["", "-d 10.0.1.0/24 ", "-d 10.0.1.7 --dport 22 ", "--dport 22:25 "])
+@pytest.mark.parametrize("source", ["", "-s 10.9.9.9 ", "-s 10.9.9.9 --sport 80 ", "! -s 10.9.9.9 ", "-s 10.9.9.9/x "])
+def test_a_line_in_the_order_of_ufw_means_what_it_means_word_by_word(before, target, source):
+    words = f"{before}{target}{source}-j DROP"
+    one, same = rule(words), rule(f'-m comment --comment "x" {words}')
+    assert (one.target, one.goto, one.options) == (same.target, same.goto, same.options)
+    if one.target != UNREAD and not any(isinstance(match, Unmodelled) for match in same.matches):
+        assert sorted(map(repr, one.matches)) == sorted(map(repr, same.matches))
+        assert len(one.matches) == len(words.replace("! ", "").split()) // 2 - 1
+
+
+@pytest.mark.parametrize("words", ["-s 10.0.0.1 -p tcp -s 10.0.0.2", "-d 10.0.0.1 -p tcp -d 10.0.0.2"])
+def test_an_address_on_both_sides_of_the_protocol_is_kept_twice(words):
+    assert len(matches(words)) == 3
+
+
+@pytest.mark.parametrize(
+    "other,equal",
+    [
+        ("-A INPUT -p tcp -s 10.0.0.1 --dport 22 -j ACCEPT", True),
+        ("-A INPUT -s 10.0.0.1/32 -p tcp -m tcp --dport 23 -j ACCEPT", False),
+        ("-A INPUT -s 10.0.0.1/32 -p tcp -m tcp --dport 22 -j DROP", False),
+        ("-A INPUT -s 10.0.0.1/32 -p tcp -m tcp --dport 22 -g other", False),
+        ("-A other -s 10.0.0.1/32 -p tcp -m tcp --dport 22 -j ACCEPT", False),
+        ("# Table `nat' is incompatible, use 'nft' tool.\n-A INPUT -p tcp -s 10.0.0.1 --dport 22 -j ACCEPT", False),
+    ],
+)
+def test_rulesets_are_equal_where_each_rule_says_the_same(other, equal):
+    def ruleset(line, policy="DROP"):
+        return parse(f"*filter\n:INPUT {policy} [0:0]\n:other - [0:0]\n{line}\nCOMMIT\n", 4)
+
+    line = "-A INPUT -s 10.0.0.1/32 -p tcp -m tcp --dport 22 -j ACCEPT"
+    assert ruleset(line).equals(ruleset(other)) == equal
+    assert not ruleset(line).equals(ruleset(line, "ACCEPT"))
+
+
 def test_a_tail_means_in_each_table_what_its_chains_make_of_it():
     line = "-A INPUT -s 10.0.0.1 -j HL"
     own = f"*filter\n:INPUT DROP [0:0]\n:HL - [0:0]\n{line}\nCOMMIT\n"

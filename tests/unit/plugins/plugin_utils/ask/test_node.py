@@ -71,6 +71,9 @@ def test_saves_of_the_same_rules_are_one_ruleset_whenever_they_were_made_and_wha
         said["desk"]["printed"]["rules4"][1] = text.format(number).replace("43 2026", f"4{number} 2026")
         rulesets.append(read_node("desk", said["desk"]).rulesets[4])
     assert rulesets[0] is rulesets[1] and '"[1:2]"' in rulesets[0].chain("filter", "INPUT").rules[0].text
+    said["desk"]["printed"]["rules4"][1] = "*filter\nwrong\nCOMMIT\n"
+    with pytest.raises(NotRead, match="line 2"):
+        read_node("desk", said["desk"])
     said["desk"]["printed"]["rules4"][1] = text.format(1).replace("iptables-save v1.8.9", "ip6tables-save v1.8.9")
     with pytest.raises(NotRead):
         read_node("desk", said["desk"])
