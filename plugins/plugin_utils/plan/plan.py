@@ -17,9 +17,13 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.inventory impo
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import GATEWAY, Flow, Network, Site, Stack, Tier
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.nat import described
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import Net, point_text, text_or_texts
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import count, table, wrap
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import count, some, table, wrap
 
 WIDTH = 100
+#: Lines of a plan that are printed whole. Of a longer one each block is cut, so that no job of AWX's has more than its page shows, 1 MiB.
+MOST_LINES = 5000
+#: Lines of a block that are there in any case, and names of hosts in the heading of one.
+LEAST_LINES, MOST_HOSTS = 10, 20
 
 _INTERNET = {True: "out", False: "never", None: "by flow"}
 _RESERVED_POOLS = {"engine": "what every engine takes for itself", "swarm": "what the Swarm takes for itself"}
@@ -48,7 +52,21 @@ def plan_text(
     parts += [_matrix(site), tailnet_text(site, WIDTH), _translations(site), _invariants(site)]
     parts += [_warnings([*site.warnings, *map(str, advice)])]
     parts += _rules(site, hosts_by_tier or {}, rules or site_rules(site))
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return "\n\n".join(_shortened([part for part in parts if part])) + "\n"
+
+
+def _shortened(blocks: Sequence[str]) -> list[str]:
+    """The blocks of a plan, each with its first lines alone where all together are too long."""
+    lines = [block.split("\n") for block in blocks]
+    if sum(map(len, lines)) <= MOST_LINES:
+        return list(blocks)
+    most = max(LEAST_LINES, MOST_LINES // len(blocks))
+    return [
+        "\n".join([*block[:most], f"  and {count(len(block) - most, 'more line')}: the page of the plan has them all"])
+        if len(block) > most + 1
+        else "\n".join(block)
+        for block in lines
+    ]
 
 
 def plan_json(site: Site, rules: Optional[SiteRules] = None) -> dict[str, Any]:
@@ -344,7 +362,7 @@ def _rule_block(name: str, rules: Sequence[Rule], hosts: Sequence[str]) -> str:
     """The rules of the hosts of one group, in ufw's words, each comment where it fits."""
     policies = ", ".join(f"{direction} {policy}" for direction, policy in DEFAULTS.items())
     head = _heading(f"RULES OF {name}", f"{count(len(rules), 'rule')}, then {policies}")
-    lines = _wrapped(f"{head}; hosts: {', '.join(hosts)}" if hosts else head, "", "  ")
+    lines = _wrapped(f"{head}; hosts: {some(hosts, MOST_HOSTS)}" if hosts else head, "", "  ")
     for rule in rules:
         text = f"  {rule}"
         if len(text) + len(rule.comment) + 4 <= WIDTH:

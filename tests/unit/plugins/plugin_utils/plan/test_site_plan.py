@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 from datetime import date
 
 import pytest
@@ -106,6 +107,39 @@ def test_a_matrix_too_wide_for_the_terminal_becomes_a_list():
     text = plan_text(many_tiers(12))
     assert "  tier3 -> tier3: a_rather_long_name" in text
     assert max(map(len, text.splitlines())) <= WIDTH
+
+
+def crowded(tiers, flows):
+    """A site with as many rules as its tiers times its flows."""
+    return parse_site(
+        {
+            "bulkhead_tiers": {
+                f"tier{number}": {"vlan": number + 1, "subnet": f"10.0.{number}.0/24"} for number in range(tiers)
+            },
+            "bulkhead_services": {f"s{port}": f"{port}/tcp" for port in range(1, flows + 1)},
+            "bulkhead_flows": [
+                {"from": "tiers", "to": "self", "allow": f"s{port}", "why": "w"} for port in range(1, flows + 1)
+            ],
+        },
+        TODAY,
+    )
+
+
+def test_a_long_plan_fits_into_what_awx_shows_and_says_how_much_more_there_is():
+    site = crowded(50, 200)
+    text = plan_text(site, {f"tier{number}": [f"h{each}" for each in range(1000)] for number in range(50)})
+    assert len(text.encode()) < 1 << 20 and text.count("\n") < 7000
+    for name in site.tiers:
+        block = text.partition(f"RULES OF {name}  ")[2].split("\n\n")[0]
+        assert block.startswith("200 rules") and re.search(
+            r"\n  and 1\d\d more lines: the page of the plan has them all$", block.rstrip()
+        )
+        assert " and 980 more" in " ".join(block.split())
+
+
+def test_a_plan_of_usual_length_is_printed_whole():
+    text = plan_text(crowded(10, 20))
+    assert "more line" not in text and text.count("tcp") >= 200
 
 
 def test_the_plan_as_data_is_plain_json_and_holds_the_same(site):
