@@ -59,11 +59,11 @@ test: peers-begin lint sanity unit integration molecule ## everything that must 
 # What needs them waits for them, and says what went wrong.
 .PHONY: peers-begin
 peers-begin:
-	@mkdir -p build; nohup nice tests/support/tailnet/build-peers >build/peers.log 2>&1 </dev/null &
+	@mkdir -p build; nohup nice sh -c 'tests/support/tailnet/build-peers; tests/support/mesh/build-mesh' >build/peers.log 2>&1 </dev/null &
 
 .PHONY: peers
-peers: ## build the real Tailscale and Headscale that tests run against, once for this machine
-	$(call stage,peers,tests/support/tailnet/build-peers)
+peers: ## build the real Tailscale, Headscale and receptor that tests run against, once for this machine
+	$(call stage,peers,tests/support/tailnet/build-peers && tests/support/mesh/build-mesh)
 
 .PHONY: lint
 lint: setup
@@ -101,6 +101,14 @@ fault: setup engine ## break engines, connections and hosts under the modules: e
 systems: setup engine ## the reference systems with real services, deployed and tested one after the other
 	$(call stage,systems,tests/systems/run)
 
+.PHONY: awx
+awx: setup engine ## AWX from code, twice, and site.yml in slices over a real mesh whose nodes die: make awx ARGS="--kills 10"
+	$(call stage,awx,$(python) tests/awx/show.py $(ARGS))
+
+.PHONY: ee
+ee: setup engine ## the image that AWX runs jobs in, without a registry: bulkhead/ee
+	$(call stage,ee,tests/awx/build-ee bulkhead/ee:$$(sed -n 's/^version: //p' galaxy.yml))
+
 .PHONY: mutants
 mutants: setup ## small changes of the code, one at a time: do the tests notice? make mutants ARGS="FILE --count 60"
 	$(call stage,mutants,python tests/tools/mutants.py $(ARGS))
@@ -110,8 +118,10 @@ changelog: setup ## write CHANGELOG.md anew from changelogs/fragments
 	@antsibull-changelog release --refresh --update-existing
 
 .PHONY: lock
-lock: ## write requirements.txt anew from requirements.in, with the hash of every file
+lock: ## write each requirements.txt anew from its requirements.in, with the hash of every file
 	@python -m venv build/lock && build/lock/bin/pip install --quiet uv==0.13.9
-	@{ echo "# Made by 'make lock' from requirements.in. pip installs no file whose hash is not here."; \
-	  build/lock/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate requirements.in; } >build/requirements.txt
-	@mv build/requirements.txt requirements.txt
+	@for place in . tests/support/mesh; do \
+	  { echo "# Made by 'make lock' from requirements.in. pip installs no file whose hash is not here."; \
+	    build/lock/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate $$place/requirements.in; } >build/requirements.txt; \
+	  mv build/requirements.txt $$place/requirements.txt; \
+	done

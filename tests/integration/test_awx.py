@@ -4,16 +4,13 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from awx_server.controller import Controller
+from awx_server.drive import Awx, Run
 from awx_server.serve import Front, Server
 from awx_server.shapes import JOBS
 
@@ -26,75 +23,12 @@ SITE = {
     "bulkhead_services": {"ssh": "22/tcp"},
     "bulkhead_flows": [{"from": "web", "to": "db", "allow": "ssh"}],
 }
-SETTINGS: dict[str, Any] = {
-    "awx_project_url": "https://git.example/site.git",
-    "awx_execution_environment": "registry.example/bulkhead/ee:1.0.0",
-    "awx_maas_inventory_path": "inventories/site/region.maas.yml",
-    "awx_credentials": ["ssh", "maas", "tailnet"],
-    "awx_credential_inputs": {
-        "ssh": {"username": "ansible", "password": "words"},
-        "maas": {"url": "https://maas.example/MAAS", "api_key": "a:b:c"},
-        "tailnet": {"auth_key": "words"},
-    },
-    "awx_notification_url": "https://hook.example/awx",
-}
-
-
-class Run(NamedTuple):
-    """What a run came to. requests: [(method, target, status)] in order."""
-
-    status: int
-    said: str
-    requests: list[tuple[str, str, int]]
-
-    @property
-    def changed(self) -> int:
-        return int(re.findall(r"changed=(\d+)", self.said)[-1])
-
-    @property
-    def writes(self) -> list[tuple[str, str, int]]:
-        return [one for one in self.requests if one[0] != "GET"]
-
-
-class Awx:
-    """A stand-in with an administrator's token, and the playbook."""
-
-    def __init__(self, folder: Path, server: Server) -> None:
-        self.folder, self.server, self.front = folder, server, server.front
-        self.store = server.front.controller.store
-        self.token = self.front.token(1)
-        (folder / "site.json").write_text(json.dumps({"all": {"vars": SITE}}), encoding="utf-8")
-
-    def play(self, *arguments: str, **settings: Any) -> Run:
-        before = len(self.front.log)
-        given = {**SETTINGS, "awx_host": self.server.url, "awx_token": self.token, **settings}
-        (self.folder / "settings.json").write_text(json.dumps(given), encoding="utf-8")
-        done = subprocess.run(
-            [
-                Path(sys.executable).parent / "ansible-playbook",
-                *("-i", "site.json", CHECKOUT / "playbooks" / "awx.yml", "-e", "@settings.json", *arguments),
-            ],
-            cwd=self.folder,
-            env={
-                **os.environ,
-                "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
-                "ANSIBLE_HOME": str(self.folder / "home"),
-            },
-            capture_output=True,
-            text=True,
-            timeout=900,
-            check=False,
-        )
-        return Run(done.returncode, done.stdout + done.stderr, self.front.log[before:])
-
-    def names(self, plural: str) -> list[str]:
-        return sorted(str(thing["name"]) for thing in self.store.all(plural))
 
 
 @pytest.fixture(name="awx")
 def fixture_awx(tmp_path: Path) -> Iterator[Awx]:
     with Server(Front(Controller.fresh())) as server:
-        yield Awx(tmp_path, server)
+        yield Awx(tmp_path, server, SITE)
 
 
 def rights(awx: Awx) -> dict[str, set[tuple[str, str]]]:
