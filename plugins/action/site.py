@@ -28,7 +28,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.inventory impo
 )
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.sliced import refuse_slice, slice_of
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import count
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import count, pieces
 
 #: Of a site's warnings, how many the summary has.
 MOST_WARNINGS = 20
@@ -74,7 +74,9 @@ class ActionModule(ActionBase):
             site = declared.site
             site = replace(site, warnings=(*site.warnings, *self._about_stacks(site, task_vars)))
             rules = site_rules(site)
-            self._display.display(plan_text(site, groups, rules))
+            # Each call is an event in AWX, whose page cuts those that are long.
+            for piece in pieces(plan_text(site, groups, rules).rstrip("\n")):
+                self._display.display(piece)
             result["plan"] = plan_json(site, rules)
             if options["static"]:
                 result.update(self._proven(declared))

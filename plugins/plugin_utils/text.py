@@ -18,6 +18,8 @@ GOOD, BAD, HEAD, DIM = "green", "red", "bright blue", "bright gray"
 #: A line of a report and its colour, None for the terminal's own.
 Line = tuple[str, Optional[str]]
 
+#: What is printed at once is an event of a job in AWX, whose page shows 1,024 bytes of one (EVENT_STDOUT_MAX_BYTES_DISPLAY).
+EVENT_BYTES = 960
 #: The narrowest last column of a table: a table wider than the terminal is still better than a column of two letters.
 _NARROWEST = 24
 
@@ -31,6 +33,21 @@ def some(items: Sequence[str], most: int = 5) -> str:
     """The first ``most`` of some names, and how many there are in addition: "a, b and 3 more"."""
     shown = ", ".join(items[:most])
     return f"{shown} and {len(items) - most:,} more" if len(items) > most else shown
+
+
+def pieces(text: str, most: int = EVENT_BYTES) -> Iterator[str]:
+    """A long text in pieces of whole lines, each of at most ``most`` bytes where no single line is longer; joined by line ends they
+    are the text."""
+    piece: list[str] = []
+    size = 0
+    for line in text.split("\n"):
+        more = len(line.encode()) + 1
+        if piece and size + more > most:
+            yield "\n".join(piece)
+            piece, size = [], 0
+        piece.append(line)
+        size += more
+    yield "\n".join(piece)
 
 
 def wrap(text: str, width: int, first: str = "", rest: str = "") -> list[str]:

@@ -114,3 +114,15 @@ def test_a_path_where_no_file_can_be_is_refused_with_its_name(tmp_path, place):
     with pytest.raises(Refused, match=f"^{tmp_path / place}: got .*; expected a file that can be written; "):
         text.write_whole(str(tmp_path / place), "text")
     assert sorted(entry.name for entry in tmp_path.rglob("*")) == ["file", "folder"]
+
+
+@pytest.mark.parametrize(
+    "lines", [[], [""], ["a", "", "b"], ["x" * 90] * 50, ["é" * 700, "short", "y" * 3000], ["", "", ""]]
+)
+def test_a_text_in_pieces_is_the_text_and_no_piece_is_longer_than_awx_shows(lines):
+    whole = "\n".join(lines)
+    found = list(text.pieces(whole))
+    assert "\n".join(found) == whole
+    assert all(len(piece.encode()) < 1024 or "\n" not in piece for piece in found)
+    # Not a piece for each line either.
+    assert len(found) <= 2 + len(whole.encode()) // 480
