@@ -20,6 +20,8 @@ _FLUSH = re.compile(r"^\s*flush\s+ruleset\b", re.MULTILINE)
 _INCLUDE = re.compile(r'^\s*include\s+"([^"]+)"', re.MULTILINE)
 #: Units that set up the whole firewall by themselves when they start.
 _FIREWALLS = ("firewalld", "shorewall", "shorewall6", "ferm", "iptables", "ip6tables", "firehol")
+#: Two more, which do so where they have a file to load.
+_NFT, _SAVED = "nftables", "netfilter-persistent"
 _PERSISTENT = {4: "/etc/iptables/rules.v4", 6: "/etc/iptables/rules.v6"}
 #: Commands that take every rule away, or put others in their place: a restore without --noflush, a flush of all or of a
 #: chain that leads to ufw's.
@@ -48,19 +50,21 @@ _LONGEST = 65536
 def require_no_other(host: Host, families: Iterable[int]) -> list[str]:
     """RulesetError where a unit that starts at the boot removes what ufw loads, or puts other rules in its place;
     warnings about scripts that look as if they did."""
+    enabled = units.enabled_units(host)
+    known = {f"{name}.service": name for name in (*_FIREWALLS, _NFT, _SAVED, "ufw")}
+    starts = [known[unit] for unit in known if unit in enabled and not units.is_masked(host, unit)]
     found = [
-        f"{name}.service is enabled, which sets up the firewall by itself" for name in _FIREWALLS if _starts(host, name)
+        f"{name}.service is enabled, which sets up the firewall by itself" for name in _FIREWALLS if name in starts
     ]
-    if _starts(host, "nftables") and _flushes(host, _NFTABLES) and not is_legacy(host):
+    if _NFT in starts and _flushes(host, _NFTABLES) and not is_legacy(host):
         found.append(f"nftables.service is enabled, and {_NFTABLES} flushes the whole ruleset whenever it starts")
     saved = [_PERSISTENT[family] for family in families if host.exists(_PERSISTENT[family])]
-    if saved and _starts(host, "netfilter-persistent"):
+    if saved and _SAVED in starts:
         found.append(
             f"netfilter-persistent.service is enabled, and puts {' and '.join(saved)} in the place of all rules"
         )
-    known = {f"{name}.service" for name in (*_FIREWALLS, "nftables", "netfilter-persistent", "ufw")}
     warnings = []
-    for unit in units.enabled_services(host):
+    for unit in units.enabled_services(host, enabled):
         lines = (
             [] if unit in known else [line for line in units.settings(host, unit) if line.key.startswith("ExecStart")]
         )
@@ -99,10 +103,6 @@ def program(host: Host, name: str) -> str:
         if os.path.exists(path):
             return os.path.basename(os.path.realpath(path))
     return ""
-
-
-def _starts(host: Host, name: str) -> bool:
-    return units.is_wanted(host, f"{name}.service") and not units.is_masked(host, f"{name}.service")
 
 
 def _own_programs(lines: Iterable[units.Setting]) -> Iterator[str]:

@@ -5,7 +5,6 @@ reloaded yet counts as the boot will read it."""
 from __future__ import annotations
 
 import contextlib
-import glob
 import os
 from collections.abc import Iterable
 from typing import NamedTuple, Optional
@@ -45,17 +44,19 @@ def is_masked(host: Host, unit: str) -> bool:
 
 def is_wanted(host: Host, unit: str) -> bool:
     """Whether a link has another unit start this one: what `systemctl enable` makes."""
-    folder = glob.escape(host.path(_OWN))
-    return any(map(os.path.islink, [*glob.glob(f"{folder}/*.wants/{unit}"), *glob.glob(f"{folder}/*.requires/{unit}")]))
+    return unit in enabled_units(host)
 
 
-def enabled_services(host: Host) -> list[str]:
-    """The services that a link has started at the boot, and those of such timers, sockets and paths."""
-    folder = glob.escape(host.path(_OWN))
-    links = [
-        path for kind in ("wants", "requires") for path in glob.glob(f"{folder}/*.{kind}/*") if os.path.islink(path)
-    ]
-    names = [os.path.basename(path) for path in sorted(links) if not path.endswith(".target")]
+def enabled_units(host: Host) -> list[str]:
+    """The units that a link has another one start, in the order of the units that want them."""
+    folder = host.path(_OWN)
+    wanting = [name for name in sorted(_names(folder)) if name.endswith((".wants", ".requires"))]
+    return [name for one in wanting for name in sorted(_links(f"{folder}/{one}"))]
+
+
+def enabled_services(host: Host, enabled: Iterable[str]) -> list[str]:
+    """Of enabled_units the services, and those of timers, sockets and paths."""
+    names = [name for name in enabled if not name.endswith(".target")]
     services = dict.fromkeys(os.path.splitext(name)[0] + ".service" for name in names)
     return [name for name in services if not is_masked(host, name)]
 
@@ -93,7 +94,7 @@ def boots_into(host: Host, *wanted: str) -> bool:
         ).split()
         for folder in _FOLDERS:
             for kind in ("wants", "requires"):
-                names += [os.path.basename(path) for path in _links(host, f"{folder}/{unit}.{kind}")]
+                names += _links(host.path(f"{folder}/{unit}.{kind}"))
         fresh = [name for name in names if name not in seen and (name in wanted or name.endswith(".target"))]
         seen.update(fresh)
         queue += fresh
@@ -125,8 +126,15 @@ def _fragment(host: Host, unit: str) -> Optional[str]:
     return None
 
 
-def _links(host: Host, folder: str) -> list[str]:
-    return [path for path in glob.glob(glob.escape(host.path(folder)) + "/*") if os.path.islink(path)]
+def _names(folder: str) -> list[str]:
+    """What is in a folder, without what is hidden; empty where there is none."""
+    with contextlib.suppress(OSError):
+        return [name for name in os.listdir(folder) if not name.startswith(".")]
+    return []
+
+
+def _links(folder: str) -> list[str]:
+    return [name for name in _names(folder) if os.path.islink(f"{folder}/{name}")]
 
 
 def _drop_ins(host: Host, unit: str) -> list[str]:
@@ -134,10 +142,9 @@ def _drop_ins(host: Host, unit: str) -> list[str]:
     found: dict[str, str] = {}
     for folder in _FOLDERS:
         for name in (f"{unit}.d", f"{unit.rpartition('.')[2]}.d"):
-            with contextlib.suppress(OSError):
-                for file in os.listdir(host.path(f"{folder}/{name}")):
-                    if file.endswith(".conf"):
-                        found.setdefault(file, f"{folder}/{name}/{file}")
+            for file in _names(host.path(f"{folder}/{name}")):
+                if file.endswith(".conf"):
+                    found.setdefault(file, f"{folder}/{name}/{file}")
     return [found[name] for name in sorted(found)]
 
 
