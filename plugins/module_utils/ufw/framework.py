@@ -14,9 +14,15 @@ import re
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, Optional
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.vocabulary import Unclosed, logical_lines, words
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.vocabulary import (
+    PLAIN,
+    VERDICTS,
+    Unclosed,
+    logical_lines,
+    words,
+)
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host, Result
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import (
     RESTORE,
     SAVE,
@@ -33,8 +39,12 @@ NAT_BEGIN = "# BEGIN bulkhead.tiers nat"
 NAT_END = "# END bulkhead.tiers nat"
 #: The chains that the kernel itself has in each table.
 BUILT_IN = frozenset(("INPUT", "FORWARD", "OUTPUT", "PREROUTING", "POSTROUTING"))
-#: The longest that the scratch load of a file may take, in seconds.
-_SECONDS = "20"
+#: The longest that the scratch load of a file may take, in seconds, and what `timeout` ends with after it.
+_SECONDS, _TOO_LATE = "20", 124
+#: What the shell in the namespace says first: what fails after that is the load.
+_MADE = "bulkhead: namespace made"
+#: Matches and targets that need nothing but the kernel: no set, program, file or object that only the host itself has.
+_KERNELS_OWN = PLAIN | VERDICTS | frozenset("limit recent connlimit LOG REJECT MASQUERADE SNAT DNAT REDIRECT".split())
 
 Line = tuple[str, str]
 
@@ -50,7 +60,8 @@ class TableRules(NamedTuple):
 
 class FileRules(NamedTuple):
     """What a rules file loads, by table. ``unread`` are the lines that are not understood here; ``certain`` is whether the
-    rules are in the kernel's own words; ``open_table`` is one that the file begins and does not commit."""
+    rules are in the kernel's own words; ``open_table`` is one that the file begins and does not commit. ``unloaded`` is why
+    iptables-restore did not load it into a namespace of its own; ``lost`` is whether a boot would not load it either."""
 
     path: str
     text: str
@@ -58,6 +69,8 @@ class FileRules(NamedTuple):
     unread: tuple[str, ...] = ()
     certain: bool = False
     open_table: str = ""
+    unloaded: str = ""
+    lost: bool = False
 
     def table(self, name: str) -> TableRules:
         """What the file does to a table."""
@@ -217,10 +230,10 @@ def spelled(host: Host, family: int, file: FileRules, kernel: Optional[Kernel]) 
     known = [name for name in (kernel.chains if kernel else ()) if name not in BUILT_IN]
     chains = dict.fromkeys([*standard_chains(family), *known])
     prelude = "*filter\n" + "".join(f":{name} - [0:0]\n" for name in chains) + "COMMIT\n"
-    script = f"{RESTORE[family]} -n && {SAVE[family]}"
+    script = f"echo {_MADE} >&2; {RESTORE[family]} -n -w 10 && {SAVE[family]}"
     done = host.run(["timeout", _SECONDS, "unshare", "--net", "--", "sh", "-c", script], prelude + text)
     if done.status:
-        return file
+        return _unloaded(file, done, prelude.count("\n"), chains)
     tables = {}
     for name, found in parse_tables(done.out).items():
         read = file.table(name)
@@ -228,6 +241,20 @@ def spelled(host: Host, family: int, file: FileRules, kernel: Optional[Kernel]) 
         if rules or read.declared:
             tables[name] = TableRules(read.declared, tuple(rules), read.inserted)
     return file._replace(tables=tables, unread=(), certain=True)
+
+
+def _unloaded(file: FileRules, done: Result, shift: int, chains: Iterable[str]) -> FileRules:
+    """A file that could not be spelled out, with the reason where it is the file itself: `--test` takes a line that only fails
+    when it is carried out (-E, -R), even one that iptables-restore crashes at."""
+    _before, made, said = done.err.partition(_MADE)
+    if not made:
+        return file
+    message = _shifted(" ".join(said.split()) or "no message", file.text, 0, shift)
+    names = re.findall(r"(?m)^[^#\n]*?[ \t](?:-m|--match|-j|--jump|-g|--goto)[ \t]+(\S+)", file.text)
+    own = {*_KERNELS_OWN, *chains, *(name for table in file.tables.values() for name in table.declared)}
+    busy = done.status == _TOO_LATE or "xtables lock" in said
+    lost = not busy and (done.status > 128 or own.issuperset(names))
+    return file._replace(unloaded=f"{message} (status {done.status})", lost=lost)
 
 
 _SET = r"-m set ((?:! )?--match-set \S+ \S+)"
@@ -287,7 +314,8 @@ def start_loading(host: Host, family: int, name: str, text: str, chains: Iterabl
         if not done.status:
             return ""
         message = " ".join(done.err.split()) or "no message"
-        return f"{name}: iptables-restore does not load it: {_shifted(message, text, start, extra)}"
+        head, shift = (text[:start].count("\n") + 1, extra.count("\n")) if start >= 0 else (0, 0)
+        return f"{name}: iptables-restore does not load it: {_shifted(message, text, head, shift)}"
 
     return problem
 
@@ -295,14 +323,14 @@ def start_loading(host: Host, family: int, name: str, text: str, chains: Iterabl
 _LINE = r"line:? (\d+)"
 
 
-def _shifted(message: str, text: str, start: int, extra: str) -> str:
-    """The message with the line's number in the file itself, and the line."""
+def _shifted(message: str, text: str, head: int, shift: int) -> str:
+    """The message with the line's number in the file itself, and the line. ``shift``: how many lines were put in after the
+    first ``head`` ones."""
     found = re.search(_LINE, message)
     if not found:
         return message
-    number, shift = int(found[1]), extra.count("\n")
-    head = text[:start].count("\n") + 1 if start >= 0 else 0
-    number = number if start < 0 or number <= head else max(number - shift, head)
+    number = int(found[1])
+    number = number if number <= head else max(number - shift, head)
     lines = text.split("\n")
     line = lines[number - 1] if 0 < number <= len(lines) else ""
     return f"line {number}: {line.strip()!r}: {message}"

@@ -174,10 +174,19 @@ def _plan(host: Host, params: Params, wish: Wish) -> Comparison:
     state = with_table(host, state, nat)
     warnings += check_files(state, wish.enabled)
     state, plan = _settle(host, state, wish)
+    unloaded = [
+        f"{file.path}: {file.unloaded}" for files in state.framework.values() for file in files if file.unloaded
+    ]
+    warnings += [
+        f"{line}: so iptables-restore says of a network namespace of its own; unless it names what only this host has, ufw loses "
+        "the file at its next start, and so at the next boot"
+        for line in unloaded
+    ]
     if plan.doubts:
+        why = "they could not be loaded" if unloaded else "no network namespace can be made"
         warnings.append(
             f"{', '.join(plan.doubts)}: left alone. before.rules or after.rules have lines that cannot be compared with the "
-            "kernel here, because no network namespace can be made to have it say what they mean (unshare --net)"
+            f"kernel here, because {why} to have it say what they mean (unshare --net)"
         )
     return Comparison(state, with_boot(plan, hook_boot(state, nat)), rules, warnings)
 

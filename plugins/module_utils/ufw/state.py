@@ -237,8 +237,10 @@ def _spell(host: Host, family: int, file: FileRules, kernel: Kernel, every: bool
     if file.certain or (file.is_plain and not every):
         return file
     found = spelled(host, family, file, kernel)
-    if not found.certain and not file.is_plain:
-        problem = start_loading(host, family, file.path, file.text, kernel.chains)()
+    if not found.certain:
+        problem = "" if file.is_plain else start_loading(host, family, file.path, file.text, kernel.chains)()
+        if not problem and found.lost:
+            problem = f"{file.path}: iptables-restore does not load it: {found.unloaded}"
         if problem:
             raise RulesetError(
                 f"{problem}; ufw would lose this file at its next start, and so at the next boot: repair it"

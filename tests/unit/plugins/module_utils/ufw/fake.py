@@ -229,6 +229,8 @@ class FakeHost(Host):
             return Result(0, re.sub(r"(?m)^-A .*", self._counted, text) if "-c" in argv else text, "")
         for part in transactions(stdin):
             table = self.table(family, part.partition("\n")[0][1:])
+            if "--test" in argv:  # which carries out neither, and so finds nothing wrong with them
+                part = re.sub(r"(?m)^-[ER] .*\n", "", part)
             try:
                 (copy.deepcopy(table) if "--test" in argv else table).restore(part)
             except RestoreFailed as error:

@@ -8,6 +8,7 @@ import pytest
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.converge import converge
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Result
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import BACK, Guard
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.startup import TMPFILES
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import FakeHost
@@ -302,6 +303,90 @@ def add(host, line, declared=""):
 
 def chain_of_another(host):
     host.tables[4].chains["f2b-late"] = []
+
+
+RENAMED = "-E mine yours"
+REPLACED = "-R ufw-before-input 1 -s 10.9.0.1 -j DROP"
+
+
+def write_before(host, *lines):
+    """before.rules with these lines in it; its place, and the number of the first of them."""
+    path = host.file("/etc/ufw/before.rules")
+    head, end, tail = path.read_text().partition("# End required lines\n")
+    path.write_text("".join((head, end, *(f"{line}\n" for line in lines), tail)))
+    return head.count("\n") + 2
+
+
+def load(line, status, message="", made=True):
+    """A network namespace, if it can be made, in which iptables-restore says this of a file with that line."""
+    said = ("bulkhead: namespace made\n" if made else "") + message
+
+    def scratch(family, text):
+        return Result(status, "", said) if line in text or not made else Result(0, text, said)
+
+    return scratch
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "message", "named"),
+    [
+        (
+            RENAMED,
+            4,
+            "iptables-restore: line {}: CHAIN_RENAME failed: chain yours",
+            "'-E mine yours': iptables-restore:",
+        ),
+        (REPLACED, 139, "Segmentation fault", "Segmentation fault (status 139)"),
+        (REPLACED + "\n-A ufw-before-input -j SET --add-set x src", 139, "", "no message (status 139)"),
+    ],
+)
+def test_a_file_that_iptables_restore_takes_and_then_does_not_load_is_refused(host, line, status, message, named):
+    number = write_before(host, line)
+    prelude = 0
+
+    def scratch(family, text):
+        nonlocal prelude
+        prelude = text.partition("COMMIT\n")[0].count("\n") + 1
+        return load(line, status, message.format(number + prelude))(family, text)
+
+    host.scratch = scratch
+    before = host.snapshot()
+    with pytest.raises(RulesetError, match="before.rules: iptables-restore does not load it: .*the next boot") as error:
+        converge(host, params(), False)
+    assert named in str(error.value) and prelude > 30
+    assert any(
+        "unshare --net -- sh -c echo bulkhead: namespace made >&2; iptables-restore" in line for line in host.ran
+    )
+    assert host.snapshot() == before
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "message", "warned"),
+    [
+        ("-A ufw-before-input -j SET --add-set theirs src", 1, "line 40: Set theirs doesn't exist", True),
+        ("-A ufw-before-input -m unheard --of it -j DROP", 2, "line 40: unknown option", True),
+        (REPLACED, 124, "", True),
+        (REPLACED, 4, "Another app is currently holding the xtables lock", True),
+        (
+            "-A ufw-before-input -m unheard --of it -j DROP",
+            1,
+            "unshare: unshare failed: Operation not permitted",
+            False,
+        ),
+    ],
+)
+def test_what_a_namespace_may_lack_or_be_too_busy_for_is_a_warning(host, line, status, message, warned):
+    write_before(host, line)
+    if line != REPLACED:  # in other words: whether the kernel has it is not known here
+        host.tables[4].chains["ufw-before-input"].append("-m other -j OTHER")
+    host.scratch = load(line, status, message, made=not message.startswith("unshare"))
+    before = host.snapshot()
+    warnings = converge(host, params(), False)["warnings"]
+    assert (
+        any("of a network namespace of its own" in text and f"(status {status})" in text for text in warnings) == warned
+    )
+    assert any("no network namespace can be made" in text for text in warnings) == (not warned)
+    assert host.snapshot() == before
 
 
 @pytest.mark.parametrize(
