@@ -261,14 +261,16 @@ class Copy:
             path.write_bytes(source)
 
 
-def equivalents() -> set[tuple[str, str, str]]:
-    """(file, line before, line after) of each change that makes no difference."""
-    found = set()
-    for line in EQUIVALENT.read_text().splitlines() if EQUIVALENT.exists() else []:
-        parts = [" ".join(part.split()) for part in line.split(" | ")]
-        if len(parts) == 4 and not line.startswith("#"):
-            found.add((parts[0], parts[1], parts[2]))
-    return found
+def equivalents() -> list[str]:
+    """The lines of the changes that make no difference, with single blanks."""
+    lines = EQUIVALENT.read_text().splitlines() if EQUIVALENT.exists() else []
+    return [" ".join(line.split()) for line in lines if not line.startswith("#")]
+
+
+def is_known(one: Mutant, known: list[str]) -> bool:
+    """Whether a change is listed. The lines of code may hold what stands between the parts of a listed line."""
+    listed = " | ".join((str(one.file), *one.lines((ROOT / one.file).read_bytes()), ""))
+    return any(line.startswith(listed) for line in known)
 
 
 def show(one: Mutant) -> str:
@@ -294,7 +296,7 @@ def main(words: Optional[list[str]] = None) -> int:
         # In the order of the files, so that a run reads like the tree.
         chosen = [chosen[i] for i in sorted(random.Random(options.seed).sample(range(len(chosen)), options.count))]
     known = equivalents()
-    chosen = [one for one in chosen if (str(one.file), *one.lines((ROOT / one.file).read_bytes())) not in known]
+    chosen = [one for one in chosen if not is_known(one, known)]
     if options.list:
         print("\n".join(show(one) for one in chosen))
         return 0
