@@ -127,7 +127,7 @@ LARGER = {
     "maas_vlan": 40.5,
     "tailnet_policy": 45,
     "ufw_ruleset": 182.5,
-    "ufw_ruleset_plan": 95.8,
+    "ufw_ruleset_plan": 96.5,
     "firewall_setup": 100.9,
     "ufw_ruleset_info": 44,
     "swarm_network": 51.5,
