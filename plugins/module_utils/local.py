@@ -1,7 +1,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Commands and files of a host.
 
-Standard library only: this file is part of the programs that a host keeps (ufw/guard.py, tailscale/guard.py).
+Standard library only: this file is part of the programs that a host keeps (ufw/guard.py, tailscale/guard.py, vlans/guard.py).
 """
 
 from __future__ import annotations

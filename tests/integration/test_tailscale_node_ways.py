@@ -172,7 +172,7 @@ def test_a_reboot_before_the_confirmation_takes_the_change_back(lab, tmp_path):
         "import sys; sys.path.insert(0, '/var/lib/bulkhead/tailscale/guard.py')\n"
         "from ansible_collections.bulkhead.tiers.plugins.module_utils.tailscale.guard import Change, Guard\n"
         "from ansible_collections.bulkhead.tiers.plugins.module_utils.local import now\n"
-        "Guard().arm(Change('abcd', now() + 3600, {'Hostname': 'old', 'HostnameSet': True}))\n"
+        "Guard().arm(Change('abcd', now() + 3600, undo={'Hostname': 'old', 'HostnameSet': True}))\n"
     )
     host.put("/srv/arm.py", script)
     host.shell("python3 /srv/arm.py; tailscale set --hostname=new; iptables -P INPUT ACCEPT; iptables -F INPUT")

@@ -13,14 +13,13 @@ from typing import Any
 from ansible_collections.bulkhead.tiers.plugins.module_utils.local import now, run_command, spawn_process
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake, Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.tailscale.guard import (
-    BACK,
     CHANGE,
     MODULES,
     PROGRAM,
     Change,
     Guard,
-    GuardError,
 )
+from ansible_collections.bulkhead.tiers.plugins.module_utils.waiting_change import BACK, GuardError
 
 
 class Keeping:
@@ -30,7 +29,7 @@ class Keeping:
     def __init__(self, undo: dict[str, Any], login: bool, socket: str, seconds: int, root: str) -> None:
         self._guard = Guard(root)
         self._seconds = seconds
-        self._change = Change(secrets.token_hex(4), 0.0, undo, socket, login)
+        self._change = Change(secrets.token_hex(4), undo=undo, socket=socket, login=login)
 
     def begin(self, more: int) -> None:
         """Before the change is made. more: seconds that the module itself may take in addition."""

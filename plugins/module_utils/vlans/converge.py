@@ -19,12 +19,12 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.vlans.guard import 
     PROGRAM,
     Change,
     Guard,
-    GuardError,
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.vlans.host import Host, Stack, is_up, stack_of
 from ansible_collections.bulkhead.tiers.plugins.module_utils.vlans.plan import Plan, make, render_diff
 from ansible_collections.bulkhead.tiers.plugins.module_utils.vlans.render import STACKS, files
 from ansible_collections.bulkhead.tiers.plugins.module_utils.vlans.wanted import Wanted, parse
+from ansible_collections.bulkhead.tiers.plugins.module_utils.waiting_change import GuardError
 
 ARGUMENTS: dict[str, Any] = {
     "parent": {"type": "str", "required": True},
@@ -121,9 +121,9 @@ class Converge:
         change = Change(
             secrets.token_hex(4),
             now() + timeout + _APPLYING,
-            {path: list(plan.old[path]) if path in plan.old else None for path in every},
-            before,
-            after,
+            files={path: list(plan.old[path]) if path in plan.old else None for path in every},
+            before=before,
+            after=after,
         )
         try:
             self._arm(change, timeout + _APPLYING, program=True)

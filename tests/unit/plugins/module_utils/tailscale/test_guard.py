@@ -15,10 +15,11 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Ref
 from ansible_collections.bulkhead.tiers.plugins.module_utils.session import Session
 from ansible_collections.bulkhead.tiers.plugins.module_utils.tailscale import cut, guard, keeping
 from ansible_collections.bulkhead.tiers.plugins.module_utils.tailscale.converge import Run
-from ansible_collections.bulkhead.tiers.plugins.module_utils.tailscale.guard import BOOT, CHANGE, PROGRAM, Guard, act
+from ansible_collections.bulkhead.tiers.plugins.module_utils.tailscale.guard import BOOT, CHANGE, PROGRAM, Guard
 from ansible_collections.bulkhead.tiers.plugins.module_utils.tailscale.localapi import LocalApi
 from ansible_collections.bulkhead.tiers.plugins.module_utils.tailscale.prefs import options_of
 from ansible_collections.bulkhead.tiers.plugins.module_utils.tailscale.wanted import parse
+from ansible_collections.bulkhead.tiers.plugins.module_utils.waiting_change import act
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.tailscale.standin import StandIn
 
 TAILNET = Session(4, "100.64.0.9", 50000, "100.64.0.2", 22, "tailscale0")
@@ -149,7 +150,9 @@ def test_no_other_change_begins_while_one_waits_and_one_whose_timer_was_lost_is_
 def test_another_boot_takes_back_what_was_not_kept_before_it(node):
     os.makedirs(node.root + "/run/systemd/system")
     monkey = Guard(node.root)
-    monkey.arm(guard.Change("abcd", now() + 30, {"Hostname": "aye", "HostnameSet": True}, node.path), b"program")
+    monkey.arm(
+        guard.Change("abcd", now() + 30, undo={"Hostname": "aye", "HostnameSet": True}, socket=node.path), b"program"
+    )
     node.prefs["Hostname"] = "new"
     with open(node.root + BOOT, encoding="utf-8") as stream:
         assert f"{PROGRAM} boot abcd" in stream.read()

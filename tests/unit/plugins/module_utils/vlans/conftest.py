@@ -23,6 +23,7 @@ class FakeHost:
         #: Interfaces that never come up.
         self.dead: set[str] = set()
         self.kernel = True
+        self._parents: list[str] = []
         for folder in ("proc/net", "sys/class/net/eth1", "etc/network/interfaces.d", "etc/netplan", "run"):
             (root / folder).mkdir(parents=True, exist_ok=True)
         (root / FOLDER[1:]).mkdir(parents=True)
@@ -58,7 +59,11 @@ class FakeHost:
     def _networkctl(self, argv):
         if argv[1] == "status":
             return Result(0, "         Link File: n/a\n      Network File: /etc/systemd/network/20-trunk.network\n", "")
-        self._read()
+        # A VLAN is made when its parent is configured: at a reload only where a file of the parent has changed.
+        now = [path.read_text() for path in (self.root / FOLDER[1:]).glob("*.network.d/*")]
+        made = self._parents != now or argv[1] == "reconfigure"
+        self._parents = now
+        self._read(known=None if made else set(self.links))
         return Result(0, "", "")
 
     def _netplan(self, argv):
@@ -77,9 +82,11 @@ class FakeHost:
             return Result(0 if found else 1, "", "")
         return Result(0, json.dumps(list(self.links.values())), "")
 
-    def _read(self, only=""):
-        """What the stack makes of its files, in the simplest reading of them."""
+    def _read(self, only="", known=None):
+        """What the stack makes of its files, in the simplest reading of them. known: no other interface is made."""
         for name, number, addresses in self.declared():
+            if known is not None and name not in known:
+                continue
             if name not in self.dead and only in ("", name):
                 infos = [dict(zip(("local", "prefixlen"), (a.split("/")[0], int(a.split("/")[1])))) for a in addresses]
                 data = {"info_kind": "vlan", "info_data": {"id": number}}

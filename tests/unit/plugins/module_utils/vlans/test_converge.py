@@ -10,7 +10,8 @@ import pytest
 from ansible_collections.bulkhead.tiers.plugins.module_utils.local import now
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.vlans.converge import Converge
-from ansible_collections.bulkhead.tiers.plugins.module_utils.vlans.guard import BOOT, CHANGE, PROGRAM, WANTS, Guard, act
+from ansible_collections.bulkhead.tiers.plugins.module_utils.vlans.guard import BOOT, CHANGE, PROGRAM, WANTS, Guard
+from ansible_collections.bulkhead.tiers.plugins.module_utils.waiting_change import act
 
 WEB = {"id": 10, "tier": "web", "subnets": ["10.0.1.0/24"], "addresses": ["10.0.1.11/24"]}
 DB = {"id": 20, "tier": "db", "subnets": ["10.0.2.0/24"], "addresses": ["10.0.2.11/24"]}
