@@ -35,11 +35,18 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.fields impo
     interface_range,
     intersection,
     merged,
+    top,
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.program import ALLOWED, DENIED
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.ask.node import Interface
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.groups import Group, Owners
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.hooks import Hooks, Rewrite, change_of, laid_over
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.hooks import (
+    Change,
+    Hooks,
+    Rewrite,
+    change_of,
+    laid_over,
+)
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.intent import PROTOCOLS
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.region import ANYTHING, narrowed
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.ways import TOP, Part, Toward, Ways
@@ -483,21 +490,29 @@ class Spread:
         for rewrite, product in laid_over(diagram, self._view(one, inside, outside, moved)):
             part = self._cut(one, product, moved)
             if part is not None:
-                yield self._rewritten(group, part, rewrite, own)
+                yield from self._rewritten(group, part, rewrite, own)
 
-    def _rewritten(self, group: Group, one: _Set, rewrite: Rewrite, own: Interface) -> _Set:
-        if rewrite.doubt:
-            return one.doubted(group, rewrite.doubt)._replace(lost=True)
-        if rewrite.rule is None:
-            return one
-        change = change_of(rewrite.rule, self.family, self._first_of(group, own))
-        if change.doubt:
-            return one.doubted(group, change.doubt)._replace(lost=True)
-        now = one.now
-        for field, value in ((SRC, change.src), (DST, change.dst), (DPORT, change.dport)):
-            if value is not None:
-                now = narrowed(now, field, ((value, value),))
-        return one._replace(now=now)
+    def _rewritten(self, group: Group, one: _Set, rewrite: Rewrite, own: Interface) -> Iterator[_Set]:
+        if rewrite.rule is None and not rewrite.doubt:
+            yield one
+            return
+        change = change_of(rewrite.rule, self.family, self._first_of(group, own)) if rewrite.rule else Change()
+        if rewrite.doubt or change.doubt:
+            yield one.doubted(group, rewrite.doubt or change.doubt)._replace(lost=True)
+            return
+        wanted = ((SRC, change.src), (DST, change.dst), (DPORT, change.dport))
+        values = {field: ((value, value),) for field, value in wanted if value is not None}
+        now = tuple(values.get(field, side) for field, side in enumerate(one.now))
+        # What is already as it would become is not translated (nf_nat_setup_info): no match on the state DNAT meets it.
+        same: Optional[_Set] = one
+        for field, value in values.items():
+            if same is not None:
+                other = same.narrow(field, complement(value, 0, top(field, self.family)))
+                if other is not None:
+                    yield other._replace(now=now)
+                same = same.narrow(field, value)
+        if same is not None:
+            yield same
 
     def _first_of(self, group: Group, interface: Interface) -> str:
         """The address that REDIRECT and MASQUERADE take: the first of the interface and of the family."""
