@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""usage: show.py [--kills N] [--slices N] [--ee] [--only awx|mesh]
+"""usage: show.py [--kills N] [--slices N] [--ee] [--only awx|mesh|kills]
 
 What docs/awx.md and docs/scale.md say, on this machine: playbooks/awx.yml against the stand-in for AWX, twice; site.yml in slices over a mesh
 of real receptor nodes, by one node and by two; nodes that die in the middle of a slice; and all of it taken away."""
@@ -30,6 +30,8 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import count, 
 
 BUILD = Path(__file__).parent / "build-ee"
 VERSION = yaml.safe_load((Path(__file__).parents[2] / "galaxy.yml").read_text(encoding="utf-8"))["version"]
+#: The port of the service that every host's rules have, to begin with.
+FIRST = 9100
 #: Columns of a terminal.
 WIDTH = 150
 
@@ -161,13 +163,17 @@ def shown(done: Done) -> None:
     say(f"{done.seconds:.0f} s in all")
 
 
-def sliced(found: Site, mesh: Mesh, slices: int, folder: Path) -> None:
-    """By one node, by two, and both beside each other."""
+def converged(found: Site, mesh: Mesh, slices: int, folder: Path) -> None:
     head(f"site.yml on {count(len(found.hosts), 'new host')}, in {slices} slices by two nodes")
+    found.declare(FIRST)
     shown(run_slices(mesh, found.job(), slices, folder / "first"))
+
+
+def timed(found: Site, mesh: Mesh, slices: int, folder: Path) -> None:
+    """By one node, and by two."""
     taken = {}
     for nodes in (("exec1",), ("exec1", "exec2")):
-        found.declare(9100 + len(nodes))
+        found.declare(FIRST + len(nodes))
         head(f"a service has another port: {count(len(nodes), 'node')}")
         done = run_slices(mesh, found.job(), slices, folder / f"by{len(nodes)}", nodes)
         shown(done)
@@ -178,8 +184,9 @@ def sliced(found: Site, mesh: Mesh, slices: int, folder: Path) -> None:
 
 
 def killed(found: Site, mesh: Mesh, slices: int, kills: int, folder: Path) -> None:
-    """Each time another change, and a node that dies at another moment of it."""
+    """Each time another change, and a node that dies at another moment of it. Every host must have its rules, byte for byte."""
     seed = random.randrange(1 << 20)
+    before, port = found.rules(), found.port
     for number in range(kills):
         death = Death.drawn(mesh, seed + number)
         head(
@@ -190,13 +197,14 @@ def killed(found: Site, mesh: Mesh, slices: int, kills: int, folder: Path) -> No
         death.restart()
         for line in done.said:
             say(f"  {line}")
-        shown(done)
         expect(death.slice is not None, "no node died")
-        again = found.whole()
-        expect(
-            again.returncode == 0 and not any(changed(again.stdout).values()), f"not converged:\n{again.stdout[-4000:]}"
-        )
-        say("converged: a run over all hosts changes nothing")
+        shown(done)
+        wanted = {name: rules.replace(f"dport {port} ", f"dport {found.port} ") for name, rules in before.items()}
+        expect(found.rules() == wanted, "not converged: a host has other rules")
+        say("converged: all hosts have the rules of the site, byte for byte")
+    again = found.whole()
+    expect(again.returncode == 0 and not any(changed(again.stdout).values()), f"not converged:\n{again.stdout[-4000:]}")
+    head(f"{kills} of {kills} ended converged; a run over all hosts changes nothing")
 
 
 def isolated(found: Site, mesh: Mesh, folder: Path) -> None:
@@ -222,7 +230,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--kills", type=int, default=1)
     parser.add_argument("--slices", type=int, default=4)
-    parser.add_argument("--only", choices=["awx", "mesh"], help="leave the other half out")
+    parser.add_argument("--only", choices=["awx", "mesh", "kills"], help="leave the rest out")
     parser.add_argument(
         "--ee", action="store_true", help="build the execution environment, and run site.yml in it as well"
     )
@@ -231,12 +239,14 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="bulkhead-awx-") as name, contextlib.ExitStack() as stack:
         folder = Path(name)
-        if options.only != "mesh":
+        if options.only not in ("mesh", "kills"):
             stack.enter_context(awx(folder, SITE))
         if options.only != "awx":
             found = stack.enter_context(site())
             mesh = stack.enter_context(Mesh(["exec1", "exec2"], pinned=True))
-            sliced(found, mesh, options.slices, folder)
+            converged(found, mesh, options.slices, folder)
+            if options.only != "kills":
+                timed(found, mesh, options.slices, folder)
             if options.ee:
                 isolated(found, mesh, folder)
             killed(found, mesh, options.slices, options.kills, folder)

@@ -56,6 +56,7 @@ class Site:
     def __init__(self, folder: Path, hosts: dict[str, Host]) -> None:
         self.folder, self.hosts = folder, hosts
         self.declared = copy.deepcopy(SITE)
+        self.declare(9100)
 
     @property
     def source(self) -> Path:
@@ -71,6 +72,7 @@ class Site:
 
     def declare(self, port: int) -> None:
         """Another port of the exporter: every host's rules change."""
+        self.port = port
         self.declared["bulkhead_services"]["exporter"] = f"{port}/tcp"
 
     def job(self, playbook: str = "bulkhead.tiers.site", **more: Any) -> Job:
