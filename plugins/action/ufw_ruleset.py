@@ -188,6 +188,7 @@ class ActionModule(Confirming):
         return "switched off" if str(timeout) == "0" else "nothing to confirm"
 
 
+_PORTS = ("to_port", "from_port", "port", "target_port")
 #: A number of YAML 1.1 that is not written as it reads: sixties, octal, hexadecimal, binary, with underscores.
 _WRITTEN = re.compile(r"""[^\s,\]}#"']+""")
 
@@ -195,22 +196,21 @@ _WRITTEN = re.compile(r"""[^\s,\]}#"']+""")
 def misread_numbers(arguments: dict[str, Any]) -> list[str]:
     """Ports that are numbers to YAML but were written otherwise: 22:23 without quotes is 1343, 022 is 18. Where
     ansible-core remembers the place of each value (2.19 and later) the text there is looked at."""
-    docker = arguments.get("docker")
-    lists = {
-        "rules": arguments.get("rules"),
-        "docker.published": docker.get("published") if isinstance(docker, dict) else None,
-    }
+    lists = {"rules": arguments.get("rules")}
+    for option, name in (("docker", "published"), ("nat", "forward")):
+        value = arguments.get(option)
+        lists[f"{option}.{name}"] = value.get(name) if isinstance(value, dict) else None
     warnings = []
     for name, items in lists.items():
         for index, item in enumerate(items if isinstance(items, list) else ()):
-            for key in ("to_port", "from_port", "port") if isinstance(item, dict) else ():
-                value = item.get(key)
-                written = _as_written(value) if isinstance(value, int) and not isinstance(value, bool) else ""
-                if written and written != str(value):
-                    warnings.append(
-                        f"{name}[{index}].{key}: YAML reads {written} without quotes as the number {value}; write "
-                        f'"{written}" or "{value}", whichever is meant'
-                    )
+            for key, value in item.items() if isinstance(item, dict) else ():
+                for one in (value if isinstance(value, list) else [value]) if key in _PORTS else ():
+                    written = _as_written(one) if isinstance(one, int) and not isinstance(one, bool) else ""
+                    if written and written != str(one):
+                        warnings.append(
+                            f"{name}[{index}].{key}: YAML reads {written} without quotes as the number {one}; write "
+                            f'"{written}" or "{one}", whichever is meant'
+                        )
     return warnings
 
 

@@ -332,15 +332,16 @@ def _remedy(item: str) -> str:
 
 def _warn_of_sixties(fields: Fields, key: str) -> None:
     """YAML 1.1 reads an unquoted 22:23 as the number 22 * 60 + 23: what arrives is a port, but not the one written."""
-    number = fields.values.get(key)
-    if not isinstance(number, int) or number in _WELL_KNOWN:
-        return
-    first, last = divmod(number, 60)
-    if 20 <= first < last:
-        fields.warnings.append(
-            f"{fields.path(key)}: got the number {number}, which is what YAML makes of {first}:{last} without quotes; "
-            f'write "{first}:{last}" for the range, or "{number}" for the port'
-        )
+    value = fields.values.get(key)
+    for number in value if isinstance(value, (list, tuple)) else [value]:
+        if not isinstance(number, int) or number in _WELL_KNOWN:
+            continue
+        first, last = divmod(number, 60)
+        if 20 <= first < last:
+            fields.warnings.append(
+                f"{fields.path(key)}: got the number {number}, which is what YAML makes of {first}:{last} without quotes; "
+                f'write "{first}:{last}" for the range, or "{number}" for the port'
+            )
 
 
 # -- comments --------------------------------------------------------------------------------------------------------

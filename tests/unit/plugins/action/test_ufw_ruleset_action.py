@@ -262,15 +262,24 @@ def test_a_number_that_is_not_written_as_it_reads_is_told_with_its_text(tmp_path
         "  - rule: allow\n"
         "    port: 022  # octal\n"
         '  - {rule: allow, to_port: "022"}\n'
-        "docker: {published: [{port: 80}, {port: 53:54}, {port: 0x16}]}\n"
+        "  - rule: allow\n"
+        "    to_port:\n"
+        "      - 443\n"
+        "      - 22:23\n"
+        "docker: {published: [{port: 80}, {port: 53:54}, {port: 0x16}, {port: [80, 8_1]}]}\n"
+        "nat: {forward: [{port: 2:50, target_port: 017}, {port: 8443}]}\n"
     )
     warnings = misread_numbers(DataLoader().load_from_file(str(path)))
     assert [text.partition(" without")[0] for text in warnings] == [
         "rules[0].to_port: YAML reads 22:23",
         "rules[1].from_port: YAML reads 1:20",
         "rules[2].port: YAML reads 022",
+        "rules[4].to_port: YAML reads 22:23",
         "docker.published[1].port: YAML reads 53:54",
         "docker.published[2].port: YAML reads 0x16",
+        "docker.published[3].port: YAML reads 8_1",
+        "nat.forward[0].port: YAML reads 2:50",
+        "nat.forward[0].target_port: YAML reads 017",
     ]
 
 

@@ -84,6 +84,13 @@ def test_which_way_a_change_goes_is_told_by_how_much_may_pass():
     assert not difference(limited, limited, INPUT)
 
 
+@pytest.mark.parametrize("ports", [(22, 23), (23, 22), (21, 23, 22), (22, 24, 23, 21)])
+def test_ports_beside_each_other_are_each_decided_in_whatever_order_their_rules_stand(ports):
+    ruleset = rules(*(f"-A INPUT -p tcp --dport {port} -j ACCEPT" for port in ports))
+    allowed = [group.text() for group in accepted(ruleset, INPUT).sets(ALLOWED)]
+    assert allowed == [f"tcp {min(ports)}:{max(ports)} from any to any"]
+
+
 def test_two_families_cannot_be_compared():
     with pytest.raises(ValueError, match="got IPv4 and IPv6, expected one family"):
         difference(rules(), rules(family=6), INPUT)

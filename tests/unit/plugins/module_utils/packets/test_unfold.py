@@ -445,3 +445,13 @@ def test_a_policy_is_as_good_as_a_last_rule():
 def test_ipv6s_untracked_messages_are_a_protocol_like_any_other_in_ipv4():
     ruleset = rules("-A INPUT -m conntrack --ctstate NEW -j ACCEPT")
     assert ask(ruleset, "58", 135 * 256).answer == ALLOWED
+
+
+@pytest.mark.parametrize("hook", ["INPUT", "OUTPUT"])
+@pytest.mark.parametrize("chain", ["PREROUTING", "OUTPUT"])
+def test_only_the_nat_chain_that_packets_of_the_hook_pass_can_have_translated_them(hook, chain):
+    nat = chains_of("nat", f"-A {chain} -p tcp --dport 80 -j DNAT --to-destination 10.0.0.9:8080")
+    only = [f"-A {name} -m conntrack --ctstate DNAT -j DROP" for name in ("INPUT", "OUTPUT")]
+    ruleset = parse(nat + table("filter", ":INPUT ACCEPT", ":FORWARD ACCEPT", ":OUTPUT ACCEPT", *only), 4)
+    passes = (hook == "OUTPUT") == (chain == "OUTPUT")
+    assert ask(ruleset, port=8080, hook=hook).answer == (UNKNOWN if passes else ALLOWED)

@@ -346,11 +346,12 @@ def test_the_octal_reading_of_a_port_is_named_in_the_remedy():
 
 @pytest.mark.parametrize(("port", "written"), [(1343, "22:23"), (1221, "20:21"), (3239, "53:59"), (1559, "25:59")])
 def test_what_yaml_makes_of_a_range_without_quotes_is_a_warning(port, written):
-    (warning,) = parse({**SSH, "to_port": port}).warnings
-    assert warning.startswith(f"rules[0].to_port: got the number {port}") and f'write "{written}"' in warning
+    for value in (port, [port], [80, port]):
+        (warning,) = parse({**SSH, "to_port": value}).warnings
+        assert warning.startswith(f"rules[0].to_port: got the number {port}") and f'write "{written}"' in warning
 
 
-@pytest.mark.parametrize("port", [22, 80, 443, 3306, 3389, 8080, 5432, 2380, 6443, "1343", [1343]])
+@pytest.mark.parametrize("port", [22, 80, 443, 3306, 3389, 8080, 5432, 2380, 6443, "1343", ["1343"], [22, 80]])
 def test_an_ordinary_port_is_no_warning(port):
     assert parse({**SSH, "to_port": port}).warnings == []
 
