@@ -251,7 +251,7 @@ def run_rows(
             with lock:
                 rows.append(row)
                 print(row.text(), flush=True)
-                if log:
+                if log and row.tried:  # one that its host was lost for is done again
                     with log.open("a") as stream:
                         stream.write(json.dumps(row._asdict()) + "\n")
 

@@ -801,3 +801,10 @@ def test_a_table_that_begins_a_second_time_is_read_with_its_own_chains():
     )
     with pytest.raises(RulesetError, match="line 10: .* has TTL, which IPv6 has not"):
         parse(again, 6)
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\n\nmore of it\n"])
+def test_a_quote_that_is_open_until_the_text_ends_is_a_mistake_of_its_line(end):
+    text = '*filter\n:INPUT DROP [0:0]\n-A INPUT -m comment --comment "never closed' + end
+    with pytest.raises(RulesetError, match=r"line 3: .* has a quote that is not closed"):
+        parse(text, 4)
