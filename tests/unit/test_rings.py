@@ -123,7 +123,7 @@ LARGEST = 40
 #: otherwise, and firewall_setup what it is sent with what it needs beside its rules, and with what the gate reads (1 kB),
 #: which spares a trip; ufw_ruleset_info reads, and what that
 #: means is worked out on the controller; a proof has it read what decides where packets go as well (1 kB), which spares a
-#: trip. All of ufw's say why a hand-written file would not be loaded at the next boot (1 kB).
+#: trip. All of ufw's say why a hand-written file would not be loaded at the next boot, and which words are the kernel's (1.5 kB).
 #: swarm_network, too, is sent only where something changes, with the migration; swarm_network_plan otherwise. Both bring the
 #: table of Docker's limits (3 kB), by which the controller judges a site as well. maas_vlan, too, is sent only
 #: where something changes; maas_vlan_info reads the region for it, and the controller compares. tailnet_policy runs once, on
@@ -132,10 +132,10 @@ LARGEST = 40
 LARGER = {
     "maas_vlan": 40.5,
     "tailnet_policy": 45,
-    "ufw_ruleset": 182.5,
-    "ufw_ruleset_plan": 96.5,
-    "firewall_setup": 100.9,
-    "ufw_ruleset_info": 44,
+    "ufw_ruleset": 183.1,
+    "ufw_ruleset_plan": 97.1,
+    "firewall_setup": 101.6,
+    "ufw_ruleset_info": 44.6,
     "swarm_network": 51.5,
     "tailscale_node": 44,
 }

@@ -210,7 +210,9 @@ def is_plain(rule: tuple[str, ...]) -> bool:
     for option in rule:
         name, _space, value = option.replace("! ", "", 1).partition(" ")
         form = _PLAIN.get(name)
-        if form is None or not re.match(form, value) or (name in ("-s", "-d") and not _is_network(value)):
+        if form is None or not re.match(form, value):
+            return False
+        if (name in ("-s", "-d") and not _is_network(value)) or (name in _PORTS and not _are_ports(value)):
             return False
     return True
 
@@ -218,33 +220,46 @@ def is_plain(rule: tuple[str, ...]) -> bool:
 # Texts, here and in other files that every run loads: re compiles them where they are used, which is not in most runs.
 _ANY = r"(?s).+\Z"
 _NUMBERS = r"[1-9][0-9]*(?:[:,][1-9][0-9]*)*\Z"
-_NUMBER = r"[0-9]+\Z"
+_NUMBER = r"(?:0|[1-9][0-9]*)\Z"
 _NONE = r"\Z"
-#: Options whose values are known -> how the kernel prints them.
+_PORTS = ("--dport", "--sport", "--dports", "--sports")
+_STATES = "(?:INVALID|NEW|ESTABLISHED|RELATED|UNTRACKED|SNAT|DNAT)"
+_TYPES = "(?:UNICAST|LOCAL|BROADCAST|ANYCAST|MULTICAST)"
+#: Options whose values are known -> how the kernel prints them. It has other words for a name that is cut short, a number with
+#: a zero in front, a rate that is a whole one of the next unit, any device (-i +).
 _PLAIN = {
-    **dict.fromkeys(("-i", "-o", "-j", "-g", "--log-prefix", "--comment", "--reject-with", "--name"), _ANY),
-    **dict.fromkeys(("--dport", "--sport", "--dports", "--sports"), _NUMBERS),
+    **dict.fromkeys(("-j", "-g", "--log-prefix", "--comment", "--name"), _ANY),
+    **dict.fromkeys(("-i", "-o"), r"(?!\+\Z).+\Z"),
+    **dict.fromkeys(_PORTS, _NUMBERS),
     **dict.fromkeys(("--seconds", "--hitcount", "--limit-burst", "--hl-eq", "--rt-type"), _NUMBER),
     **dict.fromkeys(("--set", "--update"), _NONE),
-    **dict.fromkeys(("--icmp-type", "--icmpv6-type"), r"[0-9]+(?:/[0-9]+)?\Z"),
-    **dict.fromkeys(("-s", "-d"), r"[0-9a-f.:]+(?:/[0-9]+)?\Z"),
-    **dict.fromkeys(("--dst-type", "--src-type", "--ctstate"), r"[A-Z]+(?:,[A-Z]+)*\Z"),
-    "-p": r"[a-z0-9-]+\Z",
-    "--limit": r"[0-9]+/(?:sec|min|hour|day)\Z",
+    **dict.fromkeys(("--icmp-type", "--icmpv6-type"), r"(?!255)(?:0|[1-9][0-9]*)(?:/(?:0|[1-9][0-9]*))?\Z"),
+    **dict.fromkeys(("-s", "-d"), r"[0-9a-f.:]+(?:/(?:0|[1-9][0-9]*))?\Z"),
+    **dict.fromkeys(("--dst-type", "--src-type"), rf"{_TYPES}(?:,{_TYPES})*\Z"),
+    "--ctstate": rf"{_STATES}(?:,{_STATES})*\Z",
+    "--reject-with": r"(?:tcp-reset|icmp-(?:net|host|port|proto)-unreachable|icmp-(?:net|host|admin)-prohibited"
+    r"|icmp6-(?:no-route|adm-prohibited|addr-unreachable|port-unreachable))\Z",
+    "-p": "(?:" + "|".join(sorted(set(_PROTOCOLS.values()))) + r")\Z",
+    "--limit": r"(?:[1-9][0-9]?/sec|[1-5]?[0-9]/(?:min|hour)|1?[0-9]/day)\Z",
 }
 
 
 def _is_network(value: str) -> bool:
-    """Whether an address has no host bits, which the kernel would cut."""
+    """Whether an address is whole and has no host bits, which the kernel would cut."""
     host, slash, bits = value.partition("/")
-    if not slash:
-        return True
     family, width = (socket.AF_INET6, 128) if ":" in host else (socket.AF_INET, 32)
     try:
         number = int.from_bytes(socket.inet_pton(family, host), "big")
     except OSError:
         return False
-    return int(bits) <= width and number & ((1 << (width - int(bits))) - 1) == 0
+    length = int(bits) if slash else width
+    return length <= width and number & ((1 << (width - length)) - 1) == 0
+
+
+def _are_ports(value: str) -> bool:
+    """Whether each port is one, and each range has more than one."""
+    ends = [[*map(int, item.split(":"))] for item in value.split(",")]
+    return all(ports[-1] < 65536 and (len(ports) == 1 or ports[0] < ports[1]) for ports in ends)
 
 
 def _word(found: re.Match[str]) -> str:
@@ -280,8 +295,8 @@ def _value(name: str, value: str) -> str:
         return ICMP_TYPES[4].get(value, value)
     if name == "--icmpv6-type":
         return ICMP_TYPES[6].get(value, value)
-    if name == "--ctstate":
-        return ",".join(sorted(value.split(",")))
+    if name in ("--ctstate", "--dst-type", "--src-type"):
+        return ",".join(sorted(set(value.split(","))))
     return value
 
 

@@ -200,6 +200,78 @@ def test_a_line_in_another_spelling_is_the_same_rule(line):
     assert not any(line.startswith("ufw-before-input") for line in found.drift)
 
 
+@pytest.mark.parametrize(
+    ("written", "printed"),  # as iptables-save of Debian 12 and 13 prints what was written
+    [
+        ("! -p 6 -s 10.8.0.1 -j DROP", "-s 10.8.0.1/32 ! -p tcp -j DROP"),
+        ("-p 0 -s 10.8.0.3 -j DROP", "-s 10.8.0.3/32 -j DROP"),
+        ("-p 4 -s 10.8.0.5 -j DROP", "-s 10.8.0.5/32 -p ipencap -j DROP"),
+        ("-p ospf -s 10.8.0.6 -j DROP", "-s 10.8.0.6/32 -p 89 -j DROP"),
+        ("-s 10.8.1 -j DROP", "-s 10.8.1.0/32 -j DROP"),
+        ("-s 10.8.2.0/024 -j DROP", "-s 10.8.0.0/20 -j DROP"),
+        ("-i + -s 10.8.31.2 -j DROP", "-s 10.8.31.2/32 -j DROP"),
+        ("-p tcp --dport 22:22 -j DROP", "-p tcp -m tcp --dport 22 -j DROP"),
+        ("-p tcp --dport 123456 -j DROP", "-p tcp -m tcp --dport 57920 -j DROP"),
+        ("-p icmp --icmp-type 255 -j DROP", "-p icmp -m icmp --icmp-type any -j DROP"),
+        ("-p icmp --icmp-type 010 -j DROP", "-p icmp -m icmp --icmp-type 8 -j DROP"),
+        ("-m conntrack --ctstate NEW,REL -j DROP", "-m conntrack --ctstate NEW,RELATED -j DROP"),
+        ("-m addrtype --dst-type LOC -j DROP", "-m addrtype --dst-type LOCAL -j DROP"),
+        ("-m limit --limit 60/min -j ACCEPT", "-m limit --limit 1/sec -j ACCEPT"),
+        ("-m limit --limit 24/day -j ACCEPT", "-m limit --limit 1/hour -j ACCEPT"),
+        ("-m recent --update --seconds 030 -j DROP", "-m recent --update --seconds 24 --name DEFAULT --rsource -j DROP"),
+        ("-s 10.8.29.2 -j REJECT --reject-with icmp-admin-prohib", "-s 10.8.29.2/32 -j REJECT --reject-with icmp-admin-prohibited"),
+        ("-p tcp -j REJECT --reject-with tcp-rst", "-p tcp -j REJECT --reject-with tcp-reset"),
+    ],
+)  # fmt: skip
+def test_a_spelling_that_the_kernel_does_not_print_is_in_doubt_and_not_changed_for_ever(written, printed):
+    table = broken(f"-A ufw-before-input {printed}")
+    fix = repair(plan(f"-A ufw-before-input {written}\n"), parse_save(table.save()))
+    assert (fix.sections, fix.drift, fix.doubts) == ((), [], ("ufw-before-input",))
+
+
+@pytest.mark.parametrize(
+    ("written", "printed"),
+    [
+        ("-m conntrack --ctstate NEW,NEW -j DROP", "-m conntrack --ctstate NEW -j DROP"),
+        (
+            "-m addrtype --dst-type MULTICAST,BROADCAST,MULTICAST -j DROP",
+            "-m addrtype --dst-type BROADCAST,MULTICAST -j DROP",
+        ),
+        (
+            "! -i lo -m addrtype --src-type UNICAST,LOCAL -j DROP",
+            "! -i lo -m addrtype --src-type LOCAL,UNICAST -j DROP",
+        ),
+    ],
+)
+def test_a_list_of_names_is_the_same_in_any_order(written, printed):
+    table = broken(f"-I ufw-before-input {printed}")
+    fix = repair(plan(f"-A ufw-before-input {written}\n"), parse_save(table.save()))
+    assert (fix.sections, fix.drift, fix.doubts) == ((), [], ())
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "-p tcp --dport 1:65535 -j DROP",
+        "-p tcp -m multiport --dports 22,80:81 -j DROP",
+        "! -p vrrp -i eth+ -j DROP",
+        "-s 10.9.0.0/16 -d 2001:db8::/32 -j DROP",
+        "-m limit --limit 59/min --limit-burst 10 -j LOG",
+        "-m limit --limit 99/sec -j ACCEPT",
+        "-m limit --limit 19/day -j ACCEPT",
+        "-m conntrack --ctstate INVALID,UNTRACKED -j DROP",
+        "-m addrtype --dst-type ANYCAST -j DROP",
+        "-p icmp --icmp-type 3/0 -j DROP",
+        "-j REJECT --reject-with icmp6-adm-prohibited",
+        "-p tcp -j REJECT --reject-with tcp-reset",
+    ],
+)
+def test_a_rule_in_the_kernels_words_that_is_not_there_is_loaded(rule):
+    table = broken("-A ufw-before-input -s 10.9.9.9/32 -j DROP")
+    fix = repair(plan(f"-A ufw-before-input {rule}\n"), parse_save(table.save()))
+    assert f"ufw-before-input lacks {rule}" in fix.drift
+
+
 # -- chains and tables of the operator's own ---------------------------------------------------------------------------
 
 OWN = ":myblock - [0:0]\n-A ufw-before-input -j myblock\n-A myblock -s 10.9.0.0/16 -j DROP\n"
