@@ -4,13 +4,15 @@
     pk-out --- in0, in1 ---> pk-host --- out0, out1 ---> pk-in
 
 What the host's INPUT lets in arrives at raw sockets on pk-host; what its FORWARD lets through arrives in pk-in. Frames are made here
-and put on the wire as they are, so that any source address and any protocol can be sent. Every packet carries its number.
+and put on the wire as they are, so that any source address and any protocol can be sent. Every packet carries its number. Where the
+rules are an engine's, out0 and out1 are its bridges: their containers send as well, and what goes out arrives in pk-out.
 
 BULKHEAD_KERNEL_RULESETS: how many rulesets (default 10). BULKHEAD_KERNEL_SEED: the first of their seeds (default 1).
 """
 
 from __future__ import annotations
 
+import ipaddress
 import itertools
 import os
 import random
@@ -21,6 +23,7 @@ import subprocess
 import time
 
 import pytest
+from docker_rules import FORMS, PROTOCOLS, Docker
 from namespaces import inside, run
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.difference import difference
@@ -32,6 +35,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.fields impo
     OIF,
     PROTO,
     SRC,
+    address_number,
     address_range,
     address_text,
     interface_name,
@@ -43,6 +47,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.packet impo
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.program import ALLOWED, DENIED, EVERY, Question
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.unfold import unfold, verdict
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import lockout
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.hooks import Hooks, Rewrite, change_of, laid_over
 
 RULESETS = int(os.environ.get("BULKHEAD_KERNEL_RULESETS", "10"))
 SEED = int(os.environ.get("BULKHEAD_KERNEL_SEED", "1"))
@@ -51,6 +56,9 @@ SOURCES = {4: "172.16.0.0/12", 6: "fd00:aaaa::/32"}
 # Where packets go by destination: to the host itself, and on through out0 or out1.
 HERE = {4: "10.1.0.0/16", 6: "fd00:1::/32"}
 BEYOND = {4: ("10.2.0.0/16", "10.3.0.0/16"), 6: ("fd00:2::/32", "fd00:3::/32")}
+# What containers ask outside, which in0 leads to.
+OUTSIDE = {4: "10.4.0.0/16", 6: "fd00:4::/32"}
+LINKS = ("in0", "in1", "out0", "out1")
 OTHERS = (50, 47, 112)  # protocols without ports: ESP, GRE, VRRP
 FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
 
@@ -108,6 +116,9 @@ class Host:
             lines += ["address add fd00:99:%d::1/64 dev %s nodad" % (number, name)]
         for family in (4, 6):
             lines.append("-%d route add local %s dev lo" % (family, HERE[family]))
+            via = "192.168.0.2" if family == 4 else "fd00:99::2"
+            lines.append("neigh replace %s lladdr 02:00:00:00:01:00 dev in0 nud permanent" % via)
+            lines.append("-%d route add %s via %s dev in0" % (family, OUTSIDE[family], via))
             for number, network in enumerate(BEYOND[family]):
                 via = "192.168.%d.2" % (number + 2) if family == 4 else "fd00:99:%d::2" % (number + 2)
                 lines.append("neigh replace %s lladdr 02:00:00:00:01:00 dev out%d nud permanent" % (via, number))
@@ -118,9 +129,10 @@ class Host:
             run("ip", "-n", "pk-host", *options, *words)
         mute = "table inet mute {\n chain out { type filter hook output priority -500; policy drop; }\n}\n"
         run("ip", "netns", "exec", "pk-host", "nft", "-f", "-", input=mute)
-        self.senders = {name: self.keep(inside("pk-out", lambda name=name: frames(name))) for name in ("in0", "in1")}
-        self.taps = [self.keep(inside("pk-host", lambda name=name: frames(name))) for name in ("in0", "in1")]
-        self.beyond = {self.keep(inside("pk-in", lambda name=name: frames(name))): name for name in ("out0", "out1")}
+        peers = {name: "pk-out" if name.startswith("in") else "pk-in" for name in LINKS}
+        self.senders = {name: self.keep(inside(peer, lambda name=name: frames(name))) for name, peer in peers.items()}
+        self.taps = [self.keep(inside("pk-host", lambda name=name: frames(name))) for name in LINKS]
+        self.beyond = {self.senders[name]: name for name in LINKS}
         self.here = {}
         for family in (4, 6):
             for proto in (6, 17, ICMP[family]) + OTHERS:
@@ -163,6 +175,29 @@ class Host:
                     if address[2] != socket.PACKET_OUTGOING and data[6:12] == b"\x02" + b"\1" * 5
                 )
         time.sleep(0.004)
+
+    def passed_on(self, family, packets):
+        """Send packets; {the number of each that came through: (where, source, destination, destination port)}. where: the link
+        that it left by, "" for the host itself. Destinations have ports."""
+        self.drain()
+        for number, one in enumerate(packets, 1):
+            self.senders[interface_name(one.iif)].send(frame(family, one, number))
+        self.arrived(len(packets))
+        found = {}
+        for opened, (of, proto) in self.here.items():
+            for data, _address in everything(opened):
+                body = data[(data[0] & 15) * 4 :] if of == 4 else data
+                if of == family and proto in (6, 17):
+                    found[number_in(body, proto) - 1] = ("", *([None] * 2), struct.unpack("!H", body[2:4])[0])
+        for opened, name in self.beyond.items():
+            for data, address in everything(opened):
+                kind = struct.unpack("!H", data[12:14])[0]
+                if address[2] != socket.PACKET_OUTGOING and kind == (0x0800 if family == 4 else 0x86DD):
+                    at, size, head = (26, 4, 34) if family == 4 else (22, 16, 54)
+                    ends = [int.from_bytes(data[start : start + size], "big") for start in (at, at + size)]
+                    number = number_in(data[head:], data[23] if family == 4 else data[20]) - 1
+                    found[number] = (name, *ends, struct.unpack("!H", data[head + 2 : head + 4])[0])
+        return found
 
     def drain(self):
         found = []
@@ -220,7 +255,7 @@ def frame(family, one, number):
         head = head[:10] + struct.pack("!H", checksum(head)) + head[12:]
     else:
         head = struct.pack("!IHBB", 6 << 28, len(body), one.proto, 64) + source + destination
-    last = {"in0": 0, "in1": 1}[interface_name(one.iif)]
+    last = LINKS.index(interface_name(one.iif))
     ethernet = (
         b"\x02\0\0\0\0" + bytes([last]) + b"\x02" + b"\1" * 5 + struct.pack("!H", 0x0800 if family == 4 else 0x86DD)
     )
@@ -712,6 +747,100 @@ def test_what_a_chain_of_nfts_own_in_a_table_of_iptables_may_stop_is_never_allow
     finally:
         run(*enter, "nft", "delete", "chain", "ip", "filter", "own")
         host.load(4, CLEAN)
+
+
+def at_once(diagram, values):
+    """What a diagram says of one packet; None for no rules: nothing changes it."""
+    if diagram is None:
+        return Rewrite(None)
+    ((found, _product),) = laid_over(diagram, [((value, value),) for value in values])
+    return found
+
+
+def engines_way(ruleset, family, one, hosts):
+    """What the packet engine says of a packet under a Docker engine's rules: where it arrives and as what; None: nowhere."""
+    texts = tuple(f"{address}/{32 if family == 4 else 128}" for address in hosts)
+    hooks, now = Hooks(), one
+    rewrite = at_once(hooks.nat(ruleset, "PREROUTING", texts, False), one)
+    assert not rewrite.doubt
+    if rewrite.rule:
+        change = change_of(rewrite.rule, family, "")
+        now = one._replace(dst=change.dst, dport=change.dport)
+    moved = now != one
+    here = now.dst in [address_number(address, family) for address in hosts]
+    ways = {"out0": BEYOND[family][0], "out1": BEYOND[family][1], "in0": OUTSIDE[family]}
+    nets = {name: address_range(net, family) for name, net in ways.items()}
+    out = "" if here else next(name for name, (low, high) in nets.items() if low <= now.dst <= high)
+    now = now._replace(oif=interface_range(out)[0] if out else 0)
+    hook = "INPUT" if here else "FORWARD"
+    decided = at_once(hooks.filter(ruleset, hook, texts, moved), now)
+    question = Question(hook, "NEW", texts, moved)
+    assert decided.answer in (ALLOWED, DENIED) and unfold(ruleset, question).decide(now).answer == decided.answer
+    if decided.answer == DENIED:
+        return None
+    if here:
+        return "", None, None, now.dport
+    rewrite = at_once(hooks.nat(ruleset, "POSTROUTING", texts, True), now)
+    number = LINKS.index(out)
+    own = f"192.168.{number}.1" if family == 4 else f"fd00:99:{number}::1"
+    source = change_of(rewrite.rule, family, own).src if rewrite.rule else now.src
+    return out, source, now.dst, now.dport
+
+
+#: Source ports, each taken once in all the tests: what a connection was translated to stays with it.
+NUMBERS = itertools.cycle(range(10000, 60000))
+
+
+def docker_packets(docker, draw, family):
+    """Packets from outside and from containers, at published ports, past them, and out."""
+    containers = [address for some in docker.containers.values() for address in some]
+    outside = str(ipaddress.ip_network(OUTSIDE[family])[9])
+    ports = sorted(
+        {port + more for one in docker.ports for port in (one.published, one.port) for more in (0, 0, 1)} | {80}
+    )
+    for number in itertools.islice(NUMBERS, PACKETS):
+        link = draw.choice(LINKS)
+        inner = [docker.containers[bridge] for bridge in docker.bridges if bridge.name == link]
+        low, high = address_range(SOURCES[family], family)
+        source = address_number(draw.choice(inner[0]), family) if inner else draw.randint(low, high)
+        target = address_number(draw.choice((*docker.hosts, *docker.hosts, *containers, outside)), family)
+        proto, port = draw.choice((6, 6, 17)), draw.choice(ports)
+        if docker.ports and draw.random() < 0.5:
+            one = draw.choice(docker.ports)
+            proto, port = PROTOCOLS[one.proto], one.published
+            target = address_number(one.host or draw.choice(docker.hosts), family)
+        yield Packet(interface_range(link)[0], 0, proto, source, target, number, port, target, port)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("family", [4, 6])
+def test_the_kernel_agrees_about_the_chains_of_a_docker_engine(host, family, form):
+    hosts = [str(ipaddress.ip_network(HERE[family])[number]) for number in (1, 2, 3)]
+    seen = dict.fromkeys(("sent", "forwarded", "translated", "masqueraded", "in"), 0)
+    for seed in range(SEED, SEED + RULESETS):
+        draw = random.Random(f"docker {form} {seed} {family}")
+        nets = dict(zip(("out0", "out1"), BEYOND[family]))
+        sources = [SOURCES[family], str(next(ipaddress.ip_network(SOURCES[family]).subnets(1)))]
+        docker = Docker(draw, family, form, nets, hosts, ("in0", "in1"), sources)
+        text = docker.text()
+        saved = host.load(family, text)
+        ruleset = parse(saved, family)
+        packets = list(docker_packets(docker, draw, family))
+        found = host.passed_on(family, packets)
+        for number, one in enumerate(packets):
+            expected = engines_way(ruleset, family, one, hosts)
+            came = found.get(number)
+            assert came == expected, (
+                f"seed {seed}, {one.text(family)}: {came} by the kernel, {expected} by the engine\n{saved}"
+            )
+            seen["sent"] += 1
+            if came is not None:
+                seen["in" if not came[0] else "forwarded"] += 1
+                seen["translated"] += bool(came[0]) and came[2] != one.dst
+                seen["masqueraded"] += bool(came[0]) and came[1] != one.src
+        host.load(family, CLEAN)
+    print(f"\nIPv{family}, as Docker {form} writes them: {RULESETS} rulesets, all verdicts agree: {seen}")
+    assert all(seen.values())
 
 
 class OddRules(Rules):

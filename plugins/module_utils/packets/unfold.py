@@ -159,10 +159,13 @@ class _Unfolder:
         self.uncertain = 0  # how many instances so far have a condition or a target that is not modelled
 
     def translates(self) -> bool:
-        """Whether the nat table can change where a packet of this hook goes to."""
+        """Whether the nat table can change where a packet of this hook goes to. A connection's later packets may be answers to
+        what came by the other chain."""
         chains = self.ruleset.tables.get("nat", {})
-        start = "OUTPUT" if self.question.hook == "OUTPUT" else "PREROUTING"
-        return bool(TRANSLATIONS & reachable_targets(chains, start))
+        starts = ["OUTPUT" if self.question.hook == "OUTPUT" else "PREROUTING"]
+        if self.question.state in ("ESTABLISHED", "RELATED"):
+            starts = ["OUTPUT", "PREROUTING"]
+        return any(TRANSLATIONS & reachable_targets(chains, start) for start in starts)
 
     def run(self) -> None:
         self.outside()

@@ -119,7 +119,7 @@ def _end(text: str, family: int) -> tuple[Optional[int], Optional[int]]:
 
 
 def of_answers(ruleset: Ruleset, hook: str, addresses: Union[str, Sequence[str], None], moved: bool) -> Question:
-    """What a hook is asked about the answers of a connection. moved: whether the host's nat table sent it elsewhere. Where it
-    did not, and no table comes before the nat table's own work, nothing of it depends on a translation."""
+    """What a hook is asked about the answers of a connection. moved: whether the host's nat table sent it elsewhere. Where no
+    table comes before the nat table's own work, that is all there is to know of a translation."""
     early = any(chain.rules for name in ("raw", "mangle") for chain in ruleset.tables.get(name, {}).values())
-    return Question(hook, "ESTABLISHED", addresses, None if moved or early else False)
+    return Question(hook, "ESTABLISHED", addresses, None if early else moved)

@@ -54,6 +54,17 @@ WAY = {
 PLACES = sorted(set().union(*WAY.values()))
 
 
+@pytest.mark.parametrize("chain,hook", [("PREROUTING", "OUTPUT"), ("OUTPUT", "INPUT"), ("PREROUTING", "FORWARD")])
+@pytest.mark.parametrize("state", ["ESTABLISHED", "RELATED"])
+def test_later_packets_may_be_answers_to_what_the_other_chain_translated(chain, hook, state):
+    rule = f"-A {hook} -m conntrack --ctstate DNAT -j ACCEPT"
+    translating = chains_of("nat", f"-A {chain} -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.0.0.1")
+    filters = table("filter", ":INPUT DROP", ":FORWARD DROP", ":OUTPUT DROP", rule)
+    one = packet(4, "10.0.0.1", "10.0.0.2", "tcp", 40000, 80)
+    for text, answer in ((filters, DENIED), (translating + filters, UNKNOWN)):
+        assert verdict(parse(text, 4), one, Question(hook, state, EVERY)).answer == answer
+
+
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("hook", WAY)
 def test_a_drop_in_any_table_stops_just_the_packets_that_pass_its_chain(hook, place):

@@ -108,6 +108,23 @@ def test_answers_that_are_stopped_deny_the_connection(nodes, make):
     assert (found.hops[-1].host, found.hops[-1].at) == ("desk", "the answers: INPUT")
 
 
+def test_answers_of_a_translated_connection_are_in_the_state_dnat_on_their_way_out(nodes, make):
+    """The connection's, whichever chain they pass (xt_conntrack)."""
+    text = (
+        "*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp -m tcp --dport 8022 -j REDIRECT --to-ports 22\nCOMMIT\n"
+        "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT DROP [0:0]\n"
+        "-A OUTPUT -m conntrack {}--ctstate DNAT -j ACCEPT\nCOMMIT\n"
+    )
+    for no, port, expected in (
+        ("", 8022, Answer.ALLOWED),
+        ("", 22, Answer.DENIED),
+        ("! ", 8022, Answer.DENIED),
+        ("! ", 22, Answer.ALLOWED),
+    ):
+        nodes["web"] = make("web", {"eth0": f"{WEB}/24"}, "10.0.2.1", text.format(no))
+        assert go(nodes, DESK, WEB, port).answer is expected, (no, port)
+
+
 def test_a_host_that_is_not_known_leaves_the_answer_open(nodes):
     found = go(nodes, DESK, "10.0.2.99", 22)
     assert found.answer is Answer.UNKNOWN

@@ -104,9 +104,9 @@ def cell_by_cell(seed, seen):
         arrived = [one for one in arrivals if holds(one.sent, sent)]
         found = site.delivered(packet)
         told = f"seed {seed}: {packet}: {found}, {arrived}"
-        seen["unsure" if any(one.doubt for one in arrived) else "sure"] += 1
+        assert len(arrived) == (found is not None) and not any(one.doubt for one in arrived), told
+        seen["packets"] += 1
         if found is None:
-            assert all(one.doubt for one in arrived), told
             continue
         host, came = found
         (one,) = arrived
@@ -120,9 +120,8 @@ def cell_by_cell(seed, seen):
 
 
 def test_a_set_holds_a_packet_where_rule_by_rule_and_hook_by_hook_it_gets_there_and_back():
-    seen = dict.fromkeys(("shared", "sure", "unsure", "delivered", "moved", "hidden"), 0)
+    seen = dict.fromkeys(("shared", "packets", "delivered", "moved", "hidden"), 0)
     for seed in range(TINY_SEED, TINY_SEED + TINY_SITES):
         cell_by_cell(seed, seen)
     print(f"\n{TINY_SITES} tiny sites: {seen}")
-    assert seen["unsure"] < seen["sure"] / 1000
-    assert all(seen[kind] for kind in seen if kind != "unsure")
+    assert all(seen.values())
