@@ -79,6 +79,20 @@ def test_without_namespaces_what_cannot_be_compared_is_left_alone_with_a_warning
         host.shell("mv /usr/bin/unshare.off /usr/bin/unshare")
 
 
+@pytest.mark.parametrize("first", range(0, len(LINES), 16))
+def test_without_namespaces_no_part_of_them_is_changed_for_ever(host: Host, first: int) -> None:
+    """Of the whole file one line is not understood, so that all of its chain is left alone; here the others alone decide."""
+    write(host, before_rules(host.shell(f"cat {BEFORE}"), LINES[first : first + 16], ()))
+    host.shell("ufw reload; mv /usr/bin/unshare /usr/bin/unshare.off")
+    try:
+        loaded = host.shell(TABLES)
+        result = host.driver(WISH)
+        assert (result.get("msg"), result["changed"], result["drift"]) == (None, False, [])
+        assert host.shell(TABLES) == loaded
+    finally:
+        host.shell("mv /usr/bin/unshare.off /usr/bin/unshare")
+
+
 @pytest.mark.parametrize(
     ("loaded", "file"),
     [

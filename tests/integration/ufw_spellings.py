@@ -119,6 +119,22 @@ LINES = (
     "-4 -A IN -s 10.9.35.3 -j DROP",
     "-A IN -s 10.9.35.4 -j RETURN",
     "-A IN -p tcp --dport 1111",
+    "-A IN ! -p 6 -s 10.9.36.1 -j DROP",
+    "-A IN -p 0 -s 10.9.36.2 -j DROP",
+    "-A IN -p 4 -s 10.9.36.3 -j DROP",
+    "-A IN -p ospf -s 10.9.36.4 -j DROP",
+    "-A IN -s 10.9.37 -j DROP",
+    "-A IN -i + -s 10.9.36.5 -j DROP",
+    "-A IN -p tcp --dport 1118:1118 -j DROP",
+    "-A IN -p tcp -m multiport --dports 1119:1120,1119,1121 -j DROP",
+    "-A IN -p icmp --icmp-type 255 -s 10.9.36.6 -j DROP",
+    "-A IN -p icmp ! --icmp-type 010 -s 10.9.36.7 -j DROP",
+    "-A IN -m conntrack --ctstate NEW,REL,NEW -s 10.9.36.8 -j DROP",
+    "-A IN -m addrtype --dst-type MULTICAST,BROADCAST -s 10.9.36.9 -j DROP",
+    "-A IN -m addrtype --dst-type LOC -s 10.9.36.10 -j DROP",
+    "-A IN -m limit --limit 24/day -s 10.9.36.11 -j ACCEPT",
+    "-A IN -m recent --update --seconds 030 -s 10.9.36.12 -j DROP",
+    "-A IN -s 10.9.36.13 -j REJECT --reject-with icmp-admin-prohib",
 )
 
 #: What comes before and after them in the file.

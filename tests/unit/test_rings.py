@@ -132,10 +132,10 @@ LARGEST = 40
 LARGER = {
     "maas_vlan": 40.5,
     "tailnet_policy": 45,
-    "ufw_ruleset": 183.1,
+    "ufw_ruleset": 183.4,
     "ufw_ruleset_plan": 97.1,
     "firewall_setup": 101.6,
-    "ufw_ruleset_info": 44.6,
+    "ufw_ruleset_info": 44.8,
     "swarm_network": 51.5,
     "tailscale_node": 44,
 }

@@ -56,7 +56,7 @@ _SELF_EVIDENT = frozenset(
         "rt",
     )
 )
-_WITH_DEFAULTS = ("limit", "rt")
+_WITH_DEFAULTS = (("limit", "--limit "), ("rt", "--rt-"))
 # Printed by iptables-save although they are the defaults.
 _DEFAULTS = frozenset(
     (
@@ -200,7 +200,7 @@ def canonical(specification: str) -> tuple[str, ...]:
             options.append(("", word))
     form = [_option(*option) for option in options]
     # Alone, these are no match of every packet, but have defaults of their own.
-    form += [f"-m {name}" for name in _WITH_DEFAULTS if ("-m", name) in options and f"--{name}" not in specification]
+    form += [f"-m {name}" for name, own in _WITH_DEFAULTS if ("-m", name) in options and own not in specification]
     return tuple(sorted(filter(None, form)))
 
 
@@ -212,7 +212,9 @@ def is_plain(rule: tuple[str, ...]) -> bool:
         form = _PLAIN.get(name)
         if form is None or not re.match(form, value):
             return False
-        if (name in ("-s", "-d") and not _is_network(value)) or (name in _PORTS and not _are_ports(value)):
+        if (name in ("-s", "-d") and not _is_network(value)) or (
+            name in _PORTS and not _are_ports(value, name[-1] == "s")
+        ):
             return False
     return True
 
@@ -256,19 +258,24 @@ def _is_network(value: str) -> bool:
     return length <= width and number & ((1 << (width - length)) - 1) == 0
 
 
-def _are_ports(value: str) -> bool:
-    """Whether each port is one, and each range has more than one."""
+def _are_ports(value: str, listed: bool) -> bool:
+    """Whether each port is one, and each range has more than one. ``listed``: of --dports; multiport prints its --dport so."""
     ends = [[*map(int, item.split(":"))] for item in value.split(",")]
-    return all(ports[-1] < 65536 and (len(ports) == 1 or ports[0] < ports[1]) for ports in ends)
+    return (listed or len(ends) == 1) and all(
+        ports[-1] < 65536 and (len(ports) == 1 or ports[0] < ports[1]) for ports in ends
+    )
 
 
 def _word(found: re.Match[str]) -> str:
-    """One word without its quotes. A profile's comment that `ufw allow` loaded has quotes inside: \"\\'dapp_X\\'\"."""
+    """One word without its quotes. A profile's comment that `ufw allow` loaded has quotes inside: \"\\'dapp_X\\'\"; any other
+    single quotes are part of the word to iptables."""
     quoted, single, plain = found.groups()
-    if quoted is not None:
-        text = quoted.replace("\\'", "'").replace('\\"', '"').replace("\\\\", "\\")
-        return text[1:-1] if text.startswith(("'dapp_", "'sapp_")) else text
-    return single if single is not None else plain
+    if single is not None:
+        return single if single.startswith(("dapp_", "sapp_")) else found.group()
+    if quoted is None:
+        return plain
+    text = quoted.replace("\\'", "'").replace('\\"', '"').replace("\\\\", "\\")
+    return text[1:-1] if text.startswith(("'dapp_", "'sapp_")) else text
 
 
 @functools.cache  # rules have most of their options in common

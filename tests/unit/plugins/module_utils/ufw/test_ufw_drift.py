@@ -221,6 +221,8 @@ def test_a_line_in_another_spelling_is_the_same_rule(line):
         ("-m recent --update --seconds 030 -j DROP", "-m recent --update --seconds 24 --name DEFAULT --rsource -j DROP"),
         ("-s 10.8.29.2 -j REJECT --reject-with icmp-admin-prohib", "-s 10.8.29.2/32 -j REJECT --reject-with icmp-admin-prohibited"),
         ("-p tcp -j REJECT --reject-with tcp-rst", "-p tcp -j REJECT --reject-with tcp-reset"),
+        ("-p tcp -m multiport --dport 22,80 -j DROP", "-p tcp -m multiport --dports 22,80 -j DROP"),
+        ("-m limit --limit-burst 9 -j ACCEPT", "-m limit --limit 3/hour --limit-burst 9 -j ACCEPT"),
     ],
 )  # fmt: skip
 def test_a_spelling_that_the_kernel_does_not_print_is_in_doubt_and_not_changed_for_ever(written, printed):
@@ -233,6 +235,9 @@ def test_a_spelling_that_the_kernel_does_not_print_is_in_doubt_and_not_changed_f
     ("written", "printed"),
     [
         ("-m conntrack --ctstate NEW,NEW -j DROP", "-m conntrack --ctstate NEW -j DROP"),
+        ("-m comment --comment 'single' -j DROP", r"""-m comment --comment "\'single\'" -j DROP"""),
+        ("-j LOG --log-prefix ''", r"""-j LOG --log-prefix "\'\'" """.strip()),
+        ("-m comment --comment 'dapp_WWW%20Full' -j DROP", r"""-m comment --comment "\'dapp_WWW%20Full\'" -j DROP"""),
         (
             "-m addrtype --dst-type MULTICAST,BROADCAST,MULTICAST -j DROP",
             "-m addrtype --dst-type BROADCAST,MULTICAST -j DROP",
@@ -243,7 +248,7 @@ def test_a_spelling_that_the_kernel_does_not_print_is_in_doubt_and_not_changed_f
         ),
     ],
 )
-def test_a_list_of_names_is_the_same_in_any_order(written, printed):
+def test_lists_of_names_in_any_order_and_single_quotes_are_the_same_rule(written, printed):
     table = broken(f"-I ufw-before-input {printed}")
     fix = repair(plan(f"-A ufw-before-input {written}\n"), parse_save(table.save()))
     assert (fix.sections, fix.drift, fix.doubts) == ((), [], ())
