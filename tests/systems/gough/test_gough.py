@@ -46,14 +46,19 @@ print(socket.inet_ntoa(plain.recv(512)[-4:]))
 """
 #: Sends a message to the collector: address, protocol, port, text.
 SAY = """
-import socket, sys
-address, proto, port, text = sys.argv[1:]
+import socket, ssl, sys
+address, proto, port, text, secret = sys.argv[1:]
 line = ("<13>Jan  1 00:00:00 host gough: %s\\n" % text).encode()
 if proto == "udp":
     socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(line, (address, int(port)))
 else:
     with socket.create_connection((address, int(port)), 3) as plain:
+        if secret == "tls":
+            context = ssl.create_default_context(cafile="/etc/ssl/gough/ca.crt")
+            plain = context.wrap_socket(plain, server_hostname="collector.gough.example")
         plain.sendall(line)
+        if secret == "tls":
+            plain.unwrap()
 """
 
 
@@ -88,8 +93,9 @@ def fixture_server(hosts, tools):
 
 
 def _lease(server):
-    link = json.loads(server.run("ip", "-json", "-4", "address", "show", "dev", "eth0"))
-    return [one["local"] for one in link[0].get("addr_info", ()) if one.get("dynamic")]
+    # Without an address of the family it is an empty list.
+    links = json.loads(server.run("ip", "-json", "-4", "address", "show", "dev", "eth0"))
+    return [one["local"] for link in links for one in link.get("addr_info", ()) if one.get("dynamic")]
 
 
 @pytest.fixture(name="portal", scope="module")
@@ -291,13 +297,30 @@ def test_prometheus_scrapes_the_engines_and_the_hosts_of_every_tier(hosts, conta
     assert tools.until(scraped, "every target") == expected
 
 
-@pytest.mark.parametrize(("proto", "port"), [("tcp", 514), ("tcp", 5514), ("udp", 514)])
+@pytest.mark.parametrize(("proto", "port", "secret"), [("tcp", 514, ""), ("tcp", 5514, "tls"), ("udp", 514, "")])
 @pytest.mark.parametrize(("host", "address"), [("mgmt1", PORTAL), ("swarm1", "10.116.0.11"), ("swarm2", "10.116.0.12")])
-def test_arrow_all_services_to_the_syslog_server(host, address, proto, port, hosts, tools):
+def test_arrow_all_services_to_the_syslog_server(host, address, proto, port, secret, hosts, tools):
     text = "%s-%s-%d-%s" % (host, proto, port, secrets.token_hex(4))
-    hosts[host].run("python3", "-c", SAY, COLLECTOR, proto, str(port), text)
+    hosts[host].run("python3", "-c", SAY, COLLECTOR, proto, str(port), text, secret)
     file = "/var/log/bulkhead/%s/syslog" % address
     tools.until(lambda: text in hosts["mon1"].run("cat", file), "%s in %s" % (text, file))
+
+
+def test_monitoring_traffic_is_encrypted(hosts, tools):
+    """What is sent in the clear to the port with TLS is no message; the hosts' own log comes by that port alone."""
+    text = secrets.token_hex(8)
+    hosts["mgmt1"].run("sh", "-c", "python3 - %s tcp 5514 %s '' <<'END' || true\n%s\nEND" % (COLLECTOR, text, SAY))
+    after = secrets.token_hex(8)
+    hosts["mgmt1"].run("python3", "-c", SAY, COLLECTOR, "tcp", "5514", after, "tls")
+    file = "/var/log/bulkhead/%s/syslog" % PORTAL
+    tools.until(lambda: after in hosts["mon1"].run("cat", file), "%s in %s" % (after, file))
+    assert text not in hosts["mon1"].run("cat", file)
+
+
+@pytest.mark.parametrize("host", ["mgmt1", "swarm1", "gw1"])
+def test_a_host_sends_its_log_by_the_port_with_tls_alone(host, hosts, tools):
+    peers = "ss -Htn state established dst %s | awk '{print $4}' | grep -oE ':5?514$' | sort -u" % COLLECTOR
+    tools.until(lambda: hosts[host].run("sh", "-c", peers) == ":5514", "%s sends to 5514" % host)
 
 
 def test_what_the_gateway_denies_arrives_at_the_collector(hosts, tools):
