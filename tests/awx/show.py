@@ -199,7 +199,8 @@ def killed(found: Site, mesh: Mesh, slices: int, kills: int, folder: Path) -> No
             say(f"  {line}")
         expect(death.slice is not None, "no node died")
         shown(done)
-        wanted = {name: rules.replace(f"dport {port} ", f"dport {found.port} ") for name, rules in before.items()}
+        # As a packet's own port, and as that of a published one.
+        wanted = {name: rules.replace(f"port {port} ", f"port {found.port} ") for name, rules in before.items()}
         expect(found.rules() == wanted, "not converged: a host has other rules")
         say("converged: all hosts have the rules of the site, byte for byte")
     again = found.whole()
