@@ -134,7 +134,7 @@ LARGER = {
     "tailnet_policy": 45,
     "ufw_ruleset": 183.4,
     "ufw_ruleset_plan": 97.1,
-    "firewall_setup": 101.6,
+    "firewall_setup": 102,
     "ufw_ruleset_info": 44.8,
     "swarm_network": 51.5,
     "tailscale_node": 44,

@@ -44,7 +44,9 @@ _SECONDS, _TOO_LATE = "20", 124
 #: What the shell in the namespace says first: what fails after that is the load.
 _MADE = "bulkhead: namespace made"
 #: Matches and targets that need nothing but the kernel: no set, program, file or object that only the host itself has.
-_KERNELS_OWN = PLAIN | VERDICTS | frozenset("limit recent connlimit LOG REJECT MASQUERADE SNAT DNAT REDIRECT".split())
+_KERNELS_OWN = (
+    PLAIN | VERDICTS | frozenset("limit recent connlimit owner hl rt LOG REJECT MASQUERADE SNAT DNAT REDIRECT".split())
+)
 
 Line = tuple[str, str]
 
@@ -229,7 +231,11 @@ def spelled(host: Host, family: int, file: FileRules, kernel: Optional[Kernel]) 
     # Rules may jump to chains that the file does not declare: ufw's own, and those of other programs.
     known = [name for name in (kernel.chains if kernel else ()) if name not in BUILT_IN]
     chains = dict.fromkeys([*standard_chains(family), *known])
-    prelude = "*filter\n" + "".join(f":{name} - [0:0]\n" for name in chains) + "COMMIT\n"
+    # Some matches depend on where a chain is come from (owner, physdev): the kernel takes them in a chain that nothing leads to.
+    hooks = [(way.upper(), f"-j {_prefix(family)}-{kind}-{way}") for kind in ("before", "after") for way in _WAYS]
+    policies = [f":{way.upper()} ACCEPT [0:0]\n" for way in _WAYS]
+    lines = [*policies, *(f":{name} - [0:0]\n" for name in chains), *(f"-A {chain} {rule}\n" for chain, rule in hooks)]
+    prelude = "".join(("*filter\n", *lines, "COMMIT\n"))
     script = f"echo {_MADE} >&2; {RESTORE[family]} -n -w 10 && {SAVE[family]}"
     done = host.run(["timeout", _SECONDS, "unshare", "--net", "--", "sh", "-c", script], prelude + text)
     if done.status:
@@ -237,7 +243,8 @@ def spelled(host: Host, family: int, file: FileRules, kernel: Optional[Kernel]) 
     tables = {}
     for name, found in parse_tables(done.out).items():
         read = file.table(name)
-        rules = [(chain, _with_sets(rule, sets)) for chain, lines in found.chains.items() for rule in lines]
+        read_back = ((chain, _with_sets(rule, sets)) for chain, lines in found.chains.items() for rule in lines)
+        rules = [line for line in read_back if name != "filter" or line not in hooks]
         if rules or read.declared:
             tables[name] = TableRules(read.declared, tuple(rules), read.inserted)
     return file._replace(tables=tables, unread=(), certain=True)
@@ -276,10 +283,16 @@ def _with_sets(rule: str, sets: list[str]) -> str:
     return re.sub(_PLACE, lambda found: f"-m set {sets[int(found[1])]}", rule) if sets else rule
 
 
+_WAYS = ("input", "output", "forward")
+
+
+def _prefix(family: int) -> str:
+    return "ufw" if family == 4 else "ufw6"
+
+
 def standard_chains(family: int) -> list[str]:
     """The chains that ufw makes before it loads the files."""
-    prefix = "ufw" if family == 4 else "ufw6"
-    ways = ("input", "output", "forward")
+    prefix = _prefix(family)
     kinds = (
         "before-logging",
         "before",
@@ -291,7 +304,7 @@ def standard_chains(family: int) -> list[str]:
         "user",
         "user-logging",
     )
-    chains = [f"{prefix}-{kind}-{way}" for kind in kinds for way in ways]
+    chains = [f"{prefix}-{kind}-{way}" for kind in kinds for way in _WAYS]
     return chains + [
         f"{prefix}-{name}" for name in ("logging-deny", "logging-allow", "user-limit", "user-limit-accept")
     ]

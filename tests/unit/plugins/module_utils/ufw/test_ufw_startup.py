@@ -9,6 +9,7 @@ import pytest
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.converge import converge
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Result
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.framework import read_file, spelled
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import BACK, Guard
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.startup import TMPFILES
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import FakeHost
@@ -358,6 +359,41 @@ def test_a_file_that_iptables_restore_takes_and_then_does_not_load_is_refused(ho
         "unshare --net -- sh -c echo bulkhead: namespace made >&2; iptables-restore" in line for line in host.ran
     )
     assert host.snapshot() == before
+
+
+@pytest.mark.parametrize(
+    ("family", "chain"), [(4, "ufw-before-input"), (4, "ufw-before-forward"), (6, "ufw6-before-input")]
+)
+def test_a_line_that_the_kernel_refuses_where_its_chain_is_come_from_is_found_before_anything_is_touched(
+    host, family, chain
+):
+    """-m owner is for what leaves the host: the kernel takes it in a chain that nothing leads to, and not at the boot."""
+    path = host.file("/etc/ufw/before.rules" if family == 4 else "/etc/ufw/before6.rules")
+    line = f"-A {chain} -m owner --uid-owner 0 -j DROP"
+    head, commit, tail = path.read_text().rpartition("COMMIT")
+    path.write_text("".join((head, line, "\n", commit, tail)))
+    hook = f"-A {chain.rpartition('-')[2].upper()} -j {chain}\n"
+
+    def scratch(which, text):
+        if line in text and hook in text.partition("COMMIT\n")[0]:
+            return Result(4, "", "bulkhead: namespace made\nRULE_APPEND failed (Invalid argument)")
+        return Result(0, text, "bulkhead: namespace made\n")
+
+    host.scratch = scratch
+    for state in ("on", "off"):
+        if state == "off":
+            host.inactive()
+        before = host.snapshot()
+        with pytest.raises(RulesetError, match="does not load it: RULE_APPEND failed .*the next boot"):
+            converge(host, params(), False)
+        assert host.snapshot() == before and Guard(host.root, host.run).change() is None
+
+
+def test_what_leads_to_the_chains_in_the_namespace_is_no_line_of_the_file(host):
+    host.scratch = lambda family, text: Result(0, text, "")
+    text = "*filter\n-A INPUT -s 10.9.0.0/16 -j DROP\n-A INPUT -j ufw-user-input\nCOMMIT\n"
+    found = spelled(host, 4, read_file("before.rules", text), None)
+    assert found.table("filter").rules == (("INPUT", "-s 10.9.0.0/16 -j DROP"), ("INPUT", "-j ufw-user-input"))
 
 
 @pytest.mark.parametrize(
