@@ -126,8 +126,6 @@ def test_rules_that_are_not_the_same_are_told_apart_whatever_their_matches(host:
             lambda text: text.replace("COMMIT", "-A ufw-before-input -p tcp --dport 70000: -j DROP\nCOMMIT"),
             "does not load it",
         ),
-        # `iptables-restore --test` takes it: it fails when it is carried out.
-        (lambda text: text.replace("COMMIT", ":mine - [0:0]\n-E mine yours\nCOMMIT"), "does not load it: line "),
     ],
 )
 def test_a_file_that_the_next_boot_would_not_load_is_an_error_on_and_off(host: Host, change, message: str) -> None:
@@ -144,6 +142,31 @@ def test_a_file_that_the_next_boot_would_not_load_is_an_error_on_and_off(host: H
     result = host.driver({**WISH})
     assert result["failed"] is True and message in result["msg"], "switching on"
     assert host.shell("ufw status").startswith("Status: inactive")
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ":mine - [0:0]\n-E mine yours",
+        "-A ufw-before-input -s 10.9.0.1 -j DROP\n-R ufw-before-input 1 -s 10.9.0.2 -j DROP",
+        "-A ufw-before-input -m owner --uid-owner 0 -j DROP",
+    ],
+)
+def test_a_file_that_fails_only_when_it_is_carried_out_is_an_error_before_anything_is_touched(
+    host: Host, lines: str
+) -> None:
+    """`iptables-restore --test` takes it; ufw does not start with it."""
+    text = host.shell(f"cat {BEFORE}")
+    before = host.shell(TABLES)
+    write(host, text.replace("COMMIT", f"{lines}\nCOMMIT"))
+    for switch in ("", "ufw --force disable"):
+        host.shell(switch or "true")
+        result = host.driver({**WISH, "rules": [SSH, {**SSH, "to_port": "23"}]})
+        assert result["failed"] is True and "iptables-restore does not load it: " in result["msg"]
+        assert switch or host.shell(TABLES) == before
+        assert "change.json" not in host.shell("ls /run/bulkhead/ufw")
+    assert host.shell("ufw status").startswith("Status: inactive")
+    assert "ERROR" in host.shell("ufw --force enable 2>&1", check=False)
 
 
 @pytest.mark.parametrize("ports", ["44444/tcp|123456/udp", "70000/tcp", "80/tcp\n 443/tcp", "080/tcp"])
