@@ -317,10 +317,19 @@ def test_monitoring_traffic_is_encrypted(hosts, tools):
     assert text not in hosts["mon1"].run("cat", file)
 
 
-@pytest.mark.parametrize("host", ["mgmt1", "swarm1", "gw1"])
-def test_a_host_sends_its_log_by_the_port_with_tls_alone(host, hosts, tools):
+@pytest.mark.parametrize(
+    ("host", "sender", "blocked"),
+    [("mgmt1", "outside1", PORTAL), ("gw1", "outside1", PORTAL), ("swarm1", "swarm2", "10.116.0.11")],
+)
+def test_a_host_sends_its_log_by_the_port_with_tls_alone(host, sender, blocked, hosts, tools):
     peers = "ss -Htn state established dst %s | awk '{print $4}' | grep -oE ':5?514$' | sort -u" % COLLECTOR
-    tools.until(lambda: hosts[host].run("sh", "-c", peers) == ":5514", "%s sends to 5514" % host)
+
+    def sends():
+        # It connects when it has something to say.
+        hosts[sender].connect(blocked + ":9")
+        return hosts[host].run("sh", "-c", peers) == ":5514"
+
+    tools.until(sends, "%s sends to 5514" % host)
 
 
 def test_what_the_gateway_denies_arrives_at_the_collector(hosts, tools):

@@ -38,7 +38,7 @@ def test_an_answer_is_taken_once_and_is_this_user_s_alone(tmp_path):
         {"check": True},
         {"ruleset": {**RULESET, "rules": []}},
         {"ruleset": {**RULESET, "purge": True}},
-        {"ruleset": {**RULESET, "confirm": {"timeout": 31}}},
+        {"ruleset": {**RULESET, "ipv6": False}},
         {"delegate_to": "web2"},
         {"ruleset": "enabled"},
         {"host": ""},
@@ -52,8 +52,8 @@ def test_an_answer_is_good_for_the_same_ruleset_of_the_same_host_alone(other):
     assert ahead.take(name()) == SAME
 
 
-def test_what_is_left_out_and_whom_the_controller_asks_make_no_other_question():
-    assert name({**RULESET, "keep": None, "ways": ["all"]}) == name()
+def test_what_is_left_out_and_how_a_change_is_confirmed_make_no_other_question():
+    assert name({**RULESET, "keep": None, "ways": ["all"], "confirm": {"timeout": 31}}) == name()
 
 
 @pytest.mark.parametrize("later", [ahead.SOON + 1, -1])
