@@ -131,6 +131,15 @@ def test_a_change_that_nobody_confirms_leaves_no_trace(host):
     assert guard.outcome(token) == Outcome(token, BACK, "too late")
 
 
+def test_what_became_of_the_last_change_is_not_hidden_by_the_one_before_it(host):
+    first = wait(host)["pending"]["token"]
+    guard_of(host).keep(guard_of(host).change())
+    second = wait(host, purge=True, rules=[SSH])["pending"]["token"]
+    assert guard_of(host).settle("too late", second) == BACK
+    assert guard_of(host).outcome(second) == guard_of(host).outcome() == Outcome(second, BACK, "too late")
+    assert guard_of(host).outcome(first).state == UNKNOWN
+
+
 def test_a_timer_of_another_change_does_nothing(host):
     wait(host)
     before = host.snapshot()
