@@ -108,6 +108,7 @@ awx: setup engine ## AWX from code, twice, and site.yml in slices over a real me
 .PHONY: ee
 ee: setup engine ## the image that AWX runs jobs in, without a registry: bulkhead/ee
 	$(call stage,ee,tests/awx/build-ee bulkhead/ee:$$(sed -n 's/^version: //p' galaxy.yml))
+
 .PHONY: vagrant
 vagrant: setup ## two virtual machines with Debian's own kernel: VLANs, ingress, WireGuard, reboots; docs/vagrant.md
 	$(call stage,vagrant,tests/vagrant/run)

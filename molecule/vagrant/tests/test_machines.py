@@ -52,7 +52,8 @@ def test_without_its_tag_an_address_of_a_tier_is_not_reached(vm1, vm2):
 
 def test_the_ingress_mesh_answers_on_the_node_that_has_no_task_where_a_flow_allows_it(vm1, vm2):
     # The task is on vm2: asked on vm1, the answer crosses IPVS and the overlay.
-    assert wait_for(lambda: vm2.get(f"http://{vm1.front}:8080/").stdout.strip() == "vm2")
+    # The service was made a moment ago: its image, its networks and the overlay between the nodes come first.
+    assert wait_for(lambda: vm2.get(f"http://{vm1.front}:8080/").stdout.strip() == "vm2", 600)
     assert "FWM" in vm1.out("nsenter --net=/run/docker/netns/ingress_sbox ipvsadm -Ln")
 
 

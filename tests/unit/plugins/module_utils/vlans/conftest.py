@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import re
 
 import pytest
 
@@ -93,8 +94,6 @@ class FakeHost:
                 self.links[name] = {"ifname": name, "link": "eth1", "linkinfo": data, "addr_info": infos}
 
     def declared(self):
-        import re
-
         for path in (self.root / INTERFACES[1:], self.root / YAML[1:]):
             text = path.read_text() if path.exists() else ""
             for block in re.split(r'^(?=auto |    ")', text, flags=re.MULTILINE)[1:]:
