@@ -135,7 +135,7 @@ LARGER = {
     "ufw_ruleset": 183.4,
     "ufw_ruleset_plan": 97.1,
     "firewall_setup": 102,
-    "ufw_ruleset_info": 44.8,
+    "ufw_ruleset_info": 45,
     "swarm_network": 51.5,
     "tailscale_node": 44,
 }

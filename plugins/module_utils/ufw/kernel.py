@@ -70,6 +70,8 @@ _DEFAULTS = frozenset(
         ("--log-level", "4"),
         ("--log-level", "warning"),
         ("-p", "all"),
+        ("-i", "+"),  # every device
+        ("-o", "+"),
         ("--rt-segsleft", "0:4294967295"),
     )
 )

@@ -72,6 +72,8 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.kernel import (
         ("-m limit --limit 1/second", "-m limit --limit 1/sec --limit-burst 5"),
         ("-s 10.0.0.1/255.255.255.255 -j DROP", "-s 10.0.0.1 -j DROP"),
         ("-s ::/0 -j DROP", "-j DROP"),
+        ("-i + -p tcp --dport 81 -j DROP", "-p tcp -m tcp --dport 81 -j DROP"),
+        ("-i + -o eth+ -j ACCEPT", "-o eth+ -j ACCEPT"),
         ("-d 0.0.0.0/0 -j DROP", "-j DROP"),
         ("! -s 2001:db8::5/64", "! -s 2001:db8::/64"),
         ("! -d 10.0.0.1/32", "! -d 10.0.0.1"),
