@@ -189,9 +189,7 @@ def killed(found: Site, mesh: Mesh, slices: int, kills: int, folder: Path) -> No
     before, port = found.rules(), found.port
     for number in range(kills):
         death = Death.drawn(mesh, seed + number)
-        head(
-            f"kill {number + 1} of {kills}: {death.node} dies after {count(death.after, 'event')} of a slice (seed {seed + number})"
-        )
+        head(f"kill {number + 1} of {kills}: {death} (seed {seed + number})")
         found.declare(9200 + number)
         done = run_slices(mesh, found.job(), slices, folder / f"kill{number}", watch=death)
         death.restart()

@@ -81,7 +81,7 @@ def test_a_node_that_dies_in_its_slice_loses_nothing(site: Site, mesh: Mesh, tmp
         done = run_slices(mesh, site.job(), 4, tmp_path, watch=death)
     finally:
         death.restart()
-    where = f"seed {SEED + number}: {death.node} after {death.after} events\n{told(done)}"
+    where = f"seed {SEED + number}: {death}\n{told(done)}"
     assert death.slice is not None and death.slice.lost == [death.node], where
     # The slice that failed is named with its hosts, and was run again on the other node; the others had nothing to run again.
     assert done.ok and death.slice.tried[-1] != death.node, where
