@@ -222,6 +222,20 @@ def test_a_file_that_somebody_wrote_in_the_meantime_is_kept_and_the_change_is_no
     assert guard.outcome(token).state == BACK
 
 
+@pytest.mark.parametrize(
+    ("family", "chain", "source"), [(4, "ufw-user-input", "192.0.2.50"), (6, "ufw6-user-input", "2001:db8::50")]
+)
+def test_a_rule_that_ufws_command_wrote_meanwhile_is_in_the_kernel_after_the_rollback(host, family, chain, source):
+    wait(host)
+    path = host.file(guard_program.RULES[family])
+    head, end, tail = path.read_text().partition("### END RULES ###")
+    path.write_text("".join((head, f"-A {chain} -s {source} -j DROP\n", end, tail)))
+    guard = guard_of(host)
+    with pytest.raises(GuardError, match="somebody else wrote to"):
+        guard.keep(guard.change())
+    assert f"-s {source} -j DROP" in host.tables[family].chains[chain]
+
+
 def test_files_that_a_reboot_left_are_swept(host):
     host.file("/etc/ufw/.user.rules.abc.bulkhead").write_text("half")
     host.file("/etc/default/.ufw.abc.bulkhead").write_text("half")
