@@ -6,7 +6,8 @@ The words are those of the ufw command and of ``community.general.ufw``, so that
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake, Refused
@@ -226,6 +227,7 @@ def _parse_path(fields: Fields) -> tuple[str, str, str, bool]:
                 "interface_out, for a routed packet goes both ways",
                 "name interface_out, or leave direction away",
             )
+        _check_pair(fields, names)
         # ufw stores no direction of its own for a routed rule: it follows from the interfaces.
         direction = "out" if names["out"] and not names["in"] else "in"
     elif names[other]:
@@ -237,6 +239,20 @@ def _parse_path(fields: Fields) -> tuple[str, str, str, bool]:
             "that this host forwards",
         )
     return direction, names["in"], names["out"], route
+
+
+def _check_pair(fields: Fields, names: Mapping[str, str]) -> None:
+    """ufw writes a rule of two interfaces and skips it as malformed when it reads it again, and loses it with the next command,
+    where a name begins with neither a letter, a digit nor _ (seen with ufw 0.36.1 and 0.36.2)."""
+    stored = "!".join(f"{way}_{name}" for way, name in names.items())
+    for way, name in names.items() if all(names.values()) else ():
+        if not re.search(rf"{way}_\w", stored):
+            fields.fail(
+                f"interface_{way}",
+                f"{name!r} beside another interface, which ufw reads back as no rule",
+                "a name that begins with a letter, a digit or _",
+                f"leave interface_{way} away where it is meant to be every interface",
+            )
 
 
 _WAYS = {"in": "come to this host", "out": "leave this host"}

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Job, Result, Verdict
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.listening import Noted, Stopped
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import DECLARED, Leg, Port, Target
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import DECLARED, Leg, Port, Target, is_beside
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.judge import APPLY, declared
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.parse import (
     Malformed,
@@ -327,8 +327,11 @@ class Asked:
             )
         if all(network.internal for network in networks):
             return None
-        own = next((one for one in self.legs if one.host == vantage.host and one.version == leg.version), None)
-        return declared(self.policy, own, leg, proto, port) if own else None
+        own = [one for one in self.legs if one.host == vantage.host and one.version == leg.version]
+        # The host's address on the destination's own network, where it has one: that is the way its routes lead.
+        beside = [one for one in own if is_beside(leg, one)]
+        source = next(iter([*beside, *own]), None)
+        return declared(self.policy, source, leg, proto, port) if source else None
 
 
 def hash_of(label: str) -> int:

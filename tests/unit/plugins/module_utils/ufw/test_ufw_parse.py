@@ -73,6 +73,14 @@ MISTAKES = {
     "the other interface": ({"interface_out": "eth0"}, "interface_out: got 'eth0' for a rule of direction in"),
     "two names for one interface": ({"interface": "eth0", "interface_in": "eth1"}, "interface: got the same as"),
     "a direction of a routed rule": ({"route": True, "direction": "out"}, "direction: got out for a routed rule"),
+    "every interface beside one that is named": (
+        {"route": True, "interface_in": "+", "interface_out": "eth0"},
+        "interface_in: got '+' beside another interface, which ufw reads back as no rule",
+    ),
+    "a name that ufw does not read back": (
+        {"route": True, "interface_in": "eth0", "interface_out": ".x"},
+        "interface_out: got '.x' beside another interface",
+    ),
     "an unknown key": (
         {"prot": "tcp"},
         "prot: got 'prot', which is not an option of a rule; expected one of rule, direction",
@@ -212,6 +220,7 @@ def test_the_direction_of_a_routed_rule_follows_from_its_interfaces():
     assert path(interface_in="eth0") == ("in", "eth0", "")
     assert path(interface_out="eth1") == ("out", "", "eth1")
     assert path(interface_in="eth0", interface_out="eth1") == ("in", "eth0", "eth1")
+    assert path(interface_in="+") == ("in", "+", "") and path(interface_out=".x") == ("out", "", ".x")
     assert path(direction="out", interface="eth1", interface_in="eth0") == ("in", "eth0", "eth1")
 
 

@@ -171,6 +171,17 @@ def test_a_container_is_itself_to_its_own_host(lab):
     ) and "no flow lets a container of a1" in probe.cause
 
 
+def test_a_container_of_a_host_in_two_networks_leaves_by_the_one_that_its_destination_is_in(lab):
+    other = Leg("a1", "10.0.2.12", 24, "eth2", "db")
+    container = next(one for one in lab.vantages if one.label == "a1/f1")
+    dest = next(leg for leg in LEGS if leg.address == "10.0.2.11")
+    flows = [
+        Asked(SITE, lab.vantages, legs, "1").flow_to(container, dest, "tcp", 5432) for legs in (LEGS, [*LEGS, other])
+    ]
+    # The flow is from the host's first tier; there is none within the second.
+    assert [flow and flow.path for flow in flows] == ["bulkhead_flows[0]", None]
+
+
 def test_a_container_that_is_not_masqueraded_is_judged_by_its_own_address(lab):
     lab.peers["a1/f1", "10.0.2.11", 5432] = "172.26.1.2"
     assert Status.OPEN in lab.between("a1/f1", "d1")
