@@ -51,7 +51,8 @@ ROLE_VARIABLES = frozenset(
     __allocate_engine __allocate_live __ask_begun __change_begun __cleanup_found __docker_engine __docker_engine_settings
     __firewall_declared __firewall_log __firewall_log_targets __firewall_logged __firewall_packages __firewall_rules
     __firewall_tailnet_address __gateway_files __monitoring_collector_addresses __monitoring_collects __monitoring_links
-    __monitoring_own_addresses __monitoring_ports __monitoring_services __monitoring_tls_ports __networks_engine __networks_live __prove_begun __review_begun __stacks_all
+    __monitoring_own_addresses __monitoring_ports __monitoring_services __monitoring_tls_ports
+    __networks_engine __networks_live __prove_begun __review_begun __stacks_all
     __stacks_beside __stacks_beside_files __stacks_compose __stacks_declared __stacks_deploy __stacks_deployed
     __stacks_differ __stacks_directory __stacks_down __stacks_environment __stacks_files __stacks_gone __stacks_lint
     __stacks_name __stacks_new __stacks_rm __stacks_sarif __stacks_sarif_directory __stacks_tasks __stacks_there
@@ -67,7 +68,8 @@ ROLE_VARIABLES = frozenset(
     firewall_log_denied firewall_log_forward firewall_log_queue firewall_log_service firewall_log_targets firewall_log_tls
     firewall_logging firewall_nat firewall_purge firewall_rsyslog_validate firewall_rules firewall_ways
     gateway_sysctls gateway_ways monitoring_log_collector monitoring_log_rotate monitoring_log_service
-    monitoring_log_sessions monitoring_log_tls prove_addresses prove_coverage prove_formats prove_outside prove_report prove_report_directory prove_seed prove_static
+    monitoring_log_sessions monitoring_log_tls
+    prove_addresses prove_coverage prove_formats prove_outside prove_report prove_report_directory prove_seed prove_static
     prove_timeout prove_ttl provisioning_maas_api_key provisioning_maas_delegate provisioning_maas_fabric
     provisioning_maas_url provisioning_maas_validate_certs provisioning_sysctls review_report
     review_report_directory stacks_compose_package stacks_deploy

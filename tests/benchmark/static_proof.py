@@ -92,7 +92,8 @@ def main():
     # By the processor's time: what others do on the machine is no matter of the proof.
     missed = [busy > TARGET, mib > MEMORY]
     print(
-        f"together {busy:.2f} s of the processor, {whole:.2f} s by the clock (target {TARGET:g} s), {mib:.0f} MiB (target {MEMORY} MiB){'  MISSED' if any(missed) else ''}"
+        f"together {busy:.2f} s of the processor, {whole:.2f} s by the clock (target {TARGET:g} s), {mib:.0f}"
+        f" MiB (target {MEMORY} MiB){'  MISSED' if any(missed) else ''}"
     )
     wrong = [cell for cell in static.cells if not cell.holds]
     errors = {finding.kind.value for finding in static.findings}

@@ -80,13 +80,17 @@ def test_a_services_virtual_address_is_balanced_by_ipvs_across_the_nodes(vm1):
     found = json.loads(vm1.out("docker service inspect web --format '{{json .Endpoint.VirtualIPs}}'"))
     network = vm1.out("docker network inspect apps --format '{{.Id}}'")
     address = next(entry["Addr"].partition("/")[0] for entry in found if entry["NetworkID"] == network)
-    asker = wait_for(
-        lambda: vm1.run("docker inspect -f '{{.State.Pid}}' $(docker ps -q -f name=asker)", check=False).stdout.strip()
-    )
-    asked = wait_for(
-        lambda: vm1.run(f"nsenter -n -t {asker} curl -sS --max-time 8 http://{address}/", check=False).stdout.strip()
-    )
-    assert asked == "vm2"
+
+    def answer(command):
+        """What the machine prints, once it prints anything."""
+
+        def printed():
+            return vm1.run(command, check=False).stdout.strip()
+
+        return wait_for(printed)
+
+    asker = answer("docker inspect -f '{{.State.Pid}}' $(docker ps -q -f name=asker)")
+    assert answer(f"nsenter -n -t {asker} curl -sS --max-time 8 http://{address}/") == "vm2"
 
 
 def test_the_overlay_stands_on_the_swarms_flow_alone(vm1, vm2):
