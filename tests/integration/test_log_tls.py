@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from hosts import NET, Host
+from hosts.kernel_log import DEVICE, logged_namespaces, read_own_messages
 from hosts.machine import run, started, wait
 
 CHECKOUT = Path(__file__).parents[2]
@@ -147,7 +148,9 @@ def fixture_logs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Logs]:
     folder = tmp_path_factory.mktemp("logs")
     run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / "key")
     found = Logs(folder)
-    with started([found.collector, found.sender]):
+    found.sender.options = [DEVICE]
+    with logged_namespaces(), started([found.collector, found.sender]):
+        read_own_messages(found.sender)
         found.put()
         done = found.site()
         assert done.returncode == 0, done.stdout[-6000:] + done.stderr

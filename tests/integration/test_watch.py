@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from hosts import NET, Host, run, started, wait
+from hosts.kernel_log import DEVICE, logged_namespaces, read_own_messages
 
 CHECKOUT = Path(__file__).parents[2]
 BASE, BASE6 = f"10.{NET}.0", f"fd00:{NET}::"
@@ -25,20 +25,6 @@ SITE = {
     "bulkhead_flows": [{"from": "controller", "to": "web", "allow": ["ssh", "postgres"]}],
     "bulkhead_never": [{"from": "controller", "to": "web", "deny": "redis"}],
 }
-SWITCH = Path("/proc/sys/net/netfilter/nf_log_all_netns")
-
-
-@contextlib.contextmanager
-def logged_namespaces() -> Iterator[None]:
-    """The kernel logs packets of containers, too."""
-    before = SWITCH.read_text()
-    SWITCH.write_text("1")
-    try:
-        yield
-    finally:
-        # One that was on is another lab's, and may have been switched off meanwhile.
-        if before.strip() == "0":
-            SWITCH.write_text(before)
 
 
 def knock(host: Host, port: int, times: int, family: int = 4) -> None:
@@ -85,15 +71,9 @@ def fixture_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("watch")
     run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / "key")
     host = Host(1, "bookworm", folder)
-    host.options = ["--device=/dev/kmsg:/dev/lab-kmsg:r"]
+    host.options = [DEVICE]
     with logged_namespaces(), started([host]):
-        files = subprocess.run(
-            ["tar", "-C", CHECKOUT / "roles/lab/host", "--owner=root", "--group=root", "-c", "."],
-            capture_output=True,
-            check=True,
-        )
-        run("docker", "exec", "-i", host.name, "tar", "-C", "/", "--no-overwrite-dir", "-x", stdin=files.stdout)
-        host.shell("systemctl daemon-reload; systemctl restart lab-kmsg rsyslog")
+        read_own_messages(host)
         host.shell("ufw logging low && ufw allow 22/tcp && ufw --force enable")
         yield Site(folder, host)
 
