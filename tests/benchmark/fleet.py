@@ -44,10 +44,10 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils import declaration
 TARGET = {"no change": 8, "first run": 1.5}
 #: Below which it fails, which says that site.yml has become slower: what was reached, less a quarter.
 REACHED = {
-    ("site.yml", "no change"): 1.6,
-    ("site.yml", "first run"): 0.9,
-    ("no gate", "no change"): 4.6,
-    ("no gate", "first run"): 1.0,
+    ("site.yml", "no change"): 4.6,
+    ("site.yml", "first run"): 1.2,
+    ("no gate", "no change"): 4.7,
+    ("no gate", "first run"): 1.5,
 }
 BASE = f"10.{hosts.NET}.0"
 #: Inventory name: its group and its address.
