@@ -206,7 +206,7 @@ class Guard:
         """What others have done to the files or to the kernel, so that it is not this change that was confirmed."""
         touched = self._written_by_others(change)
         if touched:
-            return f"somebody else wrote to {' and '.join(touched)} while the change waited"
+            return f"another program wrote to {' and '.join(touched)} while the change waited"
         if not change.seen:
             return ""
         lost = [

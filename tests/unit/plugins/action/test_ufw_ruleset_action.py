@@ -153,8 +153,8 @@ def test_a_rollback_is_a_failure_that_says_why(run):
 
 
 def test_a_change_that_the_host_itself_could_not_keep_says_why(run):
-    result, _host = run(CHANGED, answer("back", error="somebody else wrote to /etc/ufw/user.rules"))
-    assert result["failed"] is True and "somebody else wrote to /etc/ufw/user.rules" in result["msg"]
+    result, _host = run(CHANGED, answer("back", error="another program wrote to /etc/ufw/user.rules"))
+    assert result["failed"] is True and "another program wrote to /etc/ufw/user.rules" in result["msg"]
 
 
 def test_a_host_that_was_restarted_meanwhile_is_a_failure(run):

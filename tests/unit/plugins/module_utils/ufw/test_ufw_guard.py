@@ -213,7 +213,7 @@ def test_a_file_that_somebody_wrote_in_the_meantime_is_kept_and_the_change_is_no
     token = wait(host)["pending"]["token"]
     host.file(name).write_text(host.file(name).read_text() + "# mine\n")
     guard = guard_of(host)
-    with pytest.raises(GuardError, match="somebody else wrote to " + name):
+    with pytest.raises(GuardError, match="another program wrote to " + name):
         guard.keep(guard.change())
     assert host.file(name).read_text().endswith("# mine\n")
     assert not [line for line in inform(host)["drift"] if "kernel" in line]
@@ -231,7 +231,7 @@ def test_a_rule_that_ufws_command_wrote_meanwhile_is_in_the_kernel_after_the_rol
     head, end, tail = path.read_text().partition("### END RULES ###")
     path.write_text("".join((head, f"-A {chain} -s {source} -j DROP\n", end, tail)))
     guard = guard_of(host)
-    with pytest.raises(GuardError, match="somebody else wrote to"):
+    with pytest.raises(GuardError, match="another program wrote to"):
         guard.keep(guard.change())
     assert f"-s {source} -j DROP" in host.tables[family].chains[chain]
 
@@ -296,7 +296,7 @@ def test_ufw_that_was_switched_off_meanwhile_stays_off(host):
     host.run(["ufw", "--force", "disable"])
     off = kernel(host)
     guard = guard_of(host)
-    with pytest.raises(GuardError, match="somebody else wrote to /etc/ufw/ufw.conf"):
+    with pytest.raises(GuardError, match="another program wrote to /etc/ufw/ufw.conf"):
         guard.keep(guard.change())
     assert kernel(host) == off
 
@@ -708,7 +708,7 @@ def test_two_files_of_others_are_both_named(host):
     for name in ("/etc/ufw/user.rules", "/etc/ufw/before.rules"):
         host.file(name).write_text(host.file(name).read_text() + "# mine\n")
     host.file("/etc/ufw/after.rules").unlink()
-    with pytest.raises(GuardError, match="somebody else wrote to ") as error:
+    with pytest.raises(GuardError, match="another program wrote to ") as error:
         guard_of(host).keep(guard_of(host).change())
     for name in ("/etc/ufw/user.rules", "/etc/ufw/before.rules", "/etc/ufw/after.rules"):
         assert name in str(error.value)
