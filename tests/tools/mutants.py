@@ -9,7 +9,8 @@
 FILE[:TEST[,TEST...]]: a file or a folder of the collection, and the tests to run; without them, those of its room
 (tests/unit mirrors plugins/), the ones with the file's name first. A change is a comparison turned round or moved by one, a
 number or a string altered, a condition negated, `and` for `or`, + for -, a statement left out. The same --seed and the same
-files give the same changes. All is done in a copy: the tree is not touched, and several runs may go on beside each other.
+files give the same changes. All is done in copies, one for each of --jobs (the processors of this machine): the tree is not
+touched, and several runs may go on beside each other.
 
 A change that no test notices is printed as a diff of one line. Those that cannot make a difference are listed in
 tests/tools/mutants.equivalent, one a line: `FILE | LINE BEFORE | LINE AFTER | why`, without the blanks around; they do not
@@ -21,7 +22,9 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import os
+import queue
 import random
 import shutil
 import subprocess
@@ -29,6 +32,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, Optional
 
@@ -284,6 +288,7 @@ def main(words: Optional[list[str]] = None) -> int:
     parser.add_argument("--count", type=int, default=200, help="how many changes (all: 0)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--least", type=float, default=95, help="percent that have to be noticed")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many changes are tried at a time")
     parser.add_argument("--list", action="store_true", help="print the changes, run nothing")
     options = parser.parse_args(words)
     tests: dict[Path, list[str]] = {}
@@ -300,29 +305,52 @@ def main(words: Optional[list[str]] = None) -> int:
     if options.list:
         print("\n".join(show(one) for one in chosen))
         return 0
-    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
-        return judge(Copy(Path(folder)), chosen, tests, options.least)
+    with contextlib.ExitStack() as stack:
+        copies: queue.SimpleQueue[Copy] = queue.SimpleQueue()
+        for _ in range(options.jobs):
+            copies.put(Copy(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mutants-")))))
+        return judge(copies, options.jobs, chosen, tests, options.least)
 
 
-def judge(copy: Copy, chosen: list[Mutant], tests: dict[Path, list[str]], least: float) -> int:
-    limits: dict[tuple[str, ...], float] = {}
-    survived: list[Mutant] = []
-    for number, one in enumerate(chosen, 1):
-        its = tests[one.file]
-        same = tuple(sorted(its))  # of the files of one room: only the order differs
-        if same not in limits:
+def limits(copy: Copy, chosen: list[Mutant], tests: dict[Path, list[str]]) -> dict[Path, float]:
+    """Seconds that the tests of each changed file may take. Raises SystemExit where they fail without any change."""
+    taken: dict[tuple[str, ...], float] = {}
+    found: dict[Path, float] = {}
+    for file in dict.fromkeys(one.file for one in chosen):
+        same = tuple(sorted(tests[file]))  # of the files of one room: only the order differs
+        if same not in taken:
             start = time.monotonic()
-            if not copy.passes(its, 3600):
-                print(f"{' '.join(its)}: fails without any change")
-                return 1
-            limits[same] = 60 + 5 * (time.monotonic() - start)
-        if not copy.notices(one, its, limits[same]):
-            survived.append(one)
-            print(f"not noticed: {show(one)}", flush=True)
-        if not number % 20:
-            print(f"{number} of {len(chosen)}: {len(survived)} not noticed", flush=True)
-    share = 100 * (len(chosen) - len(survived)) / max(1, len(chosen))
-    print(f"{len(chosen)} changes, {len(chosen) - len(survived)} noticed: {share:.1f} % (at least {least:g} %)")
+            if not copy.passes(tests[file], 3600):
+                raise SystemExit(f"{' '.join(tests[file])}: fails without any change")
+            taken[same] = time.monotonic() - start
+        found[file] = 60 + 10 * taken[same]
+    return found
+
+
+def judge(
+    copies: queue.SimpleQueue[Copy], jobs: int, chosen: list[Mutant], tests: dict[Path, list[str]], least: float
+) -> int:
+    first = copies.get()
+    seconds = limits(first, chosen, tests)
+    copies.put(first)
+
+    def noticed(one: Mutant) -> bool:
+        copy = copies.get()
+        try:
+            return copy.notices(one, tests[one.file], seconds[one.file])
+        finally:
+            copies.put(copy)
+
+    survived = 0
+    with ThreadPoolExecutor(jobs) as pool:
+        for number, (one, good) in enumerate(zip(chosen, pool.map(noticed, chosen)), 1):
+            if not good:
+                survived += 1
+                print(f"not noticed: {show(one)}", flush=True)
+            if not number % 20:
+                print(f"{number} of {len(chosen)}: {survived} not noticed", flush=True)
+    share = 100 * (len(chosen) - survived) / max(1, len(chosen))
+    print(f"{len(chosen)} changes, {len(chosen) - survived} noticed: {share:.1f} % (at least {least:g} %)")
     return int(share < least)
 
 
