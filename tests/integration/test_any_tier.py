@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from typing import Any
 import pytest
 from hosts import NET, RELEASES, Host
 from hosts.machine import run, started
+from playbook import playbook
 
 CHECKOUT = Path(__file__).parents[2]
 BASE = f"10.{NET}.0"
@@ -55,19 +54,9 @@ class Site:
         inventory = {"all": {"children": groups, "vars": {**SITE, "ansible_become": False}}}
         (folder / "hosts.json").write_text(json.dumps(inventory))
 
-    def run(self, playbook: str, *arguments: str) -> subprocess.CompletedProcess:
+    def run(self, name: str, *arguments: str) -> subprocess.CompletedProcess:
         """A playbook on the fleet, as from a checkout's folder of another name."""
-        ansible = Path(sys.executable).parent / "ansible-playbook"
-        paths = {"ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.folder / "cp"), "ANSIBLE_NOCOLOR": "1"}
-        return subprocess.run(
-            [ansible, "-i", self.folder / "hosts.json", CHECKOUT / "playbooks" / f"{playbook}.yml", *arguments],
-            cwd=self.folder,
-            env={**os.environ, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), **paths},
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-        )
+        return playbook(name, self.folder / "hosts.json", *arguments, folder=self.folder)
 
 
 def applied_hosts() -> list[str]:

@@ -5,12 +5,10 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import re
 import shutil
 import stat
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from typing import Any
 import pytest
 from hosts import NET, RELEASES, Host
 from hosts.machine import run, started
+from playbook import playbook
 
 CHECKOUT = Path(__file__).parents[2]
 BASE = f"10.{NET}.0"
@@ -44,26 +43,16 @@ class Site:
         self.folder, self.hosts = folder, hosts
         self.declared = copy.deepcopy(SITE)
 
-    def run(self, *arguments: str, playbook: str = "site") -> subprocess.CompletedProcess:
+    def run(self, *arguments: str, name: str = "site") -> subprocess.CompletedProcess:
         groups: dict[str, dict] = {}
         for name, host in self.hosts.items():
             groups.setdefault(FLEET[name][0], {"hosts": {}})["hosts"][name] = host.inventory()
         # Hosts of no tier are in the plays as well, and are to be stopped with the others.
-        if playbook == "site":
+        if name == "site":
             groups["elsewhere"] = {"hosts": {"x1": {"ansible_connection": "local"}}}
         tree = {"all": {"children": groups, "vars": {**self.declared, "ansible_become": False}}}
         (self.folder / "hosts.json").write_text(json.dumps(tree))
-        ansible = Path(sys.executable).parent / "ansible-playbook"
-        paths = {"ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.folder / "cp"), "ANSIBLE_NOCOLOR": "1"}
-        return subprocess.run(
-            [ansible, "-i", self.folder / "hosts.json", CHECKOUT / "playbooks" / f"{playbook}.yml", *arguments],
-            cwd=self.folder,
-            env={**os.environ, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), **paths},
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-        )
+        return playbook(name, self.folder / "hosts.json", *arguments, folder=self.folder)
 
     def records(self) -> list[dict[str, Any]]:
         folder = self.folder / "reports" / "changes"
@@ -165,7 +154,7 @@ def test_an_accepted_change_with_a_reason_is_made_and_its_proof_is_noted(site: S
     assert "9100" in site.hosts["d1"].shell("ufw status")
     record = site.records()[-1]
     assert (record["result"], record["accepted"], record["proof_after"]) == ("finished", ["opened"], None)
-    proven = site.run(playbook="prove")
+    proven = site.run(name="prove")
     record = site.records()[-1]
     assert record["proof_after"]["holds"] is (proven.returncode == 0)
     assert record["proof_after"]["summary"] and "Noted in the record of the last change" in proven.stdout

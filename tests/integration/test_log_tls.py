@@ -4,10 +4,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ import pytest
 from hosts import NET, Host
 from hosts.kernel_log import DEVICE, logged_namespaces, read_own_messages
 from hosts.machine import run, started, wait
+from playbook import playbook
 
 CHECKOUT = Path(__file__).parents[2]
 BASE = f"10.{NET}.0"
@@ -106,25 +105,7 @@ class Logs:
         }
         tree = {"all": {"children": groups, "vars": {**SITE, **variables}}}
         (self.folder / "hosts.json").write_text(json.dumps(tree))
-        return subprocess.run(
-            [
-                Path(sys.executable).parent / "ansible-playbook",
-                "-i",
-                self.folder / "hosts.json",
-                CHECKOUT / "playbooks/site.yml",
-            ],
-            cwd=self.folder,
-            env={
-                **os.environ,
-                "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
-                "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.folder / "cp"),
-                "ANSIBLE_NOCOLOR": "1",
-            },
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-        )
+        return playbook("site", self.folder / "hosts.json", folder=self.folder)
 
     def deny(self) -> str:
         """Have the sender's UFW log a packet; what its line has and no other. UFW logs few in a minute: it is tried until it did."""

@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from hosts.engine import SERVICE_IMAGE, Hosts
+from playbook import playbook
 
 ROOT = Path(__file__).parents[2]
 PREFIX = os.environ.get("BULKHEAD_FAULT_PREFIX", "bulkhead-inside")
@@ -71,24 +70,8 @@ def prove(hosts, folder):
         }
     }
     (folder / "hosts.json").write_text(json.dumps(inventory))
-    words = [
-        "-i",
-        folder / "hosts.json",
-        "-e",
-        f"prove_report={folder}/proof.json",
-        "-e",
-        f"prove_report_directory={folder}",
-    ]
-    done = subprocess.run(
-        [Path(sys.executable).parent / "ansible-playbook", "playbooks/prove.yml", *words],
-        cwd=ROOT,
-        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"},
-        capture_output=True,
-        stdin=subprocess.DEVNULL,
-        text=True,
-        check=False,
-        timeout=580,
-    )
+    words = ("-e", f"prove_report={folder}/proof.json", "-e", f"prove_report_directory={folder}")
+    done = playbook("prove", folder / "hosts.json", *words, folder=folder)
     report = folder / "proof.json"
     assert report.exists(), done.stdout + done.stderr
     said = json.loads(report.read_text())["containers"]

@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from hosts.machine import ROOT, run, wait
+from hosts.machine import run, wait
+from playbook import playbook
 from tailnet import tailnet
 
 PREFIX = os.environ.get("BULKHEAD_FAULT_PREFIX", "bulkhead-fault") + "-tsw"
@@ -50,19 +49,12 @@ def fixture_lab(tmp_path_factory):
 
 def play(folder: Path, inventory: dict, task: dict, *options: str, **environment: str) -> str:
     """All that ansible-playbook prints of one task."""
-    hosts, playbook = folder / "hosts.json", folder / "play.json"
+    hosts, file = folder / "hosts.json", folder / "play.json"
     hosts.write_text(json.dumps({"all": {"hosts": {"node1": inventory}}}))
     tasks = [{"name": "the node", "bulkhead.tiers.tailscale_node": task, "register": "said"}]
-    playbook.write_text(json.dumps([{"hosts": "node1", "gather_facts": False, "tasks": tasks}]))
-    done = subprocess.run(
-        [str(Path(sys.executable).parent / "ansible-playbook"), *options, "-i", str(hosts), str(playbook)],
-        cwd=ROOT,
-        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_TIMEOUT": "8", **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
+    file.write_text(json.dumps([{"hosts": "node1", "gather_facts": False, "tasks": tasks}]))
+    environment = {"ANSIBLE_TIMEOUT": "8", **environment}
+    done = playbook(file, hosts, *options, **environment)
     return done.stdout + done.stderr
 
 

@@ -6,12 +6,10 @@ No host and no engine is needed: the host's Python is a program of the test.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from playbook import playbook
 
 CHECKOUT = Path(__file__).parents[2]
 #: It clears the screen, forges a line of Ansible's, hides what follows; in seven bits, in eight, and by marks of direction.
@@ -54,27 +52,13 @@ def test_no_module_brings_a_host_s_texts_to_the_terminal_as_they_are(tmp_path: P
     (tmp_path / "hosts.json").write_text(json.dumps({"all": {"hosts": hosts}}), encoding="utf-8")
     play = [{"hosts": "all", "gather_facts": False, "tasks": tasks}]
     (tmp_path / "play.json").write_text(json.dumps(play), encoding="utf-8")
-    done = subprocess.run(
-        [
-            str(Path(sys.executable).parent / "ansible-playbook"),
-            "--diff",
-            "-v",
-            "-i",
-            tmp_path / "hosts.json",
-            tmp_path / "play.json",
-        ],
-        cwd=tmp_path,
-        env={
-            **os.environ,
-            "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
-            "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / ".venv" / "collections"),
-            "ANSIBLE_CALLBACKS_ENABLED": "ansible.posix.timer",
-            "ANSIBLE_NOCOLOR": "1",
-        },
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
+    done = playbook(
+        tmp_path / "play.json",
+        tmp_path / "hosts.json",
+        "--diff",
+        "-v",
+        folder=tmp_path,
+        ANSIBLE_CALLBACKS_ENABLED="ansible.posix.timer",
     )
     output = done.stdout + done.stderr
     assert f"ok={len(tasks)} " in output and len(tasks) >= 10, output[-3000:]

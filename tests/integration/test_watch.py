@@ -4,17 +4,15 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hosts import NET, Host, run, started, wait
 from hosts.kernel_log import DEVICE, logged_namespaces, read_own_messages
+from playbook import playbook
 
 CHECKOUT = Path(__file__).parents[2]
 BASE, BASE6 = f"10.{NET}.0", f"fd00:{NET}::"
@@ -48,19 +46,7 @@ class Site:
 
     def watch(self, *arguments: str) -> tuple[str, dict]:
         """(what it printed, the report)"""
-        paths = {"ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.folder / "cp"), "ANSIBLE_NOCOLOR": "1"}
-        done = subprocess.run(
-            [
-                Path(sys.executable).parent / "ansible-playbook",
-                *("-i", self.folder / "hosts.json", CHECKOUT / "playbooks" / "watch.yml", *arguments),
-            ],
-            cwd=self.folder,
-            env={**os.environ, "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), **paths},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        done = playbook("watch", self.folder / "hosts.json", *arguments, folder=self.folder)
         assert done.returncode == 0, done.stdout[-4000:] + done.stderr
         return done.stdout, json.loads((self.folder / "reports" / "watch.json").read_text())
 

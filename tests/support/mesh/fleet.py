@@ -5,10 +5,8 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import re
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from hosts import NET, Host
-from hosts.machine import ROOT, run, started
+from hosts.machine import run, started
+from playbook import playbook
 
 from .job import Job
 
@@ -78,31 +77,10 @@ class Site:
     def job(self, playbook: str = "bulkhead.tiers.site", **more: Any) -> Job:
         return Job.of(playbook, self.source, self.folder / "key", **more)
 
-    def whole(self, playbook: str = "site", *arguments: str) -> subprocess.CompletedProcess[str]:
+    def whole(self, name: str = "site", *arguments: str) -> subprocess.CompletedProcess[str]:
         """The playbook on all hosts at once, without a mesh."""
-        return subprocess.run(
-            [
-                *(
-                    Path(sys.executable).parent / "ansible-playbook",
-                    "-i",
-                    self.source,
-                    "--private-key",
-                    self.folder / "key",
-                ),
-                *(ROOT / "playbooks" / f"{playbook}.yml", *arguments),
-            ],
-            cwd=self.folder,
-            env={
-                **os.environ,
-                "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-                "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.folder / "cp"),
-                "ANSIBLE_NOCOLOR": "1",
-            },
-            capture_output=True,
-            text=True,
-            timeout=900,
-            check=False,
-        )
+        words = ("--private-key", self.folder / "key", *arguments)
+        return playbook(name, self.source, *words, folder=self.folder, seconds=900)
 
     def reset(self) -> None:
         """Hosts without a firewall, as they were made."""
