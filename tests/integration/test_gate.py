@@ -45,8 +45,8 @@ class Site:
 
     def run(self, *arguments: str, name: str = "site") -> subprocess.CompletedProcess:
         groups: dict[str, dict] = {}
-        for name, host in self.hosts.items():
-            groups.setdefault(FLEET[name][0], {"hosts": {}})["hosts"][name] = host.inventory()
+        for each, host in self.hosts.items():
+            groups.setdefault(FLEET[each][0], {"hosts": {}})["hosts"][each] = host.inventory()
         # Hosts of no tier are in the plays as well, and are to be stopped with the others.
         if name == "site":
             groups["elsewhere"] = {"hosts": {"x1": {"ansible_connection": "local"}}}
