@@ -66,6 +66,10 @@ OPERATORS = {
 DROPPED = (ast.Assign, ast.AugAssign, ast.Expr, ast.Raise, ast.Continue, ast.Break, ast.Return, ast.Delete)
 
 
+#: Files of tests: those to run first, and those to run where they notice nothing.
+Tests = tuple[tuple[str, ...], tuple[str, ...]]
+
+
 class Mutant(NamedTuple):
     """A change of a file: the text from `start` to `end` becomes `text`."""
 
@@ -219,13 +223,15 @@ def files_of(place: str) -> list[Path]:
     return [file.relative_to(ROOT) for file in found if file.name != "__init__.py"]
 
 
-def tests_of(file: Path) -> list[str]:
+def tests_of(file: Path) -> Tests:
     """The tests of the file's room; those that bear its name first."""
-    room = Path("tests/unit") / file.parent
-    found = sorted(
-        (ROOT / room).glob("test_*.py"), key=lambda path: (not path.stem.endswith("_" + file.stem), path.name)
+    found = sorted((ROOT / "tests/unit" / file.parent).glob("test_*.py"))
+    named = [path for path in found if path.stem.endswith("_" + file.stem)]
+    first, others = (
+        tuple(str(path.relative_to(ROOT)) for path in paths)
+        for paths in (named, [path for path in found if path not in named])
     )
-    return [str(path.relative_to(ROOT)) for path in found]
+    return first, others
 
 
 class Copy:
@@ -244,18 +250,21 @@ class Copy:
             "PYTHONDONTWRITEBYTECODE": "1",
         }
 
-    def passes(self, tests: list[str], seconds: float) -> bool:
-        """Whether the tests pass, in that time."""
-        words = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
-        try:
-            done = subprocess.run(
-                words, cwd=self.root, env=self.environment, capture_output=True, timeout=seconds, check=False
-            )
-        except subprocess.TimeoutExpired:
-            return False
-        return done.returncode == 0
+    def passes(self, tests: Tests, seconds: float) -> bool:
+        """Whether the tests pass, in that time; the first ones alone tell of most changes."""
+        for files in filter(None, tests):
+            words = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *files]
+            try:
+                done = subprocess.run(
+                    words, cwd=self.root, env=self.environment, capture_output=True, timeout=seconds, check=False
+                )
+            except subprocess.TimeoutExpired:
+                return False
+            if done.returncode:
+                return False
+        return True
 
-    def notices(self, one: Mutant, tests: list[str], seconds: float) -> bool:
+    def notices(self, one: Mutant, tests: Tests, seconds: float) -> bool:
         path = self.root / one.file
         source = path.read_bytes()
         path.write_bytes(one.apply(source))
@@ -291,11 +300,11 @@ def main(words: Optional[list[str]] = None) -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many changes are tried at a time")
     parser.add_argument("--list", action="store_true", help="print the changes, run nothing")
     options = parser.parse_args(words)
-    tests: dict[Path, list[str]] = {}
+    tests: dict[Path, Tests] = {}
     for word in options.files:
         place, _colon, named = word.partition(":")
         for file in files_of(place):
-            tests[file] = named.split(",") if named else tests_of(file)
+            tests[file] = (tuple(named.split(",")), ()) if named else tests_of(file)
     chosen = list(mutants(list(tests)))
     if options.count and options.count < len(chosen):
         # In the order of the files, so that a run reads like the tree.
@@ -312,23 +321,23 @@ def main(words: Optional[list[str]] = None) -> int:
         return judge(copies, options.jobs, chosen, tests, options.least)
 
 
-def limits(copy: Copy, chosen: list[Mutant], tests: dict[Path, list[str]]) -> dict[Path, float]:
+def limits(copy: Copy, chosen: list[Mutant], tests: dict[Path, Tests]) -> dict[Path, float]:
     """Seconds that the tests of each changed file may take. Raises SystemExit where they fail without any change."""
     taken: dict[tuple[str, ...], float] = {}
     found: dict[Path, float] = {}
     for file in dict.fromkeys(one.file for one in chosen):
-        same = tuple(sorted(tests[file]))  # of the files of one room: only the order differs
+        same = tuple(sorted(sum(tests[file], ())))  # of the files of one room: only the order differs
         if same not in taken:
             start = time.monotonic()
             if not copy.passes(tests[file], 3600):
-                raise SystemExit(f"{' '.join(tests[file])}: fails without any change")
+                raise SystemExit(f"{' '.join(same)}: fails without any change")
             taken[same] = time.monotonic() - start
         found[file] = 60 + 10 * taken[same]
     return found
 
 
 def judge(
-    copies: queue.SimpleQueue[Copy], jobs: int, chosen: list[Mutant], tests: dict[Path, list[str]], least: float
+    copies: queue.SimpleQueue[Copy], jobs: int, chosen: list[Mutant], tests: dict[Path, Tests], least: float
 ) -> int:
     first = copies.get()
     seconds = limits(first, chosen, tests)

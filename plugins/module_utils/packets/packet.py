@@ -138,8 +138,7 @@ def _icmp_types(intervals: Optional[Intervals]) -> str:
 
 
 def _protocols(intervals: Optional[Intervals], family: int) -> str:
-    names = {number: name for name, number in reversed(list(PROTOCOLS.items())) if number != 58}
-    names[58] = "icmpv6"
+    names = {**{number: name for name, number in reversed(list(PROTOCOLS.items()))}, 58: "icmpv6"}
 
     def text(first: int, last: int) -> str:
         if first == last or (last - first < 3 and all(number in names for number in range(first, last + 1))):

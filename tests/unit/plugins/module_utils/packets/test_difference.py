@@ -55,6 +55,7 @@ def test_what_a_ruleset_accepts_is_equal_to_the_same_and_to_nothing_else():
         ("-s 10.0.0.7", 4, "tcp 9 from 10.0.0.7 port 40000 to 192.0.2.2 in on eth0"),
         ("-d 192.0.2.0/24", 4, "tcp 9 from 192.0.2.1 port 40000 to 192.0.2.2 in on eth0"),
         ("-p tcp --dport 22:80", 4, "tcp 22 from 192.0.2.1 port 40000 to 192.0.2.2 in on eth0"),
+        ("-p tcp -m multiport --dports 7,9", 4, "tcp 9 from 192.0.2.1 port 40000 to 192.0.2.2 in on eth0"),
         ("-p tcp --sport 22", 4, "tcp 9 from 192.0.2.1 port 22 to 192.0.2.2 in on eth0"),
         ("-i wg+", 4, "tcp 9 from 192.0.2.1 port 40000 to 192.0.2.2 in on wg0"),
         ("-i tailscale0", 4, "tcp 9 from 192.0.2.1 port 40000 to 192.0.2.2 in on tailscale0"),
@@ -65,6 +66,14 @@ def test_the_packet_that_stands_for_a_change_is_one_that_is_easy_to_send(words, 
     (change,) = difference(rules(family=family), rules(f"-A INPUT {words} -j ACCEPT", family=family), INPUT).opened
     assert change.witness.text(family) == witness
     assert (change.before.answer, change.after.answer) == (DENIED, ALLOWED)
+
+
+def test_a_change_that_lies_in_a_wider_one_is_not_told_twice():
+    before = rules("-A INPUT -s 10.0.0.0/8 -i eth0 -j ACCEPT")
+    for port in ("20:30", "22"):
+        after = rules(f"-A INPUT -s 10.0.0.0/8 -p tcp -m tcp --dport {port} -j DROP")
+        closed = difference(before, after, INPUT).closed
+        assert [change.packets.text() for change in closed] == ["any from 10.0.0.0/8 to any in on eth0"]
 
 
 def test_which_way_a_change_goes_is_told_by_how_much_may_pass():

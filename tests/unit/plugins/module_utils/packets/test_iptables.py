@@ -106,6 +106,11 @@ NET = (0x0A000100, 0x0A0001FF)
         ("-m conntrack --ctorigdstport 8080", [First(DPORT, ((8080, 8080),))]),
         ("-m conntrack --ctorigsrc 10.0.1.0/24", [First(SRC, (NET,))]),
         ("-m addrtype --dst-type LOCAL", [Type(DST, frozenset(("LOCAL",)), False)]),
+        # All that iptables knows.
+        *(
+            (f"-m addrtype --dst-type {name}", [Type(DST, frozenset((name,)), False)])
+            for name in "UNSPEC UNICAST BROADCAST ANYCAST MULTICAST BLACKHOLE UNREACHABLE PROHIBIT THROW NAT XRESOLVE".split()
+        ),
         ("-m iprange --src-range 10.0.1.0-10.0.1.255", [Within(SRC, (NET,))]),
         ("-p tcp -m tcp --syn", [Within(PROTO, ((6, 6),)), Flags(frozenset(("FIN", "SYN", "RST", "ACK")), frozenset(("SYN",)), False)]),
         ("-f", [Never()]),

@@ -286,6 +286,16 @@ def test_many_rules_that_each_take_nearly_everything_are_little_work(monkeypatch
         accepted(ruleset, Question(addresses=EVERY), budget=Budget(segments=3000))
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_rules_that_together_take_everything_are_named_as_what_covers_the_dead_ones(seed, monkeypatch):
+    ruleset = rules(*negations(random.Random(seed), 14), "-A INPUT -p tcp --dport 22 -j ACCEPT")
+    found = []
+    for plain in (0, 10**9):
+        monkeypatch.setattr(sweep, "PLAIN", plain)
+        found.append({dead.rule for dead in dead_rules(ruleset, Question(addresses=EVERY))})
+    assert found[0] == found[1] and ruleset.tables["filter"]["INPUT"].rules[-1] in found[0]
+
+
 @pytest.mark.parametrize("look", [accepted, dead_rules, examine])
 @pytest.mark.parametrize("more", ["", " -m limit --limit %d/sec"])
 def test_what_is_too_much_ends_soon_after_its_time(look, more):

@@ -21,7 +21,12 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.program imp
     Question,
     TooComplex,
 )
-from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.unfold import PASSES, unfold, verdict
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.unfold import (
+    PASSES,
+    reachable_targets,
+    unfold,
+    verdict,
+)
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.vocabulary import NO_VERDICT
 
 OPEN = table(
@@ -466,3 +471,18 @@ def test_only_the_nat_chain_that_packets_of_the_hook_pass_can_have_translated_th
     ruleset = parse(nat + table("filter", ":INPUT ACCEPT", ":FORWARD ACCEPT", ":OUTPUT ACCEPT", *only), 4)
     passes = (hook == "OUTPUT") == (chain == "OUTPUT")
     assert ask(ruleset, port=8080, hook=hook).answer == (UNKNOWN if passes else ALLOWED)
+
+
+def test_a_chain_that_is_led_to_more_than_once_is_read_once():
+    class Counted(dict):
+        reads = 0
+
+        def __getitem__(self, name):
+            Counted.reads += 1
+            return super().__getitem__(name)
+
+    names = [f"n{number}" for number in range(10)]
+    lines = [f"-A {a} -j {b}" for a, b in zip(["PREROUTING", *names], names) for _twice in range(2)]
+    text = table("mangle", ":PREROUTING ACCEPT", *(f":{name} -" for name in names), *lines, "-A n9 -j DROP")
+    chains = Counted(parse(text, 4).tables["mangle"])
+    assert reachable_targets(chains, "PREROUTING") == {"DROP"} and Counted.reads <= 2 * len(names)
