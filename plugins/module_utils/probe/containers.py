@@ -16,7 +16,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Job, Result
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import PROTOS, Job, Result
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.hostnet import own_addresses
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.listener import Listener
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.listening import Stopped
@@ -37,11 +37,12 @@ class EngineError(Exception):
 
 
 class Container(NamedTuple):
-    """A running container. networks: {name: its addresses there}."""
+    """A running container. networks: {name: its addresses there}; published: its ports on the host, (proto, port)."""
 
     id: str
     name: str
     networks: Mapping[str, Sequence[str]]
+    published: Sequence[tuple[str, int]] = ()
 
     @property
     def addresses(self) -> list[str]:
@@ -56,7 +57,12 @@ def running(networks: Collection[str]) -> list[Container]:
     for one in _get("/containers/json"):
         own = {name: _addresses(at) for name, at in one["NetworkSettings"]["Networks"].items() if name in networks}
         if any(own.values()):
-            found.append(Container(str(one["Id"]), str(one["Names"][0]).lstrip("/"), own))
+            at = {
+                (str(port["Type"]), int(port["PublicPort"]))
+                for port in one.get("Ports") or ()
+                if port.get("PublicPort")
+            }
+            found.append(Container(str(one["Id"]), str(one["Names"][0]).lstrip("/"), own, sorted(at)))
     return sorted(found, key=lambda one: one.name)
 
 
@@ -144,8 +150,9 @@ def listen(
 ) -> dict[str, Any]:
     """Start a listener in each container that is on one of these networks; it calls itself NAME/CONTAINER.
 
-    Returns {containers: [{id, name, networks, own, unusable, error}], more: how many took no part}. own: all addresses of
-    its namespace, which the container may have set; unusable: sockets that its listener does not have. Raises EngineError.
+    Returns {containers: [{id, name, networks, published, own, unusable, error}], more: how many took no part}. published: its
+    ports on the host; own: all addresses of its namespace, which the container may have set; unusable: sockets that its
+    listener does not have. Raises EngineError.
     """
     found = running(networks)
     said = []
@@ -154,6 +161,8 @@ def listen(
             "id": one.id,
             "name": one.name,
             "networks": {k: list(v) for k, v in one.networks.items()},
+            # What has neither TCP nor UDP is no port of the proof's.
+            "published": [{"proto": proto, "port": port} for proto, port in one.published if proto in PROTOS],
         }
         try:
             opened = spawn(lambda one=one: _Inside(token, f"{name}/{one.name}", key, one.id), ttl, one.addresses, ports)  # type: ignore[misc]

@@ -6,16 +6,15 @@ it ahead of ufw's. The one place before them that Docker leaves to others is the
 is missing, never empties, and jumps to first. ufw loads the block at boot before Docker starts, and again with every
 reload; a declared chain is emptied in the same transaction, so that nothing is ever there twice or missing.
 
-What the chains say, in this order: answers pass; what comes in by one of Docker's own bridges is none of our business;
-the published list decides by the *original* port, which all kinds of publishing have in common; whatever else was
-translated, or goes straight to a container, is dropped. Allowed packets RETURN, so that Docker's own isolation, and a
-port that is not published at all, stay as they are.
+What the chains say, in this order: answers pass; what comes in by one of Docker's own bridges is none of our business,
+but for what a Swarm publishes; the published list decides by the *original* port, which all kinds of publishing have in
+common; whatever else was translated, or goes straight to a container, is dropped. Allowed packets RETURN, so that
+Docker's own isolation, and a port that is not published at all, stay as they are.
 
 Engine 20.10 makes IPv6 rules (``ip6tables``) without a DOCKER-USER, and puts them before whatever is in FORWARD: nothing
 in the filter table can be relied on there. For IPv6 the table ``security`` therefore says the same again. Its FORWARD
-comes after the filter table's, whose ACCEPT does not reach so far; no engine touches it, and next to nobody uses it, so
-that the block can empty it before it fills it: a jump of our own among other programs' rules would be there once more
-after every reload.
+comes after the filter table's, whose ACCEPT does not reach so far; no engine touches it, and hardly
+anything else, so that the block can empty it before it fills it.
 """
 
 from __future__ import annotations
@@ -49,6 +48,8 @@ OWN_CHAIN = "bulkhead-docker"
 # IPv6's table with the last word, and its chain, which is ours as a whole while OWN_CHAIN is in the table.
 LAST_TABLE = "security"
 LAST_CHAIN = "FORWARD"
+# Leads to ingress, which Docker accepts ahead of its networks' isolation.
+SWARM_BRIDGE = "docker_gwbridge"
 AFTER = {family: FRAMEWORK[family][1] for family in (4, 6)}
 
 _COMMENT = "# -- "
@@ -114,7 +115,7 @@ def render(block: Block) -> str:
     """The block as it stands in the file."""
     lines = [BEGIN, _NOTE, "*filter", f":{USER_CHAIN} - [0:0]", f":{OWN_CHAIN} - [0:0]"]
     lines += _head(USER_CHAIN, block)
-    # Docker appends this RETURN itself where it is missing; having it keeps file and kernel the same in either order.
+    # Docker appends this RETURN where it is missing; with it file and kernel are the same in either order.
     lines += [f"-A {USER_CHAIN} -j RETURN", *_list(block, "filter"), "COMMIT"]
     if block.family == 6:
         # A built-in chain is not emptied by its declaration.
@@ -127,7 +128,10 @@ def _head(chain: str, block: Block) -> list[str]:
     """What leads to the list, and past it."""
     lines = [f"-A {chain} -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN"]
     lines += [f"-A {chain} -i {name} -j {OWN_CHAIN}" for name in block.interfaces]
-    lines += [f"-A {chain} -i {name} -j RETURN" for name in block.bridges]
+    for name in block.bridges:
+        if block.family == 4 and SWARM_BRIDGE in block.bridges:
+            lines.append(f"-A {chain} -i {name} -o {SWARM_BRIDGE} -m conntrack --ctstate DNAT -j {OWN_CHAIN}")
+        lines.append(f"-A {chain} -i {name} -j RETURN")
     return [*lines, f"-A {chain} -j {OWN_CHAIN}"]
 
 

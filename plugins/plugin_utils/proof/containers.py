@@ -14,13 +14,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Optional
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Job, Result, Verdict
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.listening import Noted, Stopped
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import PORTS, Job, Result, Verdict
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.listening import Noted, Socket, Stopped
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import DECLARED, Leg, Port, Target, is_beside
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.judge import APPLY, declared
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.judge import APPLY, Host, declared
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.parse import (
     Malformed,
     address,
+    choice,
     mapping,
     parse_noted,
     parse_stopped,
@@ -37,6 +38,8 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import some
 
 #: The most containers of one host, networks of one container and addresses that are believed.
 MOST_CONTAINERS, MOST_NETWORKS, MOST_ADDRESSES = 32, 64, 64
+#: The most ports that one container publishes and that are believed.
+MOST_PUBLISHED = 4096
 #: How many ports that nothing names are drawn for each protocol, and how many declared ones a container is probed at.
 SAMPLE, MOST_DECLARED = 3, 24
 #: The engine's option of a bridge whose members do not talk to each other.
@@ -54,6 +57,7 @@ class Vantage(NamedTuple):
     own: tuple[str, ...] = ()
     unusable: tuple[Noted, ...] = ()
     error: str = ""
+    published: tuple[Port, ...] = ()  # on its host, as the engine says
 
     @property
     def label(self) -> str:
@@ -70,6 +74,7 @@ class Vantage(NamedTuple):
             "networks": {name: list(own) for name, own in self.networks.items()},
             "own": list(self.own),
             "unusable": [one.to_dict("error") for one in self.unusable],
+            "published": [{"proto": proto, "port": port} for proto, port in self.published],
         }
 
 
@@ -198,11 +203,17 @@ def parse_vantages(site: Site, host: str, value: Any, wanted: Sequence[str]) -> 
                 tuple(address({"a": one}, "a") for one in sequence(entry.get("own"), "own", MOST_ADDRESSES)),
                 tuple(parse_noted(one, "error") for one in sequence(entry.get("unusable"), "unusable", 4096)),
                 text(entry, "error"),
+                tuple(map(_parse_port, sequence(entry.get("published"), "published", MOST_PUBLISHED))),
             )
         )
     if whole({"more": value.get("more", 0)}, "more", 0, 1 << 20):
         wrong.append(f"{host} has {value['more']} more containers on declared networks, which took no part")
     return found, wrong
+
+
+def _parse_port(value: Any) -> Port:
+    found = mapping(value, "a published port")
+    return choice(found, "proto", WITH_PORTS), whole(found, "port", *PORTS)
 
 
 def parse_heard(value: Any) -> dict[str, Stopped]:
@@ -307,13 +318,20 @@ class Asked:
             if target is None or leg.version not in versions:
                 continue
             taken = {(one.proto, one.port) for one in target.services if one.address == leg.address}
-            wanted = [port for port, why in target.ports.items() if why == DECLARED and port not in taken]
+            near = self._members_publish(vantage) if leg.host == vantage.host else ()
+            wanted = [port for port, why in target.ports.items() if why == DECLARED and port not in near]
             for proto, port in sorted(wanted)[: 2 * MOST_DECLARED]:
                 flow = self.flow_to(vantage, leg, proto, port)
                 if flow is None or not flow.limit:
                     job = Job("", proto, leg.address, port, host=leg.host, listening=True, again=bool(flow))
-                    questions.append(Question(vantage, job))
+                    questions.append(Question(vantage, job._replace(service=(proto, port) in taken)))
         return questions
+
+    def _members_publish(self, vantage: Vantage) -> set[Port]:
+        """The ports of its host behind which a member of one of its own networks is, which it reaches as one: the engine lets
+        a packet come back on the bridge that it came from."""
+        mates = (one for one in self.vantages if one.host == vantage.host and set(one.networks) & set(vantage.networks))
+        return {port for one in mates for port in one.published}
 
     def flow_to(self, vantage: Vantage, leg: Leg, proto: str, port: int) -> Optional[Flow]:
         """The flow that lets a container reach a host: to its own as itself, to others as its host, whose address it gets on
@@ -343,11 +361,11 @@ def hash_of(label: str) -> int:
 
 
 class Evidence(NamedTuple):
-    """What speaks for or against a silence. heard: of the listeners in containers, by (host, id); hosts: those whose listener
-    ran to the end, by name."""
+    """What speaks for or against a silence. heard: of the listeners in containers, by (host, id); hosts: with what their own
+    listeners heard, by name."""
 
     heard: Mapping[tuple[str, str], Stopped]
-    hosts: Mapping[str, bool]
+    hosts: Mapping[str, Host]
 
 
 def judge(asked: Asked, pairs: Iterable[tuple[Question, Result]], evidence: Evidence) -> list[Probe]:
@@ -382,6 +400,14 @@ def _judged(
     )
     if result.verdict is Verdict.MISDIRECTED:
         return probe._replace(status=Status.MISDIRECTED, cause=result.detail)
+    if (
+        result.verdict is Verdict.ALLOWED
+        and leg is not None
+        and not result.mac
+        and _never_came(asked, question, evidence)
+    ):
+        cause = f"a service answered, but no packet ever came to {leg.host}"
+        return probe._replace(status=Status.MISDIRECTED, cause=cause)
     came = question.dest is not None and _heard(evidence, question.dest, vantage, job, "arrived", "passed")
     if result.verdict is Verdict.ALLOWED or (came and not allowed):
         if allowed:
@@ -449,11 +475,27 @@ def _doubt(
         return f"the listener in {vantage.label} was gone before the end or lost packets; run it again"
     if dest is not None and (dest.label, job.dest, job.proto, job.port) not in alive:
         return f"the listener in {dest.label} did not answer the container itself; run it again"
-    if dest is None and not evidence.hosts.get(job.host or "", False):
+    host = evidence.hosts.get(job.host or "") if dest is None else None
+    if dest is None and not (host and host.running):
         return f"{job.host}'s listener was gone before the end; run it again, with a longer prove_ttl"
+    error = host.unusable.get(Socket(job.proto, job.dest, job.port)) if host else ""
+    if error:
+        return f"no listener can answer there: {error}; see what holds that port on {job.host}"
     if _heard(evidence, vantage, vantage, job, "left") or (result.verdict is Verdict.NO_ROUTE and internal):
         return ""
     return f"{result.verdict.value}: it was not seen to leave {vantage.label}, so no filter is known to have met it"
+
+
+def _never_came(asked: Asked, question: Question, evidence: Evidence) -> bool:
+    """Whether a real service, which knows no nonce, answered elsewhere: a host that sees its devices saw no packet come."""
+    job, vantage = question.job, question.vantage
+    host = evidence.hosts.get(job.host or "")
+    if host is None or not host.hears or host.lost_wire:
+        return False
+    # It comes to its own host as itself, to another one from its host, whose address it gets on the way.
+    own = [*vantage.addresses, *vantage.own] if job.host == vantage.host else []
+    senders = [*own, *(leg.address for leg in asked.legs if leg.host == vantage.host)]
+    return not any(job.port in host.arrived.get((one, job.dest, job.proto), ()) for one in senders)
 
 
 def _heard(evidence: Evidence, at: Vantage, source: Vantage, job: Job, *places: str) -> bool:

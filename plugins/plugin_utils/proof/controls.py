@@ -46,11 +46,32 @@ def _is_heard(one: Socket, said: Listening) -> bool:
     return one.proto == "tcp" or said.hears.passed
 
 
+def served(pairs: Iterable[Pair]) -> set[Socket]:
+    """The sockets of a host's listener at which something else than it answers the host itself as well: the host translates
+    the port, as a Swarm's ingress does without a socket of its own, or a service came after the listener. What answers there
+    is a service like one that was there before. pairs: the host's controls, `judge.checked`."""
+    return {_socket(job) for job, result in pairs if _by_a_service(job, result)}
+
+
+def as_service(job: Job, result: Result, sockets: Collection[Socket]) -> Result:
+    """The result of a probe: a connection, where one of these sockets took it, as it is one where a service was known before.
+    What answers in the name of a listener, under a wrong code or at another place, stays what it is."""
+    if not _by_a_service(job, result) or _socket(job.arriving) not in sockets:
+        return result
+    return result._replace(verdict=Verdict.ALLOWED, detail="connected to what answers there, which is not the listener")
+
+
+def _by_a_service(job: Job, result: Result) -> bool:
+    """Whether a connection was made with something that knows no nonces."""
+    unsigned = not (result.by or result.mac)
+    return job.proto == "tcp" and not job.service and result.verdict is Verdict.MISDIRECTED and unsigned
+
+
 def silent(pairs: Iterable[Pair]) -> dict[Socket, str]:
     """{socket: why} of those that did not answer the host itself. pairs: its controls, `judge.checked`."""
     found = {}
     for job, result in pairs:
-        if result.verdict is not Verdict.ALLOWED:
+        if result.verdict is not Verdict.ALLOWED and not _by_a_service(job, result):
             detail = " ".join(filter(None, [result.verdict.value, result.detail]))
             found[_socket(job)] = f"a probe from the host itself: {detail}"
     return found

@@ -23,9 +23,11 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.containers im
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.containers import judge as judge_containers
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.controls import (
     Pair,
+    as_service,
     controls_of,
     is_absent,
     never_sent,
+    served,
     silent,
 )
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.coverage import Choice, Coverage, choose
@@ -267,11 +269,11 @@ class Fleet:
             questions = {question.job.id: question for question in self.questions(name)}
             kept = self.run.kept(Step.CONTAINERS_PROBED, name)
             pairs += [
-                (questions[job.id], result)
+                (questions[job.id], self._found(job, result))
                 for job, result in (Probes.from_dict(kept).pairs if kept else ())
                 if job.id in questions
             ]
-        evidence = Evidence(heard, {name: host.running for name, host in hosts.items()})
+        evidence = Evidence(heard, hosts)
         asked = {network for name in self.containers for network in networks_of(self.site, self.members[name].tiers)}
         gaps = uncovered(self.site, vantages, asked.__contains__)
         return ContainersProof(tuple(vantages), tuple(judge_containers(self._asked, pairs, evidence)), gaps, trouble)
@@ -349,6 +351,15 @@ class Fleet:
             for name in self.listeners
         }
 
+    @cached_property
+    def _served(self) -> dict[str, set[Socket]]:
+        """{host: its sockets at which a service answers that was not known before}."""
+        return {name: served(probes.controls) for name, probes in self.probed.items()}
+
+    def _found(self, job: Job, result: Result) -> Result:
+        """What a probe found, told with what its destination itself finds at that socket."""
+        return as_service(job, result, self._served.get(job.host or "", ()))
+
     def _is_absent(self, job: Job, result: Result) -> bool:
         host = job.host or ""
         if host not in self.listeners or host not in self.probed:
@@ -378,7 +389,7 @@ class Fleet:
                 trouble = trouble or listener.claims.trouble or probes.trouble
                 if trouble:
                     missing[name] = trouble
-                pairs += [pair for pair in probes.pairs if not self._is_absent(*pair)]
+                pairs += [(job, self._found(job, said)) for job, said in probes.pairs if not self._is_absent(job, said)]
         verdicts = Judge(Policy(self.site), hosts).judge(pairs)
         return Proof(
             self.site,

@@ -15,7 +15,9 @@ HEAD = "HTTP/1.0 {}\r\nApi-Version: 1.41\r\nContent-Type: application/json\r\nSe
 # Engine 20.10.24, what is not read left out.
 TWO = """[{"Id":"553de27587285ba7d7b3e25ca12034e41c8e08dd88b171c8c944d5094932f375","Names":["/live-2"],"State":"running",
 "NetworkSettings":{"Networks":{"live":{"IPAMConfig":{"IPv4Address":"10.213.1.12"},"Links":null,"Gateway":"10.213.1.1",
-"IPAddress":"10.213.1.12","IPPrefixLen":24,"IPv6Gateway":"fd00:213:1::1","GlobalIPv6Address":"fd00:213:1::12"}}}},
+"IPAddress":"10.213.1.12","IPPrefixLen":24,"IPv6Gateway":"fd00:213:1::1","GlobalIPv6Address":"fd00:213:1::12"}}},
+"Ports":[{"IP":"0.0.0.0","PrivatePort":80,"PublicPort":8080,"Type":"tcp"},{"IP":"::","PrivatePort":80,"PublicPort":8080,
+"Type":"tcp"},{"PrivatePort":443,"Type":"tcp"}]},
 {"Id":"6e4e11346e4bc0beb11087d75e49f50a2f598718a874dd0b20cc5a626e856c5c","Names":["/live-1"],"State":"running",
 "NetworkSettings":{"Networks":{"live":{"IPAddress":"10.213.1.11","GlobalIPv6Address":""},
 "other":{"IPAddress":"10.9.9.9","GlobalIPv6Address":""}}}}]"""
@@ -58,6 +60,7 @@ def test_the_containers_on_a_network_are_listed_by_name_with_their_addresses_the
         ("live-1", {"live": ["10.213.1.11"]}),
         ("live-2", {"live": ["10.213.1.12", "fd00:213:1::12"]}),
     ]
+    assert [one.published for one in found] == [[], [("tcp", 8080)]]
     assert asked == ["GET /containers/json HTTP/1.0\r\nHost: docker\r\n\r\n"]
 
 

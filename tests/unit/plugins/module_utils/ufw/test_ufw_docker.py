@@ -57,8 +57,11 @@ def test_the_list_decides_by_the_published_port_and_the_rest_is_dropped(host):
     assert run(host, WISH)["drift"] == [], "what is new is no drift"
     assert host.tables[4].chains["DOCKER-USER"] == [
         "-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN",
+        "-i docker0 -o docker_gwbridge -m conntrack --ctstate DNAT -j bulkhead-docker",
         "-i docker0 -j RETURN",
+        "-i docker_gwbridge -o docker_gwbridge -m conntrack --ctstate DNAT -j bulkhead-docker",
         "-i docker_gwbridge -j RETURN",
+        "-i br-+ -o docker_gwbridge -m conntrack --ctstate DNAT -j bulkhead-docker",
         "-i br-+ -j RETURN",
         "-j bulkhead-docker",
         "-j RETURN",
@@ -80,6 +83,25 @@ def test_the_list_decides_by_the_published_port_and_the_rest_is_dropped(host):
         "--ctdir ORIGINAL -j RETURN"
     ) in v6
     assert not any("10.0." in rule for rule in v6)
+
+
+def test_what_a_swarm_publishes_is_the_list_s_matter_from_containers_too(host):
+    """Docker accepts it ahead of the isolation of its networks, and it is no port of one network's own members."""
+    start_docker(host)
+    run(host, WISH)
+    to_the_list = "-o docker_gwbridge -m conntrack --ctstate DNAT -j bulkhead-docker"
+    assert not any(to_the_list in rule for rule in host.tables[6].chains.get("DOCKER-USER", ())), (
+        "IPv4 has ingress alone"
+    )
+    assert run(host, WISH)["changed"] is False
+    # Without the Swarm's bridge there is nothing to hold apart, and a block of before is drift that is put right.
+    run(host, {**WISH, "bridges": ["docker0"]})
+    assert not any(to_the_list in rule for rule in host.tables[4].chains["DOCKER-USER"])
+    run(host, WISH)
+    text = host.file(AFTER).read_text()
+    host.file(AFTER).write_text("".join(line for line in text.splitlines(True) if to_the_list not in line))
+    answer = run(host, WISH)
+    assert answer["changed"] and host.file(AFTER).read_text() == text
 
 
 def test_an_interface_that_looks_like_dockers_is_sent_to_the_list_first_and_is_no_container(host):

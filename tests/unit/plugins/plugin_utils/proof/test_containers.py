@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 import pytest
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Result, Verdict
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.listening import Heard, Stopped
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.listening import Heard, Socket, Stopped
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.containers import (
     MOST_CONTAINERS,
     Asked,
@@ -19,6 +20,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.containers im
     uncovered,
 )
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import DECLARED, Leg, Target
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.judge import Host
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.parse import Malformed
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.status import Status
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
@@ -92,7 +94,8 @@ class Lab:
         self.arrives = set()  # the same keys: what comes to a container
         self.stays = set()  # labels of containers of which nothing leaves
         self.deaf = set()  # labels whose listener does not answer the container itself
-        self.hosts = dict.fromkeys(("a1", "a2", "d1"), True)
+        self.hosts = {leg.host: Host(leg.host, (leg,)) for leg in LEGS}
+        self.targets = dict(TARGETS)
         self.gone = set()
 
     def usual(self, question):
@@ -108,11 +111,12 @@ class Lab:
     def prove(self):
         pairs, left, came = [], {}, {}
         for number, host in enumerate(PLACES):
-            for question in self.asked.of(host, number, TARGETS):
+            for question in self.asked.of(host, number, self.targets):
                 job, label = question.job, question.vantage.label
                 key = label, job.dest, job.port
                 verdict = self.answers.get(key, self.usual(question))
-                pairs.append((question, Result(job.id, verdict, peer=self.peers.get(key, ""), mac="signed")))
+                mac = "" if job.service else "signed"
+                pairs.append((question, Result(job.id, verdict, peer=self.peers.get(key, ""), mac=mac)))
                 if label not in self.stays and verdict is not Verdict.NO_ROUTE:
                     left.setdefault((host, question.vantage.id), []).append(self.heard(question))
                 if key in self.arrives:
@@ -125,6 +129,22 @@ class Lab:
             if one.label not in self.gone
         }
         return judge(self.asked, pairs, Evidence(heard, self.hosts))
+
+    def serves(self, host, port):
+        """A service of the host's own has the port at its address."""
+        at = next(leg.address for leg in LEGS if leg.host == host)
+        self.targets[host] = self.targets[host]._replace(services=[Socket("tcp", at, port)])
+
+    def change(self, host, **fields):
+        self.hosts[host] = replace(self.hosts[host], **fields)
+
+    def status(self, source, dest, port):
+        (found,) = {
+            one.status
+            for one in self.prove()
+            if (one.source, one.dest, one.port, one.proto) == (source, dest, port, "tcp")
+        }
+        return found
 
     @staticmethod
     def heard(question):
@@ -231,8 +251,54 @@ def test_no_way_out_is_proof_only_for_an_internal_network(lab):
 
 
 def test_a_host_whose_listener_is_gone_proves_nothing(lab):
-    lab.hosts["d1"] = False
+    lab.change("d1", running=False)
     assert Status.INCONCLUSIVE in lab.between("a1/f1", "d1")
+
+
+def test_a_port_that_a_host_serves_itself_is_judged_by_what_answers_there(lab):
+    lab.serves("a2", 80)
+    lab.serves("d1", 5432)
+    asked = {(one.job.dest, one.job.port): one.job.service for one in lab.asked.of("a1", 0, lab.targets)}
+    assert asked["10.0.1.12", 80] and asked["10.0.2.11", 5432] and not asked["10.0.1.12", 5432]
+    # Declared: a connection is made. Not declared: dropped, and a connection is a hole.
+    lab.change("d1", arrived={("10.0.1.11", "10.0.2.11", "tcp"): frozenset({5432})})
+    assert lab.status("a1/f1", "d1", 5432) is Status.ALLOWED and lab.status("a1/f1", "a2", 80) is Status.DENIED
+    lab.change("a2", arrived={("10.0.1.11", "10.0.1.12", "tcp"): frozenset({80})})
+    lab.answers["a1/f1", "10.0.1.12", 80] = Verdict.ALLOWED
+    assert lab.status("a1/f1", "a2", 80) is Status.OPEN
+
+
+def test_what_the_own_host_serves_is_a_hole_where_no_flow_names_the_container(lab):
+    """A Swarm's ingress answers the containers of its node, whatever the flows say of other hosts."""
+    lab.serves("a1", 80)
+    assert lab.status("a1/f1", "a1", 80) is Status.DENIED
+    lab.answers["a1/f1", "10.0.1.11", 80] = Verdict.ALLOWED
+    lab.change("a1", arrived={("172.26.1.2", "10.0.1.11", "tcp"): frozenset({80})})
+    assert lab.status("a1/f1", "a1", 80) is Status.OPEN
+
+
+def test_a_service_that_answers_a_container_elsewhere_is_not_the_declared_one(lab):
+    lab.serves("d1", 5432)
+    assert lab.status("a1/f1", "d1", 5432) is Status.MISDIRECTED
+    # Where the host does not see its devices, no packet is missed.
+    lab.change("d1", hears=False)
+    assert lab.status("a1/f1", "d1", 5432) is Status.ALLOWED
+
+
+def test_a_silence_at_a_socket_that_is_silent_to_its_own_host_proves_nothing_from_a_container(lab):
+    lab.change("a2", unusable={Socket("tcp", "10.0.1.12", 80): "a probe from the host itself: REJECTED refused"})
+    (probe,) = [one for one in lab.prove() if (one.source, one.dest, one.port) == ("a1/f1", "a2", 80)]
+    assert probe.status is Status.INCONCLUSIVE and "no listener can answer there" in probe.cause
+
+
+def test_a_port_behind_which_a_member_of_its_network_is_is_no_port_of_its_host_to_a_container():
+    """Members reach each other; an engine lets them do so by the host's address too."""
+    lab = Lab()
+    lab.vantages = [one._replace(published=(("tcp", 80),)) if one.label == "a1/f2" else one for one in vantages(PLACES)]
+    lab.asked = Asked(SITE, lab.vantages, LEGS, "1")
+    own = {(one.source, one.port) for one in lab.prove() if one.dest == "a1"}
+    assert ("a1/f1", 80) not in own and ("a1/f1", 5432) in own
+    assert ("a1/b1", 80) in own and ("a1/m1", 80) in own
 
 
 def test_the_questions_grow_with_the_containers_and_not_with_their_pairs():

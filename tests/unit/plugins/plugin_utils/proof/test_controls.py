@@ -12,9 +12,11 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.listening imp
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.nonce import code_of
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.controls import (
+    as_service,
     controls_of,
     is_absent,
     never_sent,
+    served,
     silent,
 )
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.judge import checked
@@ -71,6 +73,22 @@ def test_a_datagram_to_a_service_is_not_sent_again_where_no_listener_hears_it(he
 
 def test_a_socket_that_answered_its_host_is_not_silent():
     assert silent([(job, signed(job)) for job in controls(listening()).values()]) == {}
+
+
+def test_a_port_at_which_another_answers_the_host_itself_is_served_and_not_silent():
+    pairs = [(job, Result(job.id, Verdict.MISDIRECTED, detail="no listener")) for job in controls(listening()).values()]
+    assert served(pairs) == {SSH} and set(silent(pairs)) == {DNS}  # a connection tells, a datagram does not
+
+
+def test_what_is_served_is_judged_as_a_service_and_a_listener_s_name_is_no_service():
+    taken = Result("1", Verdict.MISDIRECTED, detail="what answered is not a listener of this run")
+    job = Job("1", "tcp", OWN, 22)
+    assert as_service(job, taken, {SSH}).verdict is Verdict.ALLOWED
+    assert as_service(Job("1", "tcp", "10.0.3.1", 80, end=OWN, end_port=22), taken, {SSH}).verdict is Verdict.ALLOWED
+    for found in (taken._replace(by="web1"), taken._replace(mac="0" * 32), taken._replace(verdict=Verdict.REJECTED)):
+        assert as_service(job, found, {SSH}) == found and not served([(job, found)])
+    assert as_service(job, taken, {DNS}) == taken
+    assert as_service(Job("1", "udp", OWN, 53), taken, {DNS}) == taken
 
 
 @pytest.mark.parametrize("verdict", [Verdict.DROPPED, Verdict.MISDIRECTED, Verdict.INCONCLUSIVE, Verdict.REJECTED])

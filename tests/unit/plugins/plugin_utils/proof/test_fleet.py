@@ -51,8 +51,10 @@ class Site:
         }
         self.results = {}  # host: what it returns instead
         self.passed = dict.fromkeys(HOSTS, (22,))
+        self.arrived = dict.fromkeys(HOSTS, (22, 5432))
         self.unprobed = set()
         self.silent = set()  # sockets that do not answer their own host
+        self.served = {}  # what answers the host itself at a socket instead of its listener
 
     def fleet(self):
         record = Record("1", "outside", 0.0, "d", "", self.members, self.left_out, self.trouble)
@@ -74,7 +76,8 @@ class Site:
                 probes = match(jobs, returned, self.run.key_of, self.run.id, controls)
                 self.run.keep(Step.PROBED, name, probes.to_dict())
             heard = Heard(HOSTS[other], HOSTS[name], "tcp", (22, 5432))
-            stopped = Stopped(True, 0, 0, (heard._replace(ports=self.passed[name]),), (heard,))
+            arrived = heard._replace(ports=self.arrived[name])
+            stopped = Stopped(True, 0, 0, (heard._replace(ports=self.passed[name]),), (arrived,))
             self.run.keep(Step.STOPPED, name, stopped.to_dict())
         return fleet
 
@@ -88,6 +91,8 @@ class Site:
     def control(self, job):
         if Socket(job.proto, job.dest, job.port) in self.silent:
             return {"id": job.id, "verdict": "DROPPED", "ms": 3200.0}
+        if Socket(job.proto, job.dest, job.port) in self.served:
+            return {"id": job.id, "ms": 1.0, **self.served[Socket(job.proto, job.dest, job.port)]}
         mac = code_of(self.run.key_of(job.host), self.run.id, "tcp", job.id, job.host, job.dest, job.dest, job.port)
         return {"id": job.id, "verdict": "ALLOWED", "ms": 1.0, "mac": mac, "peer": job.dest}
 
@@ -175,6 +180,22 @@ def test_a_silence_at_a_socket_that_is_silent_to_its_own_host_proves_nothing(sit
     ]
     assert (doubt.status, doubt.port) == (Status.INCONCLUSIVE, 5432) and not proof.holds
     assert "no listener can answer there: a probe from the host itself: DROPPED" in doubt.cause
+
+
+def test_a_port_that_a_host_translates_is_judged_by_what_answers_there(site):
+    """A Swarm's ingress has the port, and the listener's socket there never hears of it."""
+    answered = {"verdict": "MISDIRECTED", "detail": "what answered is not a listener of this run"}
+    site.results["a"] = lambda results: [{"id": results[0]["id"], "ms": 1.0, **answered}, *results[1:]]
+    assert site.proof().count[Status.MISDIRECTED] == 1  # the host's own listener answers the host: another one's hand
+    site.served[Socket("tcp", B, 22)] = answered
+    proof = site.proof()
+    assert proof.holds and dict(proof.count) == {Status.ALLOWED: 2, Status.DENIED: 2}
+    # What no flow declares is open there, and what never came was answered elsewhere.
+    site.results["a"] = lambda results: [{"id": result["id"], "ms": 1.0, **answered} for result in results]
+    site.served[Socket("tcp", B, 5432)] = answered
+    assert site.proof().count[Status.OPEN] == 1
+    site.arrived["b"] = (22,)
+    assert site.proof().count[Status.MISDIRECTED] == 1
 
 
 def test_a_service_for_other_addresses_alone_is_not_judged_unless_it_answers(site):
