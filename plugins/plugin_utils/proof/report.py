@@ -38,6 +38,8 @@ WIDTH = 100
 CORNER = "from \u2193  to \u2192"
 #: Failures in the terminal; the JSON has them all.
 MOST_SHOWN = 25
+#: Pairs of places between which something answered, in the terminal.
+MOST_PAIRS = 400
 TITLES = {
     Status.OPEN: "open, undeclared",
     Status.BLOCKED: "blocked, though declared",
@@ -205,10 +207,13 @@ def _answered(proof: Proof) -> list[Line]:
     lines: list[Line] = [("What answered, as declared", HEAD)]
     places = _places(proof)
     width = max(len(place) for place in places)
-    for key in sorted(found, key=lambda pair: (places.index(pair[0]), places.index(pair[1]))):
+    pairs = sorted(found, key=lambda pair: (places.index(pair[0]), places.index(pair[1])))
+    for key in pairs[:MOST_PAIRS]:
         text = _services(proof.site, found[key], len(found[key]) == probed[key])
         head = f"{key[0]:{width}} \u2192 {key[1]:{width}}  "
         lines += [(line, None) for line in wrap(text, WIDTH, head, " " * len(head))]
+    if len(pairs) > MOST_PAIRS:
+        lines.append((f"and between {len(pairs) - MOST_PAIRS:,} more pairs of places, in the report", None))
     return lines
 
 
@@ -393,8 +398,14 @@ def _port(site: Site, verdict: Judged) -> str:
 
 def _failures(proof: Proof) -> list[Line]:
     lines: list[Line] = []
+    alike: dict[str, list[str]] = {}
     for host, why in sorted(proof.missing.items()):
-        lines += _wrapped(f"\u2717 inconclusive: host {host}: {why}", "", BAD)
+        alike.setdefault(why, []).append(host)
+    for why, hosts in list(alike.items())[:MOST_SHOWN]:
+        lines += _wrapped(f"\u2717 inconclusive: host{'s' * (len(hosts) > 1)} {some(hosts)}: {why}", "", BAD)
+    if len(alike) > MOST_SHOWN:
+        hidden = sum(len(hosts) for hosts in list(alike.values())[MOST_SHOWN:])
+        lines.append((f"and {hidden:,} more such hosts; the JSON report has them all", BAD))
     found = failures(proof)
     for failure in found[:MOST_SHOWN]:
         ends = f"{some(failure.sources)} \u2192 {some(failure.dests)}"
@@ -445,16 +456,19 @@ def _wrapped(text: str, indent: str, color: Optional[str]) -> list[Line]:
 def notes(proof: Proof) -> list[str]:
     """What a person should know in addition to the verdicts."""
     found = list(proof.remarks)
-    for name, host in sorted(proof.hosts.items()):
-        if not host.hears:
-            found.append(
-                f"{name}'s listener may not see packets (it needs CAP_NET_RAW): less is known of where a packet ends"
-            )
-        lost = host.lost + host.lost_wire
-        if lost:
-            found.append(
-                f"{name}'s listener lost {lost} packets, as it could not keep up: probes may be inconclusive for that"
-            )
+    deaf = [name for name, host in sorted(proof.hosts.items()) if not host.hears]
+    if deaf:
+        found.append(
+            f"the listener of {some(deaf)} may not see packets (it needs CAP_NET_RAW): less is known of where a packet ends"
+        )
+    lost = {
+        name: host.lost + host.lost_wire for name, host in sorted(proof.hosts.items()) if host.lost + host.lost_wire
+    }
+    if lost:
+        found.append(
+            f"the listener of {some(list(lost))} could not keep up and lost {count(sum(lost.values()), 'packet')}: probes may be "
+            "inconclusive for that"
+        )
     limited = [flow.path for flow in proof.site.flows if flow.limit]
     if limited:
         found.append(

@@ -111,6 +111,24 @@ def test_a_host_that_could_not_be_probed_fails_the_proof(lab):
     assert "nothing is proven about pump3" in summary(proof)
 
 
+def test_what_is_alike_of_hundreds_of_hosts_is_said_once(lab):
+    proof = lab.proof()
+    few = len(report_lines(proof))
+    deaf = {
+        f"w{number:03}": replace(host, hears=False, lost=2) for number in range(400) for host in [proof.hosts["pump1"]]
+    }
+    missing = {f"h{number:03}": "Connection refused" for number in range(500)}
+    missing.update({f"k{number:03}": f"got {number} keys" for number in range(100)})
+    many = replace(proof, hosts={**proof.hosts, **deaf}, missing=missing)
+    lines = [line for line, _color in report_lines(many)]
+    flat = " ".join(" ".join(lines).split())
+    assert "inconclusive: hosts h000, h001, h002, h003, h004 and 495 more: Connection refused" in flat
+    assert "the listener of w000, w001, w002, w003, w004 and 395 more may not see packets" in flat
+    assert "could not keep up and lost 800 packets" in flat
+    assert "and 76 more such hosts; the JSON report has them all" in lines and len(lines) < few + 60
+    assert set(report_json(many)["missing"]) == set(missing)
+
+
 def test_a_proof_of_nothing_does_not_hold(lab):
     proof = lab.proof()
     proof.verdicts.clear()
