@@ -335,7 +335,7 @@ def test_a_field_of_many_parts_is_cut_short_with_how_many_more(second, last):
 
 
 def test_what_an_answer_depends_on_is_in_its_text():
-    assert " (at a limited rate)" in opened_by("INPUT -m limit --limit 3/min -j ACCEPT")["text"]
+    assert opened_by("INPUT -m limit --limit 3/min -j ACCEPT")["text"].endswith(" (at a limited rate)")
     odd = opened_by("INPUT -m u32 --u32 0=1 -m geoip --source-country XX -j ACCEPT")["text"]
     assert " (depends on what is not modelled: " in odd and "; " in odd and odd.endswith(")")
     assert not opened_by("INPUT -j ACCEPT")["text"].endswith(")")
