@@ -1,4 +1,4 @@
-"""What the checks of all three systems need: hosts, the containers on them, and probes from inside of both."""
+"""What the checks of all systems need: hosts, the containers on them, and probes from inside of both."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 CHECKOUT = pathlib.Path(__file__).parents[2]
 # Seconds that services have to start, find each other and be found by the proxy. An overlay's members alone may need 15 s.
-SETTLE = 60
+SETTLE = int(os.environ.get("SYSTEMS_SETTLE", "60"))
 
 # Prints what a connection to each address and port comes to: open, refused (reached, but nobody listens), unknown (no such name), or blocked.
 CONNECT = """
@@ -34,15 +34,15 @@ with concurrent.futures.ThreadPoolExecutor(32) as pool:
     print(*pool.map(connect, sys.argv[1:]))
 """
 
-# Prints the status, the headers and the body of GET PATH of a site on an address, over TLS on port 443.
+# Prints the status, the headers and the body of GET PATH of a site on an address, over TLS on port 443, with a cookie if there is one.
 FETCH = """
 import http.client, json, socket, ssl, sys
-address, port, site, path = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
+address, port, site, path, cookie = sys.argv[1], int(sys.argv[2]), *sys.argv[3:]
 connection = http.client.HTTPConnection(address, port, timeout=10)
 if port == 443:
     plain = socket.create_connection((address, port), 10)
     connection.sock = ssl._create_unverified_context().wrap_socket(plain, server_hostname=site)
-connection.request("GET", path, headers={"Host": site})
+connection.request("GET", path, headers={"Host": site, **({"Cookie": cookie} if cookie else {})})
 answer = connection.getresponse()
 print(json.dumps([answer.status, dict(answer.getheaders()), answer.read().decode()]))
 """
@@ -64,13 +64,13 @@ class Place:
         """{address:port: open, refused, unknown or blocked}, all tried at once."""
         return dict(zip(targets, self.run("python3", "-c", CONNECT, *targets).split()))
 
-    def fetch(self, address, port, site, path="/"):
+    def fetch(self, address, port, site, path="/", cookie=""):
         """(status, headers, body) of a page of a site that is served on an address."""
-        return json.loads(self.run("python3", "-c", FETCH, address, str(port), site, path))
+        return json.loads(self.run("python3", "-c", FETCH, address, str(port), site, path, cookie))
 
-    def page(self, address, port, site):
+    def page(self, address, port, site, cookie=""):
         """The JSON that a service answers through a proxy."""
-        status, _headers, body = self.fetch(address, port, site)
+        status, _headers, body = self.fetch(address, port, site, cookie=cookie)
         assert status == 200, (status, body)
         return json.loads(body)
 
@@ -160,6 +160,7 @@ def fixture_tools():
 
     class Tools:
         Host, System, until = Host, System, staticmethod(until)
+        CHECKOUT = CHECKOUT
 
     return Tools
 
@@ -189,18 +190,55 @@ def fixture_forbidden(request, running):
     return expected
 
 
+@pytest.fixture(name="playbook", scope="module")
+def fixture_playbook(request):
+    """playbook(name, *options) -> a run of a playbook on the system; with check=False it may fail. inventory: another one than the system's."""
+
+    def play(name, *options, check=True, inventory=""):
+        done = _ansible(inventory or _inventory(request), "ansible-playbook", "playbooks/%s.yml" % name, *options)
+        assert not check or done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+        return done
+
+    return play
+
+
+@pytest.fixture(name="ask_module", scope="module")
+def fixture_ask_module(request):
+    """ask_module(host, module, arguments) -> the module's whole answer, whether it failed or not."""
+
+    def ask(host, module, arguments):
+        said = _ansible(
+            _inventory(request), "ansible", host, "-m", module, "-a", json.dumps(arguments), "--one-line"
+        ).stdout
+        assert "=> {" in said, said
+        return json.JSONDecoder().raw_decode(said, said.index("=> {") + 3)[0]
+
+    return ask
+
+
+def _inventory(request):
+    """The inventory of the system that a test is of."""
+    return CHECKOUT / "inventories" / request.path.parent.name
+
+
+def _ansible(inventory, program, *words):
+    return subprocess.run(
+        [program, "-i", str(inventory), *words],
+        cwd=CHECKOUT,
+        env=dict(os.environ, ANSIBLE_CONFIG=str(CHECKOUT / "ansible.cfg"), ANSIBLE_NOCOLOR="1", COLUMNS="1000"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 @pytest.fixture(name="networks", scope="module")
-def fixture_networks(request, running):
+def fixture_networks(playbook, running):
     """{name: network} of what playbooks/networks.yml reports once everything runs; molecule has had it reported already."""
     path = os.environ.get("SYSTEM_NETWORKS")
     if path is None:
+        playbook("networks")
         path = CHECKOUT / "reports" / "networks.json"
-        subprocess.run(
-            ["ansible-playbook", "-i", "inventories/" + request.path.parent.name, "playbooks/networks.yml"],
-            cwd=CHECKOUT,
-            env=dict(os.environ, ANSIBLE_CONFIG=str(CHECKOUT / "ansible.cfg")),
-            check=True,
-        )
     report = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
     assert (report["conflicts"], report["orphans"], report["missing"]) == ([], [], [])
     return {network["name"]: network for network in report["networks"] if network["declared"]}
