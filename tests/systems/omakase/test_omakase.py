@@ -157,7 +157,7 @@ def test_arrow_internet_to_traefik(port, outside, tools):
 def test_arrow_traefik_to_crowdsec_which_analyses(site, outside, running, signed_in):
     """CrowdSec sees the address that a request comes from: once it has decided against that, no site answers."""
     path = "/v1/decisions?ip=192.0.2.1"
-    assert running["traefik"].fetch("crowdsec", 8080, "crowdsec", path)[::2] == (200, "null")
+    assert running["traefik"].fetch("crowdsec", 8080, "crowdsec", path)[::2] == [200, "null"]
     source = outside.run("ip", "-4", "route", "get", ADDRESS).split(" src ")[1].split()[0]
     ban = "open('/tmp/banned', 'w').write('%s')"
     running["crowdsec"].run("python3", "-c", ban % source)

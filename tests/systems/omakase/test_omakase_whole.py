@@ -66,24 +66,36 @@ def fixture_allocations(server, tools, playbook, tmp_path_factory):
     inventories = tmp_path_factory.mktemp("allocate")
     for name in ("omakase", "stacks"):
         shutil.copytree(tools.CHECKOUT / "inventories" / name, inventories / name)
-    site = inventories / "omakase" / "group_vars" / "all" / "site.yml"
-    pins = '\n\n  vnet-wiki: {driver: bridge, zone: wiki, size: 28, pool: service, "on": apps}'
-    pins += '\n  vnet-notes: {driver: bridge, zone: notes, size: 29, pool: service, "on": apps}\n'
-    site.write_text(site.read_text().replace("\n\nbulkhead_allocations:", pins + "\nbulkhead_allocations:"))
+    group_vars = inventories / "omakase" / "group_vars" / "all"
+    site = (group_vars / "site.yml").read_text()
+    more = """bulkhead_networks:
+  vnet-wiki: {driver: bridge, zone: wiki, size: 28, pool: service, "on": apps}
+  vnet-notes: {driver: bridge, zone: notes, size: 29, pool: service, "on": apps}
+"""
+    (group_vars / "site.yml").write_text(site.replace("bulkhead_networks:\n", more))
+
+    def pins():
+        return yaml.safe_load((group_vars / "allocations.yml").read_text())["bulkhead_allocations"]
+
     server.run("docker", "network", "create", "--subnet", "192.168.0.16/28", "byhand")
     try:
         playbook("allocate", inventory=inventories / "omakase")
-        first = yaml.safe_load(site.read_text())["bulkhead_allocations"]
+        first = pins()
     finally:
         server.run("docker", "network", "rm", "byhand")
     again = playbook("allocate", inventory=inventories / "omakase")
-    return first, yaml.safe_load(site.read_text())["bulkhead_allocations"], again.stdout
+    return first, pins(), again.stdout
 
 
 def test_checklist_a_new_service_gets_the_next_fitting_subnet(allocations):
     first, _second, _said = allocations
-    # Of a /28 the first is the hand-made network's, of a /29 the second half of what lies before it is free.
-    assert first == {"vnet-paperless": "192.168.0.0/29", "vnet-notes": "192.168.0.8/29", "vnet-wiki": "192.168.0.32/28"}
+    # The first gap of just this size, so that larger ones stay whole: beside Paperless's /29; and beside Traefik's, for what would come before it
+    # is the hand-made network's.
+    assert first == {
+        "vnet-paperless": "192.168.0.0/29",
+        "vnet-notes": "192.168.0.8/29",
+        "vnet-wiki": "192.168.10.16/28",
+    }
 
 
 def test_checklist_and_it_is_pinned(allocations):
