@@ -55,8 +55,8 @@ class Place:
         self.prefix = prefix
 
     def run(self, *argv):
-        """What a command prints; it must end well."""
-        done = subprocess.run([*self.prefix, *argv], capture_output=True, text=True, check=False)
+        """What a command prints; it must end well, and in time."""
+        done = subprocess.run([*self.prefix, *argv], capture_output=True, text=True, check=False, timeout=300)
         assert done.returncode == 0, (argv, done.stdout, done.stderr)
         return done.stdout.strip()
 

@@ -118,7 +118,9 @@ def test_nine_containers_have_the_addresses_of_the_plan(containers):
 
 @pytest.mark.parametrize("address", ADDRESSES.values())
 def test_an_address_that_a_container_has_is_given_to_no_other(address, hosts, containers):
-    taken = ["docker", "run", "--rm", "--network", "maas-network", "--ip", address, "localhost:1/gough-maas"]
+    # It would end at once.
+    ends = ["--entrypoint", "python3", "localhost:1/gough-maas", "--version"]
+    taken = ["docker", "run", "--rm", "--network", "maas-network", "--ip", address, *ends]
     with pytest.raises(AssertionError, match="Address already in use"):
         hosts["mgmt1"].run(*taken)
 
