@@ -15,6 +15,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import (
     StagedFile,
     edit_settings,
     read_settings,
+    shell_settings,
 )
 
 
@@ -187,3 +188,9 @@ def test_the_files_are_those_that_ufw_reads():
 def test_a_file_with_no_last_line_end_gets_one_before_a_setting_is_added():
     assert edit_settings("", {"A": "1"}) == "A=1\n"
     assert edit_settings("AB=1", {"A": "1", "C": "2"}) == "AB=1\nA=1\nC=2\n"
+
+
+@pytest.mark.parametrize("yes", ["yes", "YES"])
+def test_what_ufws_start_takes_for_on_and_its_commands_do_not_is_odd(yes):
+    assert shell_settings(f"ENABLED=no\nexport ENABLED={yes}\n").odd == {"ENABLED": yes}
+    assert not shell_settings(f"export ENABLED=no\nENABLED={yes}\n").odd
