@@ -6,6 +6,7 @@ from __future__ import annotations
 import pathlib
 
 import pytest
+from asking import table
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets import fields
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.fields import (
@@ -355,6 +356,7 @@ def test_of_a_rule_that_is_not_understood_the_certain_matches_stay():
         ("-p TCP --dport 22", "-p tcp --dport 22"),
         ("-p 6 --dport 22", "-p tcp --dport 22"),
         ("-p tcp --dport 022", "-p tcp --dport 18"),
+        ("-p tcp --sport 022", "-p tcp --sport 18"),
         ("-p tcp --dport 0x16", "-p tcp --dport 22"),
         ("-s 10.0.0.0/010", "-s 10.0.0.0/8"),
         ("-s 10.0.1.0/25,10.0.1.128/25", "-s 10.0.1.0/24"),
@@ -785,6 +787,11 @@ def test_other_pairs_of_ports_are_two(words):
 def test_an_option_of_a_protocol_that_is_not_given_is_none_of_its_module(words):
     found = rule(f"{words} -j ACCEPT")
     assert not any(isinstance(match, Within) for match in found.matches) and found.matches
+
+
+def test_an_option_that_is_not_known_may_end_the_line():
+    found = parse(table("filter", ":INPUT DROP", "-A INPUT -j ACCEPT -m geoip --anywhere"), 4)
+    assert set(found.tables["filter"]["INPUT"].rules[-1].matches) == {Unmodelled("geoip"), Unmodelled("--anywhere")}
 
 
 @pytest.mark.parametrize("words", ["-p6", "-ieth0", "-s10.0.0.1", "-mtcp"])

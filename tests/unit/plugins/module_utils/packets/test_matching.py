@@ -6,9 +6,16 @@ from __future__ import annotations
 import pytest
 from asking import ask, rules, table
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.difference import accepted
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.fields import FIELD_NAMES
 from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.iptables import parse
-from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.program import ALLOWED, DENIED, EVERY, UNKNOWN
+from ansible_collections.bulkhead.tiers.plugins.module_utils.packets.program import (
+    ALLOWED,
+    DENIED,
+    EVERY,
+    UNKNOWN,
+    Question,
+)
 
 OWN = ("10.0.9.9/24", "fd00::9/64")
 
@@ -117,6 +124,19 @@ def test_a_match_that_leaves_nothing_out_is_met(words):
     assert answer(words, family=6) == ALLOWED
 
 
+@pytest.mark.parametrize(
+    ("source_port", "port", "expected"),
+    [(7, 22, DENIED), (7, 80, UNKNOWN), (9, 22, UNKNOWN), (9, 80, ALLOWED), (22, 7, ALLOWED), (22, 22, UNKNOWN)],
+)
+def test_of_two_denied_ports_one_alone_is_told_by_the_release(source_port, port, expected):
+    assert answer("-p tcp -m tcp ! --sport 7 ! --dport 22", source_port=source_port, port=port) == expected
+
+
+def test_every_protocol_has_a_first_packet():
+    whole = accepted(rules("-A INPUT -j ACCEPT"), Question(addresses=EVERY))
+    assert accepted(rules("-A INPUT -m conntrack --ctdir ORIGINAL -j ACCEPT"), Question(addresses=EVERY)) == whole
+
+
 @pytest.mark.parametrize("family", [4, 6])
 def test_either_port_or_both(family):
     both = {"source_port": 7}
@@ -144,6 +164,7 @@ def test_either_port_or_both(family):
         ("--dst-type LOCAL,MULTICAST", "224.0.0.1", ALLOWED),
         ("! --dst-type LOCAL,MULTICAST", "224.0.0.1", DENIED),
         ("! --dst-type LOCAL", "10.0.9.255", ALLOWED),
+        ("! --dst-type LOCAL", "0.0.0.0", ALLOWED),
         ("--src-type UNICAST", "10.0.9.9", ALLOWED),
         ("--src-type LOCAL", "10.0.9.9", DENIED),
         ("--dst-type BLACKHOLE", "10.0.9.9", UNKNOWN),
