@@ -312,6 +312,12 @@ def test_what_is_too_much_ends_soon_after_its_time(look, more):
     assert now[0] < 0.4
 
 
+def test_a_rule_behind_more_than_a_field_has_values_takes_what_it_names():
+    lines = [f"-A INPUT -s 10.0.{number // 250}.{number % 250} -p tcp --dport 22 -j DROP" for number in range(300)]
+    found = accepted(rules(*lines, "-A INPUT -s 10.0.0.0/8 -p udp -j ACCEPT"), Question(addresses=EVERY))
+    assert [group.text() for group in found.sets(ALLOWED)] == ["udp from 10.0.0.0/8 to any"]
+
+
 def test_the_order_of_the_fields_is_that_of_fewer_segments():
     def order(sources, services, both=0):
         lines = [f"-A INPUT -s 10.0.0.{number} -j DROP" for number in range(sources)]
