@@ -36,8 +36,30 @@ class Machine:
         return self.run(command).stdout.strip()
 
     def ssh(self, command: str) -> list[str]:
-        options = ["-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=4"]
-        return ["ssh", "-F", str(FOLDER / "ssh_config"), *options, self.name, f"sudo sh -c {shlex.quote(command)}"]
+        return [*self._ssh("tests"), f"sudo sh -c {shlex.quote(command)}"]
+
+    def _ssh(self, whose: str, *more: str) -> list[str]:
+        """One connection for all commands: a new one takes seconds in software emulation. whose: "tests", "ansible" (as the
+        inventory says) or "" for a connection of its own."""
+        wanted = {"ConnectTimeout": 10, "ServerAliveInterval": 5, "ServerAliveCountMax": 4}
+        shared = {"ControlMaster": "auto", "ControlPath": FOLDER / f"ssh-{whose}-{self.name}", "ControlPersist": 300}
+        wanted |= shared if whose else {"ControlMaster": "no", "ControlPath": "none"}
+        options = [word for name, value in wanted.items() for word in ("-o", f"{name}={value}")]
+        return ["ssh", "-F", str(FOLDER / "ssh_config"), *options, *more, self.name]
+
+    def forget(self) -> None:
+        """End the connections: the machine at their other end is another one after a reset."""
+        for whose in ("tests", "ansible"):
+            subprocess.run(self._ssh(whose, "-O", "exit"), capture_output=True, check=False)
+
+    def over_a_new_connection(self, command: str, within: int = 60) -> str:
+        """What a command prints; "" where no connection comes about, or it prints nothing."""
+        try:
+            words = [*self._ssh(""), command]
+            done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=within)
+        except subprocess.TimeoutExpired:
+            return ""
+        return "" if done.returncode else done.stdout.strip()
 
     @property
     def control(self) -> str:

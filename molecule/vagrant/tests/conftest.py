@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 
 import pytest
@@ -37,16 +36,3 @@ def fixture_play():
         return done
 
     return play
-
-
-@pytest.fixture(name="module", scope="session")
-def fixture_module(play):
-    """module(host, name, arguments) -> the module's whole answer."""
-
-    def module(host, name, arguments):
-        words = [host, "-b", "-m", f"bulkhead.tiers.{name}", "-a", json.dumps(arguments), "-o"]
-        text = play(*words, check=False).stdout
-        assert "=> {" in text, text
-        return json.JSONDecoder().raw_decode(text, text.index("=> {") + 3)[0]
-
-    return module

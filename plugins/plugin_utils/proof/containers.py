@@ -492,6 +492,9 @@ def _never_came(asked: Asked, question: Question, evidence: Evidence) -> bool:
     host = evidence.hosts.get(job.host or "")
     if host is None or not host.hears or host.lost_wire:
         return False
+    # What is translated on its own host's bridge may come to no device of the host's as it was sent: that it left is enough.
+    if job.host == vantage.host and _heard(evidence, vantage, vantage, job, "left"):
+        return False
     # It comes to its own host as itself, to another one from its host, whose address it gets on the way.
     own = [*vantage.addresses, *vantage.own] if job.host == vantage.host else []
     senders = [*own, *(leg.address for leg in asked.legs if leg.host == vantage.host)]

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A real Headscale as a process of this machine, for what needs its HTTP API and no packets: its policy and its tests."""
+"""A real Headscale as a process of this machine: for what needs its HTTP API and no packets, and for nodes that have a network with it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import Any
 from .peers import binaries
 
 CONFIG = """\
-server_url: http://127.0.0.1:{port}
-listen_addr: 127.0.0.1:{port}
+server_url: http://{address}:{port}
+listen_addr: {address}:{port}
 metrics_listen_addr: 127.0.0.1:{metrics}
 grpc_listen_addr: 127.0.0.1:{grpc}
 noise: {{private_key_path: {folder}/noise.key}}
@@ -27,8 +27,8 @@ derp:
     region_id: 999
     region_code: lab
     region_name: lab
-    ipv4: 127.0.0.1
-    stun_listen_addr: 127.0.0.1:{stun}
+    ipv4: {address}
+    stun_listen_addr: {address}:{stun}
     private_key_path: {folder}/derp.key
   urls: []
   paths: []
@@ -44,16 +44,16 @@ PATIENCE = 120
 
 
 class HeadscaleProcess:
-    """The server, its address (``url``) and a key of its API (``key``)."""
+    """The server, its address (``url``) and a key of its API (``key``). address: the one of this machine at which it listens."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, address: str = "127.0.0.1") -> None:
+        self.folder, self.address = folder, address
         self.program = binaries() / "headscale"
         ports = dict(zip(("port", "metrics", "grpc", "stun"), free_ports(4), strict=True))
         self.port = ports["port"]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http://{address}:{self.port}"
         self.config = folder / "config.yaml"
-        self.config.write_text(CONFIG.format(folder=folder, **ports), encoding="utf-8")
+        self.config.write_text(CONFIG.format(folder=folder, address=address, **ports), encoding="utf-8")
         self.key = ""
         self.process: subprocess.Popen[bytes] | None = None
         self.made = 0
@@ -94,7 +94,7 @@ class HeadscaleProcess:
 
     def api(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
         """Status and answer of one request."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        connection = http.client.HTTPConnection(self.address, self.port, timeout=PATIENCE)
         data = None if body is None else json.dumps(body)
         connection.request(method, f"/api/v1/{path}", data, {"Authorization": f"Bearer {self.key}"})
         answer = connection.getresponse()
