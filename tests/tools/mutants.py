@@ -316,7 +316,7 @@ def main(words: Optional[list[str]] = None) -> int:
         return 0
     with contextlib.ExitStack() as stack:
         copies: queue.SimpleQueue[Copy] = queue.SimpleQueue()
-        for _ in range(options.jobs):
+        for _job in range(options.jobs):
             copies.put(Copy(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mutants-")))))
         return judge(copies, options.jobs, chosen, tests, options.least)
 
