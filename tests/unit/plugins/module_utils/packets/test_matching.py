@@ -124,6 +124,13 @@ def test_a_match_that_leaves_nothing_out_is_met(words):
     assert answer(words, family=6) == ALLOWED
 
 
+@pytest.mark.parametrize("states", ["DNAT", "DNAT,UNTRACKED", "DNAT,INVALID"])
+def test_what_may_have_been_translated_is_not_told_in_ipv6_either(states):
+    translation = "-A PREROUTING -p tcp -m tcp --dport 22 -m mark --mark 1 -j DNAT --to-destination [fd00::9]:22"
+    accepts = table("filter", ":INPUT DROP", f"-A INPUT -m conntrack --ctstate {states} -j ACCEPT")
+    assert ask(parse(accepts + table("nat", ":PREROUTING ACCEPT", translation), 6)).answer == UNKNOWN
+
+
 @pytest.mark.parametrize(
     ("source_port", "port", "expected"),
     [(7, 22, DENIED), (7, 80, UNKNOWN), (9, 22, UNKNOWN), (9, 80, ALLOWED), (22, 7, ALLOWED), (22, 22, UNKNOWN)],
