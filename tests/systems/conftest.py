@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import time
 
 import pytest
+import yaml
 
 CHECKOUT = pathlib.Path(__file__).parents[2]
 # Seconds that services have to start, find each other and be found by the proxy. An overlay's members alone may need 15 s.
@@ -154,13 +156,21 @@ def swarm_services(manager):
     return {line.split()[0]: tuple(map(int, line.split()[1].split("/"))) for line in lines}
 
 
+def copied_stacks(system, folder):
+    """(a copy of all stack files that may be added to, what a system declares of them)."""
+    directory = folder / "stacks"
+    shutil.copytree(CHECKOUT / "inventories" / "stacks", directory)
+    declared = yaml.safe_load((CHECKOUT / "inventories" / system / "group_vars/all/site.yml").read_text())
+    return directory, declared["bulkhead_stacks"]
+
+
 @pytest.fixture(name="tools", scope="session")
 def fixture_tools():
     """The functions above, for the tests of each system."""
 
     class Tools:
         Host, System, until = Host, System, staticmethod(until)
-        CHECKOUT = CHECKOUT
+        copied_stacks, CHECKOUT = staticmethod(copied_stacks), CHECKOUT
 
     return Tools
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 
 import pytest
 import yaml
@@ -251,11 +250,7 @@ def test_what_the_site_deployed_has_no_finding(running, ask_module):
 @pytest.fixture(name="trial", scope="module")
 def fixture_trial(running, system, playbook, tools, tmp_path_factory):
     """An application on the infrastructure's networks, and one of its own: what it reached, and what of it is there once it is removed."""
-    directory = tmp_path_factory.mktemp("trial") / "stacks"
-    shutil.copytree(tools.CHECKOUT / "inventories" / "stacks", directory)
-    declared = yaml.safe_load((tools.CHECKOUT / "inventories/glasck/group_vars/all/site.yml").read_text())[
-        "bulkhead_stacks"
-    ]
+    directory, declared = tools.copied_stacks("glasck", tmp_path_factory.mktemp("trial"))
     service = {
         "image": "localhost:1/api",
         "networks": ["public", "private", "own"],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-import shutil
 
 import pytest
 import yaml
@@ -222,11 +221,7 @@ def test_checklist_ports_of_the_swarm_from_its_own_subnet_only(node, system):
 @pytest.fixture(name="second", scope="module")
 def fixture_second(running, system, playbook, tools, tmp_path_factory):
     """A second application: one more line, one more file. What its first stage allowed, and what of the infrastructure was replaced by it."""
-    directory = tmp_path_factory.mktemp("second") / "stacks"
-    shutil.copytree(tools.CHECKOUT / "inventories" / "stacks", directory)
-    declared = yaml.safe_load((tools.CHECKOUT / "inventories/maple/group_vars/all/site.yml").read_text())[
-        "bulkhead_stacks"
-    ]
+    directory, declared = tools.copied_stacks("maple", tmp_path_factory.mktemp("second"))
     stacks = {**declared, "maplefile": {"file": "maple/maplefile.yml", "kind": "swarm"}}
     first = yaml.safe_load((directory / "maple" / "maplepress.yml").read_text())
     services = {
