@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -69,14 +70,14 @@ def _ask(url: str, data: str, headers: dict[str, str], secret: str) -> Any:
         ) as answer:
             text = answer.read(_LARGEST)
     except HTTPError as error:
-        detail = error.read(_LARGEST).decode("utf-8", "replace").replace(secret, "***")
+        detail = _words_of(error).replace(secret, "***")
         remedy = (
             "check that the OAuth client is not revoked, has the scope auth_keys with write access, and owns the tags of "
             "advertise_tags"
         )
         got = f"HTTP {error.code} from {printable(url)} ({printable(detail, 200)})"
         raise Refused([Mistake("client_secret", got, "an auth key", remedy, "exchange")]) from None
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         got = f"no answer from {printable(url)} ({printable(str(error).replace(secret, '***'), 200)})"
         raise Refused(
             [Mistake("client_secret", got, "an auth key", "check that the controller reaches it", "exchange")]
@@ -86,6 +87,14 @@ def _ask(url: str, data: str, headers: dict[str, str], secret: str) -> Any:
     except (ValueError, RecursionError):
         got = f"an answer from {printable(url)} that is no JSON"
         raise Refused([Mistake("client_secret", got, "an auth key", "check api_url", "exchange")]) from None
+
+
+def _words_of(error: HTTPError) -> str:
+    """What a refusal says; "" where the server does not come to its end."""
+    try:
+        return error.read(_LARGEST).decode("utf-8", "replace")
+    except (OSError, HTTPException):
+        return ""
 
 
 def _part(answer: Any, name: str, url: str) -> str:

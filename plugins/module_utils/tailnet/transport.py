@@ -167,7 +167,9 @@ class Server:
         connection = self._connect()
         data = None if body is None else body.encode("utf-8")
         try:
-            with _deadline(connection, self.timeout):
+            with _deadline(self.timeout) as bound:
+                connection.connect()
+                bound(connection.sock)
                 connection.request(method, self.root + path, data, {"User-Agent": "bulkhead.tiers", **headers})
                 response = connection.getresponse()
                 read = response.read(LARGEST_BODY + 1)
@@ -208,20 +210,28 @@ class TooSlow(OSError):
 
 
 @contextlib.contextmanager
-def _deadline(connection: http.client.HTTPConnection, seconds: float) -> Iterator[None]:
-    """Cuts a connection when a request takes too long as a whole: a socket's own timeout starts anew with every byte."""
+def _deadline(seconds: float) -> Iterator[Callable[[socket.socket], None]]:
+    """Cuts a connection when a request takes too long as a whole: a socket's own timeout starts anew with every byte. Yields what
+    takes the socket to cut: the connection forgets it as soon as an answer says that it is the last one."""
     passed = threading.Event()
+    sockets: list[socket.socket] = []
 
     def cut() -> None:
         passed.set()
-        with contextlib.suppress(OSError, AttributeError):  # it may be closed already, or not be open yet
-            connection.sock.shutdown(socket.SHUT_RDWR)
+        for sock in sockets:
+            with contextlib.suppress(OSError):  # it may be closed already
+                sock.shutdown(socket.SHUT_RDWR)
+
+    def bound(sock: socket.socket) -> None:
+        sockets.append(sock)
+        if passed.is_set():
+            raise TooSlow()
 
     timer = threading.Timer(seconds, cut)
     timer.daemon = True
     timer.start()
     try:
-        yield
+        yield bound
     except (OSError, http.client.HTTPException, ValueError):
         if passed.is_set():
             raise TooSlow() from None

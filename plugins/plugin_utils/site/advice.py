@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 from typing import Optional
+from urllib.parse import urlsplit
 
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site import docker
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.extents import Extents
@@ -25,13 +26,19 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import (
 )
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.ports import Ports
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.shouted import unheard
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import text_or_texts, yaml_cidrs
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.subnets import (
+    Net,
+    parse_address,
+    text_or_texts,
+    yaml_cidrs,
+)
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.tailnet_flows import owner_warnings
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.tailnet_policy import (
     TailnetPolicy,
     known_identities,
     stands_for,
 )
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.unreadable import Unreadable
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import count
 
 #: A flow that ends within so many days is worth a word.
@@ -171,6 +178,13 @@ def _tailnet_warnings(site: Site, today: date) -> Iterator[str]:
         return
     for flow in tailnet.flows:
         yield from (f"{flow.path}: {text}" for text in _ending(flow, today))
+    for place in tailnet.tags:
+        if place in site.tiers and not _reaches_control(site, tailnet, place):
+            yield (
+                f"bulkhead_tailnet.tags.{place}: no flow of the LAN lets {place} reach the control server "
+                f"({tailnet.control or 'of Tailscale'}), and its hosts cannot join: name what nodes need outwards in bulkhead_tailnet.derp, or set "
+                f"bulkhead_tiers.{place}.internet: true"
+            )
     for place, users in tailnet.exit_nodes.items():
         if users and place in site.tiers and not _reaches_internet(site, place):
             yield (
@@ -198,6 +212,31 @@ def _reaches_internet(site: Site, place: str) -> bool:
     return any(
         pair.source.name == place and pair.destination.kind == INTERNET for flow in site.flows for pair in flow.pairs
     )
+
+
+def _reaches_control(site: Site, tailnet: Tailnet, place: str) -> bool:
+    """Whether a flow of the LAN lets a tier's hosts leave for the control server. One that is called by a name may be anywhere: any
+    flow out of the tier to its port counts then."""
+    url = urlsplit(tailnet.control or "https://")
+    port = url.port or (80 if url.scheme == "http" else 443)
+    try:
+        server = parse_address(url.hostname or "")
+    except Unreadable:
+        server = None
+    if server and site.tiers[place].holds([server]):
+        return True  # on its own network, where no router filters
+    wanted = Ports("tcp", port, port)
+    return any(
+        pair.source.name == place and pair.destination.name != place and _may_be_at(site, pair.destination, server)
+        for flow in site.flows
+        for pair in flow.pairs
+        if any(ports.covers(wanted) for ports in flow.all_ports)
+    )
+
+
+def _may_be_at(site: Site, end: Endpoint, server: Optional[Net]) -> bool:
+    nets = site.outside if end.kind == INTERNET else end.nets
+    return server is None or any(net.holds(server) for net in nets)
 
 
 def _lets_ssh(policy: TailnetPolicy, tailnet: Tailnet, source: Endpoint, destination: Endpoint) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import socket
 import threading
 from types import SimpleNamespace
 
@@ -137,6 +138,32 @@ def test_an_api_that_does_not_answer_is_one_error(run, api):
     api.server.server_close()
     said, _told = run({"needs_key": True}, client_secret=SECRET, advertise_tags=["web"], api_url=api.url)
     assert said["failed"] and "no answer" in said["msg"] and SECRET not in json.dumps(said)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"no http at all\r\n\r\n",
+        b'HTTP/1.1 200 OK\r\nContent-Length: 300\r\n\r\n{"access_token": "to',
+        b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n{"access',
+        b'HTTP/1.1 429 Too Many Requests\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n{"mess',
+        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 500 + b"\r\n",
+    ],
+)
+def test_an_api_that_answers_with_half_an_answer_or_with_none_is_one_error(run, answer):
+    def serve():
+        peer, _address = server.accept()
+        with peer:
+            peer.recv(65536)
+            peer.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=serve, daemon=True).start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        said, told = run({"needs_key": True}, client_secret=SECRET, advertise_tags=["web"], api_url=url)
+    assert said["failed"] and len(said["errors"]) == 1 and said["errors"][0].startswith("client_secret: ")
+    assert SECRET not in json.dumps(said) and len(told) == 1
 
 
 @pytest.mark.parametrize(

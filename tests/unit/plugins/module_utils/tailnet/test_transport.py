@@ -7,6 +7,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -98,6 +99,38 @@ def test_a_write_without_an_answer_is_not_sent_again(said):
     with Raw(said) as raw, pytest.raises(ControlError) as error:
         at(f"http://127.0.0.1:{raw.port}").request("PUT", "/x", {}, "body")
     assert (error.value.kind, raw.count) == ("lost", 1)
+
+
+#: What says of an answer that it is the last one of its connection; the client then lets go of that before it has read the answer.
+LAST = (b"HTTP/1.0 200 OK", b"HTTP/1.1 200 OK\r\nConnection: close", b"HTTP/1.1 200 OK")
+
+
+@pytest.mark.parametrize("head", LAST)
+@pytest.mark.parametrize("secure", [False, True])
+def test_an_answer_that_drips_is_cut_and_not_waited_for_to_its_end(head, secure, certificate):
+    """The server drips until the client is gone; one that waits for the end is here until the server gives up."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate / "cert", certificate / "key")
+    gone = threading.Event()
+
+    class Dripping(Raw):
+        def serve(self):
+            peer, _address = self.socket.accept()
+            peer = self.context.wrap_socket(peer, server_side=True) if self.context else peer
+            peer.recv(65536)
+            try:
+                peer.sendall(head + b"\r\nContent-Length: 600\r\n\r\n")
+                for _byte in range(600):
+                    peer.sendall(b"x")
+                    time.sleep(0.1)
+            except OSError:
+                gone.set()
+
+    with Dripping(b"", context if secure else None) as raw, pytest.raises(ControlError) as error:
+        url = f"http{'s' * secure}://127.0.0.1:{raw.port}"
+        at(url, ca=str(certificate / "cert") if secure else None, timeout=1.0, retries=0).request("GET", "/x", {})
+    assert "no whole answer within 1 s" in str(error.value)
+    assert gone.wait(20), "the server was cut off before its answer was whole"
 
 
 def test_an_answer_without_end_is_cut_at_its_bound(monkeypatch):

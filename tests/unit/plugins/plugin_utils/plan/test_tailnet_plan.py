@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from tailnet_site import parsed
 
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.plan.plan import WIDTH, plan_json, plan_text
@@ -71,15 +72,43 @@ def test_the_plan_warns_of_what_leads_nowhere():
     never_used = parsed(flows=[], exit_nodes={"management": ["group:admins"]})
     warned = [text.partition(": ")[0] for text in never_used.warnings if text.startswith("bulkhead_tailnet")]
     assert warned == [
+        "bulkhead_tailnet.tags.apps",
+        "bulkhead_tailnet.tags.management",
         "bulkhead_tailnet.exit_nodes.management",
         "bulkhead_tailnet.routes.gateway",
         "bulkhead_tailnet.routes.gateway",
         "bulkhead_tailnet.routes.apps",
         "bulkhead_tailnet.ssh[0]",
     ]
-    assert [
-        text for text in parsed(routes={"gateway": ["printers"]}).warnings if text.startswith("bulkhead_tailnet")
-    ] == []
+    whole = parsed(routes={"gateway": ["printers"]}, derp=[{"to": "headscale", "ports": ["443/tcp"]}])
+    assert [text for text in whole.warnings if text.startswith("bulkhead_tailnet")] == []
+
+
+@pytest.mark.parametrize(
+    ("control", "flow", "warned"),
+    [
+        ("https://headscale.example", None, True),
+        ("https://headscale.example", {"from": "apps", "to": "internet", "allow": "https"}, False),
+        ("https://headscale.example", {"from": "apps", "to": "headscale", "allow": "https"}, False),
+        ("https://headscale.example", {"from": "apps", "to": "headscale", "allow": "ssh"}, True),
+        ("https://headscale.example", {"from": "apps", "to": "apps", "allow": "https"}, True),
+        ("https://10.0.4.5", {"from": "apps", "to": "internet", "allow": "https"}, True),
+        ("https://10.0.4.5", {"from": "apps", "to": "db", "allow": "https"}, True),
+        ("https://10.0.4.5", {"from": "apps", "to": "management", "allow": "https"}, False),
+        ("https://10.0.4.5:8080", {"from": "apps", "to": "management", "allow": "https"}, True),
+        ("https://198.51.100.9", {"from": "apps", "to": "internet", "allow": "https"}, False),
+        ("https://10.0.3.200:8080", None, False),
+        (None, None, True),
+        (None, {"from": "apps", "to": "internet", "allow": "https"}, False),
+    ],
+)
+def test_a_tier_whose_hosts_cannot_join_is_a_warning(control, flow, warned):
+    site = parsed(control=control, flows=[flow] if flow else [], ssh=None, routes=None)
+    found = [text for text in site.warnings if text.startswith("bulkhead_tailnet.tags.apps: ")]
+    assert len(found) == warned and all((control or "of Tailscale") in text and ".derp" in text for text in found)
+    # A tier that reaches the internet reaches a server that is there, and none inside of the site.
+    inside = any(text.startswith("bulkhead_tailnet.tags.web: ") for text in site.warnings)
+    assert inside == bool(control and control.startswith("https://10."))
 
 
 def test_a_flow_over_the_tailnet_that_ends_soon_is_a_warning():
