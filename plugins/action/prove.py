@@ -24,6 +24,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.declaration import 
     GATEWAY_GROUP,
     Declaration,
     read,
+    value_of,
     warnings_of_settings,
 )
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.firewall.inform import configuration
@@ -70,6 +71,8 @@ PROBE, LISTENER = "bulkhead.tiers.flow_probe", "bulkhead.tiers.flow_listen"
 CONTAINERS = "bulkhead.tiers.flow_containers"
 READ = "bulkhead.tiers.ufw_ruleset_info"
 NODE = "bulkhead.tiers.tailscale_node_info"
+#: What the inventory has a node use.
+EXIT_NODE = "tailnet_use_exit_node"
 
 ARGUMENTS = {
     "step": {"type": "str", "choices": ["begin", "read", "listen", "probe", "stop", "report"], "required": True},
@@ -259,6 +262,9 @@ class ActionModule(ActionBase):
             fleet.run.keep(Step.NETFILTER, member.name, read_host(member.name, said))
         if tailnet_networks(fleet.site, member):
             node = LiveNode.from_dict(self._module(NODE, task_vars, peers=False))
+            # The inventory's to say, and not the host's.
+            uses = value_of(EXIT_NODE, task_vars, self._templar) if EXIT_NODE in task_vars else ""
+            node = node._replace(uses=printable(uses or "", 200))
             fleet.run.keep(Step.NODE, member.name, node.to_dict())
         return {"rules": len(live.rules)}
 

@@ -12,12 +12,15 @@ import pytest
 import yaml
 from tailnet.process import HeadscaleProcess
 from tailnet_proxy import Proxy
+from tailnet_site import parsed
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.tailnet.control import Headscale
 from ansible_collections.bulkhead.tiers.plugins.module_utils.tailnet.run import Wish, ensure
 from ansible_collections.bulkhead.tiers.plugins.module_utils.tailnet.standing import inform
 from ansible_collections.bulkhead.tiers.plugins.module_utils.tailnet.transport import ControlError, Server
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.tailnet import policy_document
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.tailnet_policy import known_identities
 
 ALICE, BOB = "alice@example.com", "bob@example.com"
 POLICY = {
@@ -180,6 +183,25 @@ def test_a_server_without_a_policy_allows_all_and_gets_one(tmp_path):
         done = put(fresh, POLICY)
         assert done["changed"] and done["loses"]
         assert not put(fresh, POLICY)["changed"]
+
+
+def test_a_sites_policy_is_put_with_its_tests_where_what_they_ask_for_is_a_second_tags(tmp_path):
+    """The site's tiers have tags of their own, by which tests name them, and others, to which flows lead."""
+    flows = [
+        {"from": "web", "to": "tag:metabase", "allow": "postgres", "via": "tailnet"},
+        {"from": "group:admins", "to": "tag:server", "allow": "ssh", "via": "tailnet"},
+    ]
+    login = {"from": "group:admins", "to": "tag:server", "users": ["ops"]}
+    site = parsed(flows=flows, ssh=[login], routes=None, exit_nodes=None)
+    with HeadscaleProcess(tmp_path) as fresh:
+        for name in ("alice", "bob", "carol"):
+            fresh.user(name, f"{name}@example.com")
+        assert put(fresh, policy_document(site, present=[]))["changed"]
+        for number, one in enumerate(known_identities(site.tailnet)):
+            fresh.node(f"node{number}", one.user.partition("@")[0] or "alice", tuple(sorted(one.tags)))
+        done = put(fresh, policy_document(site))
+        assert done["changed"] and all(done["tests"].values())
+        assert not put(fresh, policy_document(site))["changed"]
 
 
 def edit_in_between(server, text, requests):

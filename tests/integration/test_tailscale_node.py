@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import time
 
 import pytest
 from hosts.machine import wait
@@ -178,6 +179,26 @@ def test_an_expired_key_is_told_of_and_a_new_login_brings_the_node_back(lab):
     assert said["kinds"] == ["no-key"] and "expired at" in said["msg"]
     assert run(node, auth_key=control.key())["actions"] == ["join"]
     assert node.state() == "Running" and node.address() == address
+
+
+def test_a_key_that_runs_out_soon_is_renewed_in_its_window_and_once(lab):
+    control, (node, _other) = lab
+    member(control, node, hostname="one")
+    address = node.address()
+    soon = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3 * 86400))
+    control.headscale("nodes", "expire", "--identifier", control.node(address)["id"], "--expiry", soon)
+    # Headscale does not tell a node that is up of its new expiry.
+    node.daemon("restart")
+    wait(lambda: node.answers() and run(node, True).get("key_expiry") == soon, what="the expiry has come to the node")
+    key = control.key()
+    assert run(node, renew_before="1d", auth_key=key)["changed"] is False, "it is not time yet"
+    without = run(node, renew_before="9d")
+    assert without["changed"] is False and soon in without["notes"][0], "nothing to renew it with"
+    assert run(node, True, renew_before="9d", auth_key=key)["actions"] == ["renew"]
+    said = run(node, renew_before="9d", auth_key=key)
+    assert said["actions"] == ["renew"] and said["key_expiry"] != soon and node.state() == "Running", said
+    assert node.address() == address, "it is the same node"
+    assert run(node, renew_before="9d", auth_key=control.key())["changed"] is False
 
 
 def test_tags_are_those_that_control_grants(lab):

@@ -12,7 +12,7 @@ that has it. Without, a device has no address, and only rules that name identiti
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Optional, Union
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.tailnet import grammar
@@ -123,19 +123,28 @@ class Policy:
 
         Where both kinds of rule match, the check comes first. Such a login also needs the port (`allows`).
         """
-        ways = {self._login(one, other, user) for one, other in self._pairs(source, destination)}
+        return self._way(self._pairs(source, destination), user)
+
+    def _way(self, pairs: Iterable[tuple[Atom, Atom]], user: str) -> str:
+        ways = {self._login(one, other, user) for one, other in pairs}
         if not ways or "" in ways:
             return ""
         return "check" if "check" in ways else "accept"
 
     def failures(self) -> list[Failure]:
-        """The lines of the document's own `tests` and `sshTests` that do not hold, judged as the control server does."""
+        """The lines of the document's own `tests` and `sshTests` that do not hold, judged as the control server does.
+
+        Without nodes, a device with a tag may have any other one as well: what must be let through fails only where no further tag
+        brings that about, and the server, which knows the devices, judges the rest.
+        """
         found = [failure for test in self.document.tests for failure in self._judged(test)]
         for test in self.document.ssh_tests:
             for target in test.targets:
                 for expected in ("accept", "deny", "check"):
+                    sources = self._asked(test.source.text, expected)
+                    targets = None if target.text == "autogroup:self" else self._asked(target.text, expected)
                     for user in getattr(test, expected):
-                        got = self.ssh(test.source.text, target.text, user) or "deny"
+                        got = self._way(_pairs(sources, targets), user) or "deny"
                         if got != expected and not (expected == "accept" and got == "check"):
                             where = f"{user} on {target.text}"
                             found.append(Failure(test.path, test.source.text, where, expected, got))
@@ -229,10 +238,10 @@ class Policy:
     # the document's own tests
 
     def _judged(self, test: Test) -> Iterator[Failure]:
-        sources = self.atoms(test.source.text)
         for expected, lines in (("accept", test.accept), ("deny", test.deny)):
+            sources = self._asked(test.source.text, expected)
             for line in lines:
-                targets = self.atoms(line.endpoint.text)
+                targets = self._asked(line.endpoint.text, expected)
                 allowed = bool(sources) and all(
                     any(self._counts(one, other, test.protocols, line.port) for other in targets) for one in sources
                 )
@@ -272,12 +281,18 @@ class Policy:
             self._known[text] = tuple(self._atoms(grammar.endpoint(text)))
         return self._known[text]
 
+    def _asked(self, text: str, expected: str) -> tuple[Atom, ...]:
+        """What an end of a test stands for: where nothing is known of the devices and something must be let through, each with a tag is taken to
+        have all of them, as rules only add."""
+        atoms = self.atoms(text)
+        if self.nodes or expected == "deny":
+            return atoms
+        every = frozenset(tag for atom in self.tagged() for tag in atom.tags if tag != OTHER_TAG)
+        return tuple(replace(atom, tags=atom.tags | every) if atom.tags else atom for atom in atoms)
+
     def _pairs(self, source: str, destination: str) -> Iterator[tuple[Atom, Atom]]:
-        for one in self.atoms(source):
-            if destination != "autogroup:self":
-                yield from ((one, other) for other in self.atoms(destination))
-            elif one.user is not None and not one.tags:
-                yield one, Atom(f"{one.user}'s own", one.user)
+        own = destination == "autogroup:self"
+        return _pairs(self.atoms(source), None if own else self.atoms(destination))
 
     def _atoms(self, end: Endpoint) -> Iterator[Atom]:
         if end.kind is Kind.NETWORK and end.net is not None:
@@ -376,6 +391,15 @@ class Policy:
             for login in document.ssh:
                 yield from login.sources
                 yield from login.targets
+
+
+def _pairs(sources: Iterable[Atom], targets: Optional[Iterable[Atom]]) -> Iterator[tuple[Atom, Atom]]:
+    """Each sender with each receiver; targets: None for each one's own devices, which a device with tags has none of."""
+    for one in sources:
+        if targets is not None:
+            yield from ((one, other) for other in targets)
+        elif one.user is not None and not one.tags:
+            yield one, Atom(f"{one.user}'s own", one.user)
 
 
 def _bare(user: str) -> str:

@@ -182,13 +182,15 @@ def jobs_between(
 
 
 class Live(NamedTuple):
-    """What tailscale_node_info said of a host, parsed: the state, whether it is connected, and its options by name."""
+    """What tailscale_node_info said of a host, parsed: the state, whether it is connected, and its options by name. uses: the exit
+    node that the inventory has it use, "" for none."""
 
     state: str
     online: bool
     expired: bool
     tags: tuple[str, ...]
     options: Mapping[str, Any]
+    uses: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -197,6 +199,7 @@ class Live(NamedTuple):
             "expired": self.expired,
             "tags": list(self.tags),
             "node": dict(self.options),
+            "uses": self.uses,
         }
 
     @classmethod
@@ -216,6 +219,7 @@ class Live(NamedTuple):
                 key: value if isinstance(value, (bool, tuple)) else printable(value, 200)
                 for key, value in options.items()
             },
+            text(found, "uses", 200) if "uses" in found else "",
         )
 
     @property
@@ -236,6 +240,7 @@ _COMPARED = (
     "ssh",
     "accept_routes",
     "shields_up",
+    "exit_node",
 )
 
 
@@ -265,7 +270,26 @@ def drift_of(host: str, live: Live, plan: Mapping[str, Any]) -> list[str]:
     lines += [
         _line(host, key, got.get(key, False), value) for key, value in wanted.items() if got.get(key, False) != value
     ]
+    used = str(got.get("exit_node") or "")
+    if not _is_same_exit_node(used, live.uses):
+        lines.append(_line(host, "exit_node", used or "none", live.uses or "none"))
     return lines
+
+
+def _is_same_exit_node(used: str, wanted: str) -> bool:
+    """Whether a node sends its traffic to the internet where it is to. tailscaled's name of the other node may be longer than the one that was
+    asked for; of an address, only the control server knows whose it is."""
+    if not used or not wanted or any(_is_address(name) for name in (used, wanted)):
+        return bool(used) == bool(wanted)
+    return used.partition(".")[0].lower() == wanted.partition(".")[0].lower()
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _line(host: str, key: str, got: Any, expected: Any) -> str:

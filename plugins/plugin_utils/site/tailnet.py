@@ -406,6 +406,7 @@ def _read_ssh(reader: Reader, value: object, names: TailnetNames) -> tuple[SshRu
             tuple(dict.fromkeys(login for at, login in users if _is_login(reader, at, login))),
         )
         _check_people(reader, where, rule.sources, rule.destinations)
+        _check_devices(reader, where, rule)
         rules.append(rule)
     return tuple(rules)
 
@@ -433,6 +434,23 @@ def _check_people(reader: Reader, path: str, sources: Collection[Endpoint], dest
             f"nodes with tags, from {', '.join(tagged)}",
             "name people or their groups in from",
             "tagged-to-people",
+        )
+
+
+def _check_devices(reader: Reader, path: str, rule: SshRule) -> None:
+    """Control lets no one log in on the devices of a group, and on a user's none but that user."""
+    others = [
+        end.name
+        for end in rule.destinations
+        if end.kind == GROUP or (end.kind == USER and any(source.name != end.name for source in rule.sources))
+    ]
+    if others:
+        reader.note(
+            f"{path}.to",
+            f"{', '.join(others)}, from {', '.join(end.name for end in rule.sources)}",
+            f"nodes with tags, or {OWN} for people's own devices",
+            f"name a tier, a tag or {OWN}",
+            "ssh-to-people",
         )
 
 

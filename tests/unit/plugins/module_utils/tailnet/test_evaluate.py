@@ -159,6 +159,52 @@ def test_the_documents_own_tests_are_run():
     ]
 
 
+#: What a device with tag:gw as well may do and be reached at, in packets and in logins.
+FURTHER = {
+    "grants": [grant("tag:gw", "tag:db", "tcp:5432"), grant(ALICE, "tag:gw", "tcp:80"), grant(BOB, "tag:db")],
+    "ssh": [{"action": "check", "src": ["tag:gw"], "dst": ["tag:db"], "users": ["ops"]}],
+    "tests": [
+        {"src": "tag:web", "proto": "tcp", "accept": ["tag:db:5432", "tag:db:22"], "deny": ["tag:db:5432"]},
+        {"src": ALICE, "proto": "tcp", "accept": ["tag:db:80", f"{ALICE}:80"]},
+        {"src": "tag:gw", "proto": "tcp", "deny": ["tag:db:5432"]},
+        {"src": BOB, "proto": "tcp", "deny": ["tag:db:22"]},
+    ],
+    "sshTests": [
+        {"src": "tag:web", "dst": ["tag:db"], "accept": ["ops", "root"], "check": ["ops"], "deny": ["ops"]},
+        {"src": "tag:gw", "dst": ["tag:db"], "deny": ["ops"]},
+    ],
+}
+SURE = [
+    "policy.tests[0]: tag:web -> tag:db:22: expected accept, got deny",
+    f"policy.tests[1]: {ALICE} -> {ALICE}:80: expected accept, got deny",
+    "policy.tests[2]: tag:gw -> tag:db:5432: expected deny, got accept",
+    f"policy.tests[3]: {BOB} -> tag:db:22: expected deny, got accept",
+    "policy.sshTests[0]: tag:web -> root on tag:db: expected accept, got deny",
+    "policy.sshTests[1]: tag:gw -> ops on tag:db: expected deny, got check",
+]
+
+
+def test_what_a_further_tag_of_a_device_may_let_through_is_left_to_the_server_that_knows_the_devices():
+    """Rules only add: a test for a denial fails whatever else a device has, one for access where nothing that it may have helps."""
+    assert list(map(str, policy(**FURTHER).failures())) == SURE
+
+
+def test_where_the_devices_are_known_their_tags_are_those_that_they_have():
+    nodes = [
+        Node(name, None, (f"tag:{name}",), (f"100.64.0.{number}",))
+        for number, name in enumerate(["web", "db", "gw"], 1)
+    ]
+    nodes += [Node("alice1", ALICE, (), ("100.64.0.4",)), Node("bob1", BOB, (), ("100.64.0.5",))]
+    found = list(map(str, Policy({**NAMES, **FURTHER}, nodes).failures()))
+    assert set(SURE) < set(found)
+    assert set(found) - set(SURE) == {
+        "policy.tests[0]: tag:web -> tag:db:5432: expected accept, got deny",
+        f"policy.tests[1]: {ALICE} -> tag:db:80: expected accept, got deny",
+        "policy.sshTests[0]: tag:web -> ops on tag:db: expected accept, got deny",
+        "policy.sshTests[0]: tag:web -> ops on tag:db: expected check, got deny",
+    }
+
+
 SSH = [
     {"action": "accept", "src": ["group:admins"], "dst": ["tag:web"], "users": ["ops", "autogroup:nonroot"]},
     {"action": "check", "src": [ALICE], "dst": ["tag:web", "tag:db"], "users": ["root"]},

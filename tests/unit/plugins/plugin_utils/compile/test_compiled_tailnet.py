@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tailnet_site import by_chance, parsed
+from tailnet_site import DESTINATIONS, by_chance, parsed
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
+from ansible_collections.bulkhead.tiers.plugins.module_utils.tailnet.document import mistakes_of, read
 from ansible_collections.bulkhead.tiers.plugins.module_utils.tailnet.evaluate import Node, Policy
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.host import host_plan
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.tailnet import host_tailnet, policy_document
@@ -75,6 +77,34 @@ def test_the_tests_of_random_policies_hold():
         site = by_chance(seed)
         nodes = [node for _one, node in nodes_of(site)]
         assert Policy(policy_document(site), nodes).failures() == [], seed
+
+
+@pytest.mark.parametrize("dialect", ["headscale", "tailscale"])
+@pytest.mark.parametrize("source", ["apps", "tag:server", "group:admins", "alice@example.com", "autogroup:tagged"])
+def test_what_a_site_takes_its_policy_s_server_takes_with_its_own_tests(source, dialect):
+    """Whatever the ends of a flow and of a login: the declaration is refused, or the module finds no mistake in the policy before it sends
+    it. It knows no devices then: that those of `apps` have tag:server as well, and what that lets in, is for the server to see."""
+    taken = 0
+    for end in (*DESTINATIONS, "self"):
+        login = [{"from": source, "to": end, "users": ["ops", "autogroup:nonroot"]}]
+        flow = [{"from": source, "to": end, "allow": ["ssh", "range"], "via": "tailnet"}]
+        for values in ({"ssh": login}, {"flows": flow}):
+            try:
+                site = parsed(dialect=dialect, **values)
+            except Refused:
+                continue
+            document = policy_document(site)
+            assert mistakes_of(document, dialect) == (), (end, values)
+            policy = Policy(read(document, dialect))
+            assert not policy.decidable or policy.failures() == [], (end, values)
+            taken += 1
+    assert taken > 10
+
+
+def test_the_tests_of_random_policies_hold_where_no_device_is_known():
+    for seed in range(60):
+        policy = Policy(policy_document(by_chance(seed)))
+        assert not policy.decidable or policy.failures() == [], seed
 
 
 def test_the_tests_of_a_policy_notice_what_is_opened_and_what_is_missing():

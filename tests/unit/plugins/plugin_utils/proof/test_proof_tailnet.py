@@ -207,6 +207,8 @@ def test_a_host_without_an_address_of_its_own_is_no_silent_success(lab: Lab, sai
         ({"ssh": True}, "ssh: got True; expected False"),
         ({"accept_routes": True}, "accept_routes: got True; expected False"),
         ({"shields_up": True}, "shields_up: got True; expected False"),
+        ({"exit_node": "other1.ts.example"}, "exit_node: got other1.ts.example; expected none"),
+        ({"exit_node": "auto:any"}, "exit_node: got auto:any; expected none"),
         (
             {"login_server": "https://other.example"},
             "login_server: got https://other.example; expected https://headscale.example",
@@ -218,6 +220,26 @@ def test_a_node_that_is_not_as_the_site_says_fails_the_proof(lab: Lab, node: dic
     lab.live["web1"] = live("web1", node=node)
     proof = lab.prove()
     assert not proof.holds and any(f"web1: {line}; run site.yml" in text for text in proof.lines())
+
+
+@pytest.mark.parametrize(
+    ("used", "wanted", "drifts"),
+    [
+        ("gate1.ts.example", "gate1", False),
+        ("gate1.ts.example", "Gate1.ts.example.", False),
+        ("gate2.ts.example", "gate1", True),
+        ("gate10.ts.example", "gate1", True),
+        ("", "gate1", True),
+        ("gate1.ts.example", "100.64.0.7", False),
+        ("", "100.64.0.7", True),
+        ("auto:any", "auto:any", False),
+        ("auto:any", "gate1", True),
+    ],
+)
+def test_a_node_uses_the_exit_node_that_the_inventory_says(lab: Lab, used: str, wanted: str, drifts: bool) -> None:
+    lab.live["web1"] = Live.from_dict(live("web1", node={"exit_node": used})._replace(uses=wanted).to_dict())
+    lines = [text for text in lab.prove().lines() if "exit_node" in text]
+    assert len(lines) == drifts and all(f"got {used or 'none'}; expected {wanted}" in text for text in lines)
 
 
 def test_the_tags_are_those_that_the_control_server_has_granted(lab: Lab) -> None:

@@ -123,6 +123,16 @@ def test_the_dialect_follows_the_control_server(control, dialect):
             "name people or their groups",
         ),
         (
+            changed(ssh=[{"from": "group:admins", "to": ["web", "group:admins"], "users": "ops"}]),
+            "ssh[0].to",
+            "name a tier, a tag or autogroup:self",
+        ),
+        (
+            changed(ssh=[{"from": ["alice@example.com", "tag:ci"], "to": "alice@example.com", "users": "ops"}]),
+            "ssh[0].to",
+            "name a tier, a tag or autogroup:self",
+        ),
+        (
             changed(ssh=[{"from": "group:admins", "to": "web", "users": "o p"}]),
             "ssh[0].users",
             "write it like ops, or autogroup:nonroot",
