@@ -62,8 +62,8 @@ class ActionModule(Confirming):
             return dict(self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars))
         except AnsibleConnectionFailure as error:
             raise AnsibleConnectionFailure(
-                "The connection broke while the node was changed; where the change did that and was not accepted with accept_cut, "
-                f"the host takes it back by itself within the timeout of the confirmation: {error}"
+                "The connection broke while the node was changed; the host takes the change back by itself within the timeout of the "
+                f"confirmation, but for one that ends the connection for good and was accepted with accept_cut: {error}"
             ) from error
 
     def _settle(self, result: dict[str, Any], arguments: dict[str, Any], transport: str) -> None:

@@ -58,7 +58,7 @@ ROLE_VARIABLES = frozenset(
     __stacks_name __stacks_new __stacks_rm __stacks_sarif __stacks_sarif_directory __stacks_tasks __stacks_there
     __swarm_address __swarm_engine __swarm_first __swarm_labels __swarm_managers __swarm_nodes __swarm_started __tailnet_answer
     __tailnet_distribution __tailnet_forwards __tailnet_fresh __tailnet_here __tailnet_key_file __tailnet_keyring
-    __tailnet_log __tailnet_nodes __tailnet_package __tailnet_plan __tailnet_policy __tailnet_present
+    __tailnet_log __tailnet_names __tailnet_nodes __tailnet_package __tailnet_people __tailnet_plan __tailnet_policy __tailnet_present
     __tailnet_programs __tailnet_release __tailnet_restarts __tailnet_said __tailnet_settings __tailnet_suite
     __tailnet_unit __tier_plan __watch_begun change_accept
     change_directory change_gate change_proof change_reason change_run cleanup_remove docker_engine_address_pools docker_engine_allow_loss

@@ -10,11 +10,13 @@ import sys
 
 import pytest
 import yaml
+from hosts.machine import Play
 from tailnet.process import HeadscaleProcess
 from tailnet_proxy import Proxy
 from tailnet_site import parsed
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
+from ansible_collections.bulkhead.tiers.plugins.module_utils.tailnet import hujson
 from ansible_collections.bulkhead.tiers.plugins.module_utils.tailnet.control import Headscale
 from ansible_collections.bulkhead.tiers.plugins.module_utils.tailnet.run import Wish, ensure
 from ansible_collections.bulkhead.tiers.plugins.module_utils.tailnet.standing import inform
@@ -202,6 +204,42 @@ def test_a_sites_policy_is_put_with_its_tests_where_what_they_ask_for_is_a_secon
         done = put(fresh, policy_document(site))
         assert done["changed"] and all(done["tests"].values())
         assert not put(fresh, policy_document(site))["changed"]
+
+
+def test_the_role_has_tests_for_those_who_have_a_node_whatever_the_policy_calls_them(tmp_path):
+    """Headscale knows a user by a name and by the address of the login; the policy may say either. The host that the role runs for is no node."""
+    with HeadscaleProcess(tmp_path) as fresh:
+        fresh.user("alice", "alice@example.com")
+        fresh.user("bob")
+        fresh.user("carol@example.com")
+        fresh.user("dave", "dave@example.com")
+        site = {
+            "bulkhead_tiers": {"web": {"vlan": 1, "subnet": "10.0.1.0/24"}},
+            "bulkhead_services": {"ssh": "22/tcp"},
+            "bulkhead_tailnet": {
+                "control": fresh.url,
+                "tags": {"web": "tag:web"},
+                "groups": {"admins": ["alice@example.com", "bob@", "carol@example.com", "dave@example.com"]},
+            },
+            "bulkhead_flows": [{"from": "group:admins", "to": "web", "allow": "ssh", "via": "tailnet"}],
+            "tailnet_policy_token": fresh.key,
+            "ansible_connection": "ansible.builtin.local",
+            "ansible_python_interpreter": sys.executable,
+        }
+        tasks = [{"ansible.builtin.include_role": {"name": "bulkhead.tiers.tailnet", "tasks_from": "policy"}}]
+        for _run in range(2):
+            results = Play("localhost", site, tasks).results()
+            assert not [said["msg"] for _task, said in results if said.get("failed")]
+            policy = hujson.parse(fresh.policy()).plain()
+            if "tests" not in policy:
+                for name in ("alice", "bob", "carol@example.com"):
+                    fresh.node(name.partition("@")[0], name)
+                fresh.node("web1", "alice", ("tag:web",))
+        tests = {test["src"]: test.get("accept") for test in policy["tests"]}
+        reached = dict.fromkeys(["alice@example.com", "bob@", "carol@example.com"], ["tag:web:22"])
+        assert tests == {"tag:web": None, **reached}, (
+            "dave has no device yet, and the server would refuse a test about him"
+        )
 
 
 def edit_in_between(server, text, requests):
