@@ -237,6 +237,17 @@ def test_the_role_has_tests_for_those_who_have_a_node_whatever_the_policy_calls_
                 fresh.node("web1", "alice", ("tag:web",))
         tests = {test["src"]: test.get("accept") for test in policy["tests"]}
         reached = dict.fromkeys(["alice@example.com", "bob@", "carol@example.com"], ["tag:web:22"])
+        for wrong, got in (
+            ({"tailnet_policy_token": "hskey-wrong"}, "status 401"),
+            ({"tailnet_policy_url": "http://127.0.0.1:1"}, "no answer"),
+        ):
+            said = [
+                said["msg"]
+                for _task, said in Play("localhost", {**site, **wrong}, tasks).results()
+                if said.get("failed")
+            ]
+            assert len(said) == 1 and f"got {got}; expected the nodes" in said[0] and "tailnet_policy_token" in said[0]
+            assert "hskey" not in said[0]
         assert tests == {"tag:web": None, **reached}, (
             "dave has no device yet, and the server would refuse a test about him"
         )
