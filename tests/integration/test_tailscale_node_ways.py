@@ -8,9 +8,9 @@ import os
 from pathlib import Path
 
 import pytest
-from hosts.machine import run, wait
+from hosts.machine import Play, run, wait
 from playbook import playbook
-from tailnet import tailnet
+from tailnet import Node, tailnet
 
 PREFIX = os.environ.get("BULKHEAD_FAULT_PREFIX", "bulkhead-fault") + "-tsw"
 NET = f"10.{os.environ.get('BULKHEAD_FAULT_NET', '77')}.7"
@@ -152,6 +152,100 @@ def test_a_change_that_cuts_the_only_way_is_taken_back_by_the_host_itself(lab, t
     assert "The old preferences are back" in said and "no new connection came through" in said, said[-3000:]
     assert host.prefs()["NetfilterMode"] == 2
     assert "changed=0" in play(tmp_path, inventory, {"netfilter_mode": "on"}), "and the host is reached as before"
+
+
+#: What can become of a change, by what its task says.
+KEPT, REFUSED, BACK = "confirmed over a new connection", "say accept_cut: true", "The old preferences are back"
+UNTOUCHED, NO_LOGIN = "not needed: the change does not touch the connection", "check auth_key"
+#: One change after the other of a host that is managed over the tailnet alone, and what becomes of it.
+CHANGES = [
+    ({"accept_dns": False}, UNTOUCHED),
+    ({"accept_routes": True}, KEPT),
+    ({"accept_routes": False}, KEPT),
+    ({"advertise_connector": True}, UNTOUCHED),
+    ({"advertise_routes": ["10.7.0.0/24", "fd00:7::/64"]}, UNTOUCHED),
+    ({"advertise_routes": []}, UNTOUCHED),
+    ({"advertise_exit_node": True}, UNTOUCHED),
+    ({"advertise_exit_node": False}, UNTOUCHED),
+    ({"exit_node": "way"}, KEPT),
+    ({"exit_node_allow_lan_access": True}, KEPT),
+    ({"exit_node": ""}, KEPT),
+    ({"hostname": "another"}, KEPT),
+    ({"netfilter_mode": "nodivert"}, BACK),
+    ({"netfilter_mode": "off", "hostname": "third", "accept_dns": True}, BACK),
+    ({"nickname": "lab", "operator": "nobody"}, UNTOUCHED),
+    ({"relay_server_port": "40000"}, UNTOUCHED),
+    ({"report_posture": True, "update_check": False}, UNTOUCHED),
+    ({"snat_subnet_routes": False, "stateful_filtering": True}, UNTOUCHED),
+    ({"webclient": True}, UNTOUCHED),
+    ({"shields_up": True}, REFUSED),
+    ({"ssh": True}, REFUSED),
+    ({"state": "down"}, REFUSED),
+    ({"state": "logged_out"}, REFUSED),
+    ({"state": "absent"}, REFUSED),
+    ({"advertise_tags": ["web"], "auth_key": "hskey-auth-bad"}, REFUSED),
+    ({"advertise_tags": ["web"], "auth_key": "hskey-auth-bad", "accept_cut": True}, NO_LOGIN),
+    ({"login_server": "http://192.0.2.99", "auth_key": "hskey-auth-bad"}, REFUSED),
+    ({"login_server": "http://192.0.2.99", "auth_key": "hskey-auth-bad", "accept_cut": True, "timeout": 12}, NO_LOGIN),
+]
+
+
+@pytest.fixture(name="exit_node")
+def fixture_exit_node(lab):
+    """The address of the node by which Ansible comes, which is an exit node as well."""
+    control, host, _ssh = lab
+    way = Node(host.prefix, NET, 3, "trixie", control.url)
+    for node in (host, way):
+        node.shell("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1")
+    way.shell("tailscale set --advertise-exit-node")
+    wait(lambda: control.node(way.address()).get("available_routes"), 60, what="the control server has heard of it")
+    control.approve(way.address(), "0.0.0.0/0", "::/0")
+    yield way.address()
+    way.shell("tailscale set --advertise-exit-node=false")
+
+
+def test_after_every_change_the_host_is_reached_over_the_tailnet_alone(lab, exit_node):
+    """Each change is refused, or made and confirmed, or taken back; and a connection that is new comes through afterwards."""
+    host, inventory = over(lab)
+    wait(
+        lambda: any(peer.get("ExitNodeOption") for peer in (host.status()["Peer"] or {}).values()),
+        60,
+        what="the host sees the exit node",
+    )
+    tasks: list[dict] = []
+    for change, _word in CHANGES:
+        task = {"confirm": {"timeout": 12}, **change}
+        if task.get("exit_node"):
+            task["exit_node"] = exit_node
+        tasks += [
+            {"name": "change", "bulkhead.tiers.tailscale_node": task, "ignore_errors": True},
+            {"name": "reached", "ansible.builtin.raw": "tailscale debug prefs"},
+        ]
+    # Each task comes over a connection of its own.
+    results = Play(
+        "node1", {**inventory, "ansible_ssh_args": "-o ControlMaster=no"}, tasks, ANSIBLE_TIMEOUT="8"
+    ).results()
+    said = [one for task, one in results if task["name"] == "change"]
+    found = [json.loads(one["stdout"]) for task, one in results if task["name"] == "reached"]
+    assert len(said) == len(found) == len(CHANGES), [results[-1], len(said), len(found)]
+    for number, (change, word) in enumerate(CHANGES):
+        one = said[number]
+        text = str(one.get("msg") if one.get("failed") else one.get("confirmation"))
+        assert word in text, (change, word, one)
+        assert bool(one["changed"]) is (word in (KEPT, UNTOUCHED)), (change, one)
+        if number and not one["changed"]:
+            assert found[number] == found[number - 1], (change, "all is as it was")
+
+
+def test_a_change_that_breaks_the_connection_at_once_is_taken_back_too(lab, tmp_path):
+    """With Tailscale SSH on, what comes to port 22 goes to tailscaled in the middle of a connection: the module's answer does not come back."""
+    host, inventory = over(lab)
+    said = play(tmp_path, inventory, {"ssh": True, "accept_cut": True, "confirm": {"timeout": 12}})
+    assert "the host takes the change back by itself" in " ".join(said.split()) and "unreachable=1" in said, said[
+        -3000:
+    ]
+    wait(lambda: host.prefs()["RunSSH"] is False, 90, what="the host takes it back")
+    assert "changed=0" in play(tmp_path, inventory, {"ssh": False}), "and the host is reached as before"
 
 
 def test_a_reboot_before_the_confirmation_takes_the_change_back(lab, tmp_path):
