@@ -167,7 +167,7 @@ class Server:
         connection = self._connect()
         data = None if body is None else body.encode("utf-8")
         try:
-            with _deadline(self.timeout) as bound:
+            with _deadline(connection, self.timeout) as bound:
                 connection.connect()
                 bound(connection.sock)
                 connection.request(method, self.root + path, data, {"User-Agent": "bulkhead.tiers", **headers})
@@ -210,16 +210,17 @@ class TooSlow(OSError):
 
 
 @contextlib.contextmanager
-def _deadline(seconds: float) -> Iterator[Callable[[socket.socket], None]]:
+def _deadline(connection: http.client.HTTPConnection, seconds: float) -> Iterator[Callable[[socket.socket], None]]:
     """Cuts a connection when a request takes too long as a whole: a socket's own timeout starts anew with every byte. Yields what
-    takes the socket to cut: the connection forgets it as soon as an answer says that it is the last one."""
+    takes the socket to cut: the connection forgets it as soon as an answer says that it is the last one, and has another one while it
+    agrees on TLS."""
     passed = threading.Event()
     sockets: list[socket.socket] = []
 
     def cut() -> None:
         passed.set()
-        for sock in sockets:
-            with contextlib.suppress(OSError):  # it may be closed already
+        for sock in (*sockets, connection.sock):
+            with contextlib.suppress(OSError, AttributeError):  # it may be closed already, or not be open yet
                 sock.shutdown(socket.SHUT_RDWR)
 
     def bound(sock: socket.socket) -> None:

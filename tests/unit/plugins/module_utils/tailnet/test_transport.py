@@ -133,6 +133,27 @@ def test_an_answer_that_drips_is_cut_and_not_waited_for_to_its_end(head, secure,
     assert gone.wait(20), "the server was cut off before its answer was whole"
 
 
+def test_a_server_that_drips_before_tls_is_agreed_on_is_cut_as_well():
+    gone = threading.Event()
+
+    class Dripping(Raw):
+        def serve(self):
+            peer, _address = self.socket.accept()
+            try:
+                # A record of a handshake, whose end the client waits for.
+                peer.sendall(b"\x16\x03\x03\x40\x00")
+                for _byte in range(600):
+                    peer.sendall(b"x")
+                    time.sleep(0.1)
+            except OSError:
+                gone.set()
+
+    with Dripping(b"") as raw, pytest.raises(ControlError) as error:
+        at(f"https://127.0.0.1:{raw.port}", timeout=1.0, retries=0).request("GET", "/x", {})
+    assert error.value.kind == "lost" and "no whole answer within 1 s" in str(error.value)
+    assert gone.wait(20), "the server was cut off before it came to its end"
+
+
 def test_an_answer_without_end_is_cut_at_its_bound(monkeypatch):
     monkeypatch.setattr(transport, "LARGEST_BODY", 1000)
     with Raw(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 5000) as raw, pytest.raises(ControlError) as error:
