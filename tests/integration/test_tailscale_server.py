@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from hosts.machine import ROOT, wait
-from tailnet.server import INVENTORY, NODES, PARTNER, SERVER, Server, down, playbook, up
+from tailnet.server import INVENTORY, KEYS, NODES, PARTNER, SERVER, Server, down, playbook, up
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.tailnet import hujson
 
@@ -293,6 +293,28 @@ def test_the_proof_fails_where_the_policy_was_changed_on_the_control_server(serv
     finally:
         server.control.set_policy(policy)
     assert "The policy on the control server is not the site" in said and "tag:visitor" in said, said[-4000:]
+
+
+# -- Keys -------------------------------------------------------------------------------------------------------------
+
+
+def test_no_key_is_in_what_a_run_prints_or_leaves_behind(server: Server) -> None:
+    """The keys that the hosts have joined with and that of the control server's API: at -vvv with a diff, in journals and in files."""
+    server.printed = server.printed or playbook("playbooks/site.yml", "-vvv", "--diff")
+    keys = json.loads(KEYS.read_text())
+    assert "tailscale_node" in server.printed and len(keys) > len(NODES)
+    # A key may begin like every other one; of its secret, a part that stands nowhere by chance.
+    parts = [part for key in keys.values() for part in (key, key[-24:])]
+    assert [part for part in parts if part in server.printed] == []
+    places = "/etc /home /opt /root /run /srv /tmp /usr/local /var --exclude=parts"
+    for name in NODES:
+        server[name].put("/run/parts", "\n".join(parts))
+        left = f"grep -r -l -a -F -f /run/parts {places} 2>/dev/null; journalctl --no-pager --output cat | grep -a -F -f /run/parts"
+        assert server[name].shell(left, check=False) == "", name
+        server[name].shell("rm /run/parts")
+    for path in [*(ROOT / "reports").rglob("*"), *(ROOT / "build").rglob("*")]:
+        if path.is_file() and path != KEYS:
+            assert not any(part.encode() in path.read_bytes() for part in parts), path
 
 
 # -- Convergence ------------------------------------------------------------------------------------------------------

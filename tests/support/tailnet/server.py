@@ -30,6 +30,8 @@ SERVICES = {
     "outside1": ("partner", "8022"),
 }
 PROGRAM = "/opt/tailnet-services.py"
+#: {tier, or api: its key}, as tests/support/tailnet/lab.py writes them.
+KEYS = ROOT / "build" / "tailnet-keys.json"
 UNIT = """\
 [Unit]
 Description=A stand-in for {name}
@@ -90,6 +92,8 @@ class Server:
     def __init__(self) -> None:
         self.hosts = {name: Host(name) for name in (*OUTSIDE, *NODES)}
         self.control = Headscale.on(f"{PREFIX}-control1", "192.0.2.9")
+        #: What site.yml printed.
+        self.printed = ""
 
     def add(self, name: str) -> None:
         """A host that the inventory got later."""
@@ -151,13 +155,14 @@ def up(options: Sequence[object] = ()) -> Server:
     playbook("playbooks/lab.yml")
     playbook("tests/support/tailnet/lab.yml")
     server = Server()
+    words = ("playbooks/site.yml", "-vvv", "--diff", *options)
     try:
-        playbook("playbooks/site.yml", *options)
+        server.printed = playbook(*words)
     except RuntimeError as error:
         # Once in some fifty runs a node's first login got no answer within its minute; why is not known. The warning has what both
         # sides said. What is tested here is the server, so it is tried again, as a user would.
         warnings.warn(f"site.yml failed and is run again:\n{server.logs()}\n{error}", stacklevel=2)
-        playbook("playbooks/site.yml", *options)
+        server.printed = playbook(*words)
     server.run_services()
     return server
 
@@ -168,4 +173,4 @@ def down() -> None:
     if names:
         run("docker", "rm", "--force", "--volumes", *names)
     run("docker", "network", "rm", f"{PREFIX}-internet", check=False)
-    (ROOT / "build" / "tailnet-keys.json").unlink(missing_ok=True)
+    KEYS.unlink(missing_ok=True)
