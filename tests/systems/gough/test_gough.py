@@ -324,13 +324,13 @@ def test_monitoring_traffic_is_encrypted(hosts, tools):
 
 @pytest.mark.parametrize(
     ("host", "sender", "blocked"),
-    [("mgmt1", "outside1", PORTAL), ("gw1", "outside1", PORTAL), ("swarm1", "swarm2", "10.116.0.11")],
+    [("mgmt1", "admin1", PORTAL), ("gw1", "outside1", PORTAL), ("swarm1", "swarm2", "10.116.0.11")],
 )
 def test_a_host_sends_its_log_by_the_port_with_tls_alone(host, sender, blocked, hosts, tools):
     peers = "ss -Htn state established dst %s | awk '{print $4}' | grep -oE ':5?514$' | sort -u" % COLLECTOR
 
     def sends():
-        # It connects when it has something to say.
+        # It connects when it has something to say: that it denied this, which no gateway must have denied before it.
         hosts[sender].connect(blocked + ":9")
         return hosts[host].run("sh", "-c", peers) == ":5514"
 
@@ -338,11 +338,16 @@ def test_a_host_sends_its_log_by_the_port_with_tls_alone(host, sender, blocked, 
 
 
 def test_what_the_gateway_denies_arrives_at_the_collector(hosts, tools):
+    def lines():
+        log = hosts["mon1"].run("sh", "-c", "cat /var/log/bulkhead/*/ufw.log")
+        return log.count("SRC=%s DST=%s" % (OUTSIDE, PORTAL))
+
     def arrived():
         hosts["outside1"].connect(PORTAL + ":22")
-        return "SRC=%s DST=%s" % (OUTSIDE, PORTAL) in hosts["mon1"].run("sh", "-c", "cat /var/log/bulkhead/*/ufw.log")
+        return lines() > before
 
-    tools.until(arrived, "the line of UFW")
+    before = lines()
+    tools.until(arrived, "another line of UFW")
 
 
 # -- never -----------------------------------------------------------------------------------------------------------
