@@ -23,6 +23,8 @@ MANY = [{"name": f"many-{number}", "subnet": f"10.61.{number}.0/24"} for number 
 GONE = [{"name": network["name"], "state": "absent"} for network in MANY]
 SHOP = {"name": "shop", "subnet": "10.60.1.0/24", "attachable": True}
 MOVED = {**SHOP, "subnet": "10.60.4.0/23", "mtu": 1400}
+#: How often the engine may leave something behind that holds a network, each time named with its remedy.
+HELD = 3
 
 
 def names(host):
@@ -168,22 +170,26 @@ def engine_stopped_in_a_migrate(hosts):
         wait(lambda: hosts[0].docker("service", "ls", "--format", "{{.Replicas}}") == "2/2")
         refused = hosts[0].module(networks=[{**MOVED, "subnet": "10.60.0.0/22"}])
         must(refused["failed"] and "set recreate: migrate" in refused["msg"], refused)
-        held = hosts[0].module(wait_timeout=90, **migrate("10.60.0.0/22"))
-        if held["failed"]:
-            # The engine tried to start the container while its network was away, and left an attachment behind. Or it
-            # was not ready yet to attach one ("context deadline exceeded"): then nothing but the next run is asked for.
-            must("stands at step" in held["msg"] and "container" in held["msg"], held)
-            print(f"    {held['msg']}")
-            if "a restart of that node's engine ends it" in held["msg"]:
+        finished = hosts[0].module(wait_timeout=90, **migrate("10.60.0.0/22"))
+        for _held in range(HELD):
+            if not finished["failed"]:
+                break
+            # The engine tried to start the container while its network was away, and left an attachment behind: a busy one
+            # does so once more as it is restarted. Or it was not ready yet to attach one ("context deadline exceeded"):
+            # then nothing but the next run is asked for.
+            must("stands at step" in finished["msg"] and "container" in finished["msg"], finished)
+            print(f"    {finished['msg']}")
+            if "a restart of that node's engine ends it" in finished["msg"]:
                 hosts[0]("systemctl", "restart", "docker")
                 lead(hosts)
                 wait(lambda: hosts[0].docker("service", "ls", "--format", "{{.Replicas}}") == "2/2")
+            finished = hosts[0].module(wait_timeout=90, **migrate("10.60.0.0/22"))
+        must(not finished["failed"] and finished["changed"], finished)
         again = hosts[0].module(wait_timeout=90, **migrate("10.60.0.0/22"))
-        must(not again["failed"] and again["changed"] == held["failed"], again)
+        must(not again["failed"] and not again["changed"], again)
         if hosts[0].docker("inspect", "tool", "--format", "{{.State.Running}}") != "true":
             # The engine tries a container's start once, before the Swarm has told it of the overlay ("network ... not
             # found"), and then leaves it, whatever its restart policy. It moved as a stopped one does.
-            finished = again if held["failed"] else held
             said = str(finished.get("warnings"))
             must("docker start tool" in said, finished)
             print("    the engine had left the container stopped, and the module said so")
