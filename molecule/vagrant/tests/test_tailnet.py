@@ -66,9 +66,19 @@ def test_packets_of_a_tailnet_go_through_the_kernel_and_directly_at_the_flows_po
 
 def test_what_the_policy_does_not_grant_does_not_come_through(vm1, tailnet):
     control, _own, other = tailnet
+    said = []
+
+    def silent():
+        said.append(vm1.run(f"ping -c 2 -W 3 {other}", check=False))
+        return said[-1].returncode == 1
+
     control.set_policy(json.dumps(NOTHING))
     try:
-        assert wait_for(lambda: vm1.run(f"ping -c 2 -W 3 {other}", check=False).returncode == 1)
+        assert wait_for(silent), (
+            said[-1],
+            vm1.run("tailscale status; ip route get " + other, check=False),
+            control.log()[-3000:],
+        )
     finally:
         control.set_policy(json.dumps(ALL))
     assert wait_for(lambda: not vm1.run(f"ping -c 2 -W 8 {other}", check=False).returncode)
