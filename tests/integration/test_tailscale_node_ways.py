@@ -207,6 +207,8 @@ def fixture_exit_node(lab):
 def test_after_every_change_the_host_is_reached_over_the_tailnet_alone(lab, exit_node):
     """Each change is refused, or made and confirmed, or taken back; and a connection that is new comes through afterwards."""
     host, inventory = over(lab)
+    # Whatever the tests before it have left.
+    host.shell("tailscale set --accept-dns=true --accept-routes=false --exit-node= --hostname=node1")
     wait(
         lambda: any(peer.get("ExitNodeOption") for peer in (host.status()["Peer"] or {}).values()),
         60,
