@@ -90,6 +90,8 @@ class ActionModule(Confirming):
                 failed=True, msg=f"The host says of its pending change {printable(told)}: no such change was asked for"
             )
             return result
+        # It may have waited for another change before it began with its own, and has begun by now.
+        began = min(began + pending["waited"], time.monotonic())
         lost = self._lost(open_ways, pending, began, task_vars)
         if lost:
             self._roll_back(result, pending, f"no new connection comes through this host to {', '.join(lost)}")

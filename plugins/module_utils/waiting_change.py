@@ -65,12 +65,20 @@ class WaitingGuard:
 
     # -- of subclasses -------------------------------------------------------------------------------------------
 
+    def arm(self, change: Any, program: bytes = b"") -> None:
+        """Note down a change before it is made, with the program that settles it."""
+        raise NotImplementedError
+
     def back(self, change: Any, why: str) -> None:
         """Bring the old settings back and end with ``close``; one of ERRORS where that cannot be done: then the change still waits."""
         raise NotImplementedError
 
     def at_boot(self, change: Any) -> None:
         """What the boot does with a change that it finds."""
+        raise NotImplementedError
+
+    def is_overdue(self, change: Any) -> bool:
+        """Whether the timer should have settled a change by now."""
         raise NotImplementedError
 
     def forget(self) -> None:

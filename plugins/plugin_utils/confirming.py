@@ -167,7 +167,7 @@ def pending_of(told: Any, arguments: Mapping[str, Any]) -> dict[str, Any] | None
     if not isinstance(told, Mapping):
         return None
     texts = {key: told.get(key) or "" for key in ("token", "program", "python")}
-    numbers = {key: told.get(key) or 0 for key in ("timeout", "pause")}
+    numbers = {key: told.get(key) or 0 for key in ("timeout", "pause", "waited")}
     over = told.get("over") is True
     if not all(isinstance(text, str) for text in texts.values()) or not texts["token"].isalnum():
         return None

@@ -20,11 +20,19 @@ LAYERS = {
     "module_utils.local": (),
     "module_utils.keeper": ("module_utils.local",),
     "module_utils.waiting_change": ("module_utils.local",),
+    "module_utils.patience": ("module_utils.local",),
+    "module_utils.clearing": ("module_utils.local", "module_utils.patience", "module_utils.waiting_change"),
     "module_utils.netfilter": (),
     "module_utils.packets": (),
     "module_utils.probe": (),
     "module_utils.setup": (),
-    "module_utils.ufw": ("module_utils.packets", "module_utils.session", "module_utils.local", "module_utils.keeper"),
+    "module_utils.ufw": (
+        "module_utils.packets",
+        "module_utils.session",
+        "module_utils.local",
+        "module_utils.keeper",
+        "module_utils.patience",
+    ),
     "module_utils.docker": (),
     "module_utils.maas": (),
     "module_utils.tailscale": (
@@ -32,9 +40,15 @@ LAYERS = {
         "module_utils.local",
         "module_utils.keeper",
         "module_utils.waiting_change",
+        "module_utils.clearing",
     ),
     "module_utils.stacks": ("module_utils.docker",),
-    "module_utils.vlans": ("module_utils.local", "module_utils.keeper", "module_utils.waiting_change"),
+    "module_utils.vlans": (
+        "module_utils.local",
+        "module_utils.keeper",
+        "module_utils.waiting_change",
+        "module_utils.clearing",
+    ),
     "module_utils.tailnet": (),
     "module_utils.traffic": ("module_utils.local",),
     # the controller ring
@@ -119,7 +133,7 @@ HOST_MODULES = sorted(
 LARGEST = 40
 #: The ones that are larger. ufw_ruleset is sent only to hosts on which something changes: it brings the packet engine
 #: (42 kB), the proof against lock-outs, what nat changes (2 kB), what the next boot does (10 kB), and the rollback's own
-#: program, all of which a host must have without a way back to the controller. ufw_ruleset_plan is what a host is sent
+#: program, all of which a host must have without a way back to the controller; and it waits for other runs (1 kB). ufw_ruleset_plan is what a host is sent
 #: otherwise, and firewall_setup what it is sent with what it needs beside its rules, and with what the gate reads (1 kB),
 #: which spares a trip; ufw_ruleset_info reads, and what that
 #: means is worked out on the controller; a proof has it read what decides where packets go as well (1 kB), which spares a
@@ -132,12 +146,12 @@ LARGEST = 40
 LARGER = {
     "maas_vlan": 40.5,
     "tailnet_policy": 45,
-    "ufw_ruleset": 183.4,
+    "ufw_ruleset": 184.6,
     "ufw_ruleset_plan": 97.1,
     "firewall_setup": 102,
     "ufw_ruleset_info": 45,
     "swarm_network": 51.5,
-    "tailscale_node": 44,
+    "tailscale_node": 45.6,
 }
 #: The ones that every host is sent in every proof: no more than the one module that once held listener and prober.
 SMALLER = {"flow_listen": 17.87, "flow_probe": 17.87}

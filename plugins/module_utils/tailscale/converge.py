@@ -8,10 +8,12 @@ import time
 from collections.abc import Mapping
 from typing import Any, Optional
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.clearing import clear_the_way
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake, Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.session import Ask
 from ansible_collections.bulkhead.tiers.plugins.module_utils.tailscale import apply, cut, keeping, render
 from ansible_collections.bulkhead.tiers.plugins.module_utils.tailscale.forwarding import check_forwarding
+from ansible_collections.bulkhead.tiers.plugins.module_utils.tailscale.guard import Guard
 from ansible_collections.bulkhead.tiers.plugins.module_utils.tailscale.localapi import (
     MISSING,
     STOPPED,
@@ -82,8 +84,7 @@ class Run:
 
     def converge(self, check_mode: bool) -> dict[str, Any]:
         """The module's result. Refused."""
-        if not check_mode:
-            self.warnings += keeping.clear_the_way(self._root)
+        self.warnings += clear_the_way(Guard(self._root), check_mode)
         try:
             prefs, status = self.read()
         except DaemonError as error:

@@ -1,25 +1,24 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A change that waits for its confirmation, as a run begins and finds it; guard.py settles it."""
+"""A change that waits for its confirmation, as a run makes it; guard.py settles it."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 import subprocess
 import sys
 from typing import Any
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.clearing import begin
 from ansible_collections.bulkhead.tiers.plugins.module_utils.local import now, run_command, spawn_process
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake, Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.tailscale.guard import (
-    CHANGE,
     MODULES,
     PROGRAM,
     Change,
     Guard,
 )
-from ansible_collections.bulkhead.tiers.plugins.module_utils.waiting_change import BACK, GuardError
+from ansible_collections.bulkhead.tiers.plugins.module_utils.waiting_change import GuardError
 
 
 class Keeping:
@@ -69,32 +68,10 @@ class Keeping:
         settle = [sys.executable or "/usr/bin/python3", "-I", self._guard.path(PROGRAM), "settle", change.token]
         change.deadline = now() + seconds
         if program:
-            self._guard.arm(change, program)
+            begin(self._guard, change, program)
         unit = f"bulkhead-tailscale-{change.token}-{number}"
         change.timer = start_timer(unit, settle, seconds, run_command, spawn_process, self._guard.root)
         self._guard.arm(change)
         if old:
             with contextlib.suppress(OSError, subprocess.SubprocessError):
                 run_command(["systemctl", "stop", old])
-
-
-def clear_the_way(root: str) -> list[str]:
-    """Before anything is read: no other change may wait, and one whose timer was lost is taken back. Warnings; Refused."""
-    if not os.path.exists(root + CHANGE):
-        return []
-    guard = Guard(root)
-    try:
-        change = guard.change()
-        if change is None:
-            return []
-        if not guard.is_overdue(change):
-            left = f"another change that waits for its confirmation, {max(0.0, change.deadline - now()):.0f} s more"
-            remedy = f"run the task again then, or on the host at once `python3 {PROGRAM} back` (or `keep`)"
-            raise Refused([Mistake("confirm", left, "none", remedy, "waiting")])
-        with guard.locked():
-            guard.back(change, "its timer was lost")
-    except (GuardError, OSError) as error:
-        remedy = f"when the node is as it should be, remove {CHANGE}"
-        got = f"a change that a killed process left, and that cannot be taken back ({error})"
-        raise Refused([Mistake("confirm", got, "none", remedy, "guard")]) from error
-    return [f"a change that a killed process left was found; it is rolled {BACK} now"]

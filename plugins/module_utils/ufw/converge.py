@@ -19,7 +19,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.effect import c
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.first import make_first_plan
-from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.pending import clear_the_way
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.pending import undisturbed
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.plan import Wish
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.review import review
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.ruleset import (
@@ -47,9 +47,10 @@ def converge(host: Host, params: Params, check_mode: bool) -> dict[str, Any]:
     request = read_request(params)
     if is_yet_to_be_installed(host, check_mode):
         return _foresee(host, params, request.wish)
-    with host.alone():
-        warnings = clear_the_way(host, check_mode)
+    with undisturbed(host, check_mode) as (warnings, waited):
         found, done, more = _settle(host, params, request, check_mode)
+    if "pending" in done:
+        done["pending"]["waited"] = waited
     if found.plan.switch == "disable" and not check_mode:
         switch_off(host, found.state, found.plan)
     return result(found.plan, done, warnings + more)

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Optional
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.patience import Patience
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import (
@@ -24,16 +27,30 @@ _LATE = 10
 _WORDS = {KEPT: "in force and in the files now", BACK: "rolled back"}
 
 
-def clear_the_way(host: Host, check_mode: bool) -> list[str]:
-    """Before anything is read: no other change may wait, and what a killed process left is brought to an end.
-    Warnings; RulesetError where a change waits for its confirmation."""
+@contextlib.contextmanager
+def undisturbed(host: Host, check_mode: bool) -> Iterator[tuple[list[str], int]]:
+    """Before anything is read, and until the run is done: other runs are kept out, and no other change waits. One that does is waited for,
+    without a lock; what a killed process left is brought to an end. Warnings, and the seconds that it waited; RulesetError."""
     guard = Guard(host.root, host.run)
-    change = _change(guard)
-    left = change.deadline - now() if change else 0
-    if change and left > -_LATE:
+    patience = Patience(_is_overdue, lambda token: guard.outcome(token).state)
+    while True:
+        with host.alone():
+            change = _change(guard)
+            if not patience.waits_for(change):
+                yield [*patience.said(), *_clear(host, guard, change, check_mode)], patience.waited
+                return
+        patience.pause()
+
+
+def _is_overdue(change: Change) -> bool:
+    return change.deadline + _LATE <= now()
+
+
+def _clear(host: Host, guard: Guard, change: Optional[Change], check_mode: bool) -> list[str]:
+    if change and not _is_overdue(change):
         raise RulesetError(
             f"another change of the ruleset waits for its confirmation: expected none; it is rolled back in "
-            f"{max(left, 0):.0f} s if nobody confirms it: run the task again then, or on the host at once "
+            f"{max(change.deadline - now(), 0):.0f} s if nobody confirms it: run the task again then, or on the host at once "
             f"`python3 {PROGRAM} back` (or `keep`)"
         )
     if check_mode:

@@ -10,11 +10,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.clearing import begin, clear_the_way
 from ansible_collections.bulkhead.tiers.plugins.module_utils.keeper import archive, start_timer
 from ansible_collections.bulkhead.tiers.plugins.module_utils.local import Run, now, run_command, spawn_process
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake, Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.vlans.guard import (
-    CHANGE,
     MODULES,
     PROGRAM,
     Change,
@@ -70,7 +70,7 @@ class Converge:
             raise Refused(
                 [Mistake("confirm.timeout", str(timeout), f"0-{LONGEST_TIMEOUT}", "seconds; 0 for no confirmation")]
             )
-        notes = [] if check_mode else self._clear_the_way()
+        notes = clear_the_way(self._guard, check_mode)
         old = self._host.own_files()
         if wanted.vlans:
             self._host.check_kernel(check_mode)
@@ -95,24 +95,6 @@ class Converge:
             return result
         pending = self._apply(plan, wanted, timeout)
         return {**result, "pending": pending} if pending else result
-
-    def _clear_the_way(self) -> list[str]:
-        """No other change may wait; one whose timer was lost is taken back. Warnings; Refused."""
-        try:
-            change = self._guard.change()
-            if change is None:
-                return []
-            if not self._guard.is_overdue(change):
-                left = f"another change that waits for its confirmation, {max(0.0, change.deadline - now()):.0f} s more"
-                remedy = f"run the task again then, or on the host at once `python3 {PROGRAM} back` (or `keep`)"
-                raise Refused([Mistake("confirm", left, "none", remedy, "waiting")])
-            with self._guard.locked():
-                self._guard.back(change, "its timer was lost")
-        except (GuardError, OSError) as error:
-            got = f"a change that a killed process left, and that cannot be taken back ({error})"
-            remedy = f"when the interfaces are as they should be, remove {CHANGE}"
-            raise Refused([Mistake("confirm", got, "none", remedy, "guard")]) from error
-        return ["a change that a killed process left was found; it was taken back first"]
 
     def _apply(self, plan: Plan, wanted: Wanted, timeout: int) -> dict[str, Any]:
         """Make the change; what the controller gets to confirm it with, {} where it is kept at once."""
@@ -156,7 +138,7 @@ class Converge:
         old, change.deadline = change.timer, now() + seconds
         settle = [sys.executable or "/usr/bin/python3", "-I", self._guard.path(PROGRAM), "settle", change.token]
         if program:
-            self._guard.arm(change, archive(MODULES))
+            begin(self._guard, change, archive(MODULES))
         unit = f"bulkhead-vlans-{change.token}-{secrets.token_hex(2)}"
         change.timer = start_timer(unit, settle, seconds, self._run, spawn_process, self._guard.root)
         self._guard.arm(change)

@@ -19,20 +19,17 @@ from .nodes import WORK, Mesh
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")
 #: Seconds between two looks at whether a node is still there.
 _PAUSE = 0.5
-#: Seconds after which a lost slice is run again: what it was changing goes back within firewall_confirm_timeout (30), and a run before that is refused.
-SETTLED = 45.0
 
 
 @dataclass
 class Slice:
-    """One slice. tried: the nodes that it ran on; lost: those of them that died meanwhile, the last one at
-    lost_at (monotonic); status: ansible-runner's last word."""
+    """One slice. tried: the nodes that it ran on; lost: those of them that died meanwhile; status: ansible-runner's
+    last word."""
 
     number: int
     hosts: list[str]
     tried: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
-    lost_at: float = 0.0
     status: str = "pending"
     output: Optional[Path] = None
     seconds: float = 0.0
@@ -122,8 +119,6 @@ class _Run:
 
     def run(self, one: Slice, node: str) -> bool:
         """One slice on one node; whether the node lives."""
-        if one.lost:
-            time.sleep(max(0.0, one.lost_at + SETTLED - time.monotonic()))
         one.tried.append(node)
         began = time.monotonic()
         place = self.folder / f"slice{one.number + 1}-{len(one.tried)}"
@@ -138,7 +133,6 @@ class _Run:
             self.say(f"slice {one.number + 1} on {node}: {status} ({', '.join(one.hosts)})")
             return True
         one.lost.append(node)
-        one.lost_at = time.monotonic()
         one.status = "lost"
         self.say(f"slice {one.number + 1} on {node}: LOST with its node, runs again elsewhere ({', '.join(one.hosts)})")
         with self.change:

@@ -204,6 +204,8 @@ EVIL = "\x1b[2Jno\r\nok: [manager1]\u202e"
         {**PENDING, "token": None},
         {**PENDING, "program": ["x"]},
         {**PENDING, "token": EVIL},
+        {**PENDING, "waited": 3601},
+        {**PENDING, "waited": -1},
     ],
 )
 def test_a_pending_change_that_was_not_asked_for_is_waited_for_no_time_and_run_nowhere(run, pending):
@@ -322,6 +324,18 @@ def test_a_limit_on_new_connections_is_waited_for_and_the_change_confirmed(run, 
     result, tries = limited(run, monkeypatch, earlier=[2, 4, 6, 8, 10], pause=31)
     assert result["confirmation"] == "confirmed over a new connection"
     assert tries == [0, 27]
+
+
+@pytest.mark.parametrize("waited", [0, 25, 3600])
+def test_the_time_of_the_confirmation_begins_when_the_module_has_waited_for_another_change(run, monkeypatch, waited):
+    """A host that lies can make it end no later than if the module had just begun."""
+    clock, apply = ufw_ruleset.time, ufw_ruleset.ActionModule._apply
+    took = min(waited, 100)
+    monkeypatch.setattr(ufw_ruleset.ActionModule, "_apply", lambda *words: clock.sleep(took) or apply(*words))
+    pending = {**PENDING, "pause": 31, "waited": waited}
+    result, host = run({"changed": True, "pending": pending}, DOWN, answer("kept"))
+    assert result["confirmation"] == "confirmed over a new connection"
+    assert len(host.commands) == 2 and clock.now == took + 27
 
 
 @pytest.mark.parametrize("pause", [0, 31, 61])

@@ -7,9 +7,11 @@ import os
 import stat
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils import patience
 from ansible_collections.bulkhead.tiers.plugins.module_utils.local import Result, now
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.session import Session
@@ -138,11 +140,56 @@ def test_a_rollback_that_tailscaled_does_not_take_still_waits(node):
     assert act(Guard(node.root), "settle", token)["state"] == "back"
 
 
+@pytest.mark.parametrize(("command", "word"), [("settle", "rolled back"), ("keep", "kept")])
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_another_run_waits_until_a_change_is_settled(node, monkeypatch, command, word, check_mode):
+    token = run(node, hostname="new")["pending"]["token"]
+    settle = SimpleNamespace(sleep=lambda seconds: act(Guard(node.root), command, token))
+    monkeypatch.setattr(patience, "time", settle)
+    said = run(node, hostname="new", check_mode=check_mode)
+    assert said["changed"] is (command == "settle")
+    assert said["notes"] == [f"waited 0 s for another change, which was {word}"]
+
+
+def test_of_two_runs_that_waited_the_second_one_does_not_change_what_the_first_one_is_changing(node, monkeypatch):
+    begin = keeping.begin
+
+    def later(*words):
+        """The second one has read the node, and the first one is faster."""
+        monkeypatch.setattr(keeping, "begin", begin)
+        run(node, hostname="first")
+        begin(*words)
+
+    monkeypatch.setattr(keeping, "begin", later)
+    with pytest.raises(Refused, match="another change that waits for its confirmation"):
+        run(node, hostname="second")
+    assert node.prefs["Hostname"] == "first" and Guard(node.root).change().undo["Hostname"] == "aye"
+
+
+def test_of_two_runs_that_find_a_lost_timer_one_takes_the_change_back(node, monkeypatch):
+    run(node, hostname="new")
+    monkeypatch.setattr(keeping.Guard, "is_overdue", lambda self, change: True)
+    locked = Guard.locked
+
+    def later(guard):
+        """The other one was faster, and a person has changed the node since."""
+        monkeypatch.setattr(Guard, "locked", locked)
+        act(guard, "back", None)
+        node.prefs["Hostname"] = "mine"
+        return locked(guard)
+
+    monkeypatch.setattr(Guard, "locked", later)
+    run(node, operator="ops")
+    assert node.prefs["Hostname"] == "mine"
+
+
 def test_no_other_change_begins_while_one_waits_and_one_whose_timer_was_lost_is_taken_back(node, monkeypatch):
     run(node, hostname="new")
-    with pytest.raises(Refused, match="waits for its confirmation"):
+    with monkeypatch.context() as patch, pytest.raises(Refused, match="waits for its confirmation"):
+        patch.setattr(patience, "LONGEST", 0)
         run(node, operator="ops")
     monkeypatch.setattr(keeping.Guard, "is_overdue", lambda self, change: True)
+    assert "is taken back first" in run(node, operator="ops", check_mode=True)["notes"][0] and Guard(node.root).change()
     said = run(node, operator="ops")
     assert node.prefs["Hostname"] == "aye" and "was found" in said["notes"][0] and node.prefs["OperatorUser"] == "ops"
 

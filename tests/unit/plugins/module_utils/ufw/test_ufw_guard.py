@@ -6,9 +6,11 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils import patience
 from ansible_collections.bulkhead.tiers.plugins.module_utils.local import Result
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw import guard as guard_program
@@ -184,13 +186,75 @@ def test_a_timeout_that_is_none_is_refused(host, seconds):
 # -- somebody else -----------------------------------------------------------------------------------------------------
 
 
-def test_a_second_run_while_a_change_waits_is_refused_and_says_how_to_go_on(host):
+@pytest.fixture(name="meanwhile")
+def fixture_meanwhile(host, monkeypatch):
+    """What others do while a run waits, one step each time that it sleeps. Nothing is held then that they need."""
+    steps = []
+
+    def sleep(_seconds):
+        assert host.held == set()
+        steps.pop(0)()
+
+    monkeypatch.setattr(patience, "time", SimpleNamespace(sleep=sleep))
+    return steps
+
+
+def nothing():
+    pass
+
+
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_a_second_run_waits_for_the_rollback_and_goes_on_from_what_it_finds_then(host, meanwhile, check_mode):
+    wait(host)
+    guard = guard_of(host)
+    meanwhile[:] = [nothing, nothing, lambda: guard.settle("too late")]
+    result = converge(host, params(rules=[CLOSE]), check_mode)
+    assert not meanwhile and result["warnings"][0] == "waited 0 s for another change, which was rolled back"
+    # What the first run was about to add is to be added again.
+    assert result["added"] and "LOGLEVEL=low" in host.file("/etc/ufw/ufw.conf").read_text()
+
+
+def test_one_that_is_kept_meanwhile_is_what_the_second_run_finds(host, meanwhile):
+    wait(host)
+    guard = guard_of(host)
+    meanwhile[:] = [lambda: guard.keep(guard.change())]
+    result = converge(host, params(**{**WISH, "rules": [SSH, CLOSE]}), False)
+    assert result["changed"] is False and result["warnings"] == ["waited 0 s for another change, which was kept"]
+
+
+def test_of_two_runs_that_wait_for_the_same_change_one_waits_for_the_others(host, meanwhile):
+    wait(host)
+    guard = guard_of(host)
+
+    def first():
+        guard.settle("too late")
+        wait(host)
+
+    meanwhile[:] = [first, nothing, lambda: guard.keep(guard.change())]
+    assert converge(host, params(**{**WISH, "rules": [SSH, CLOSE]}), False)["changed"] is False and not meanwhile
+
+
+def test_the_time_that_a_run_waited_does_not_count_for_its_own_confirmation(host, meanwhile, monkeypatch):
+    wait(host)
+    guard, real = guard_of(host), patience.now
+
+    def later():
+        guard.settle("too late")
+        monkeypatch.setattr(patience, "now", lambda: real() + 12)
+
+    meanwhile[:] = [later]
+    pending = converge(host, params(rules=[CLOSE]), False)["pending"]
+    assert (pending["waited"], pending["timeout"]) == (12, 20)
+    assert 18 < guard.change().deadline - real() <= 20
+
+
+def test_a_run_whose_patience_is_over_is_refused_and_says_how_to_go_on(host, monkeypatch):
     wait(host)
     before = host.snapshot()
-    with pytest.raises(RulesetError, match="waits for its confirmation.*rolled back in (19|20) s.*guard.py back"):
-        converge(host, params(rules=[]), False)
-    with pytest.raises(RulesetError, match="waits for its confirmation"):
-        converge(host, params(rules=[]), True)
+    monkeypatch.setattr(patience, "LONGEST", 0)
+    for check_mode in (False, True):
+        with pytest.raises(RulesetError, match="waits for its confirmation.*rolled back in (19|20) s.*guard.py back"):
+            converge(host, params(rules=[]), check_mode)
     assert host.snapshot() == before
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
+from types import SimpleNamespace
 
 import pytest
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils import patience
 from ansible_collections.bulkhead.tiers.plugins.module_utils.local import now
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.vlans.converge import Converge
@@ -215,10 +217,23 @@ def test_a_kept_change_leaves_nothing_for_the_next_boot(host):
     assert BOOT not in host.own() and not os.path.lexists(f"{host.root}{WANTS}")
 
 
-def test_another_change_waits_for_its_confirmation_first(host):
+@pytest.mark.parametrize(("command", "word"), [("settle", "rolled back"), ("keep", "kept")])
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_another_change_is_waited_for_until_it_is_settled(host, monkeypatch, command, word, check_mode):
+    token = converge(host, WEB, keep=False)["pending"]["token"]
+    settle = SimpleNamespace(sleep=lambda seconds: act(Guard(str(host.root), host.run), command, token))
+    monkeypatch.setattr(patience, "time", settle)
+    said = converge(host, WEB, check_mode=check_mode)
+    assert said["changed"] is (command == "settle")
+    assert said["notes"] == [f"waited 0 s for another change, which was {word}"]
+
+
+def test_a_change_that_is_not_settled_in_time_is_not_disturbed(host, monkeypatch):
     converge(host, WEB, keep=False)
+    monkeypatch.setattr(patience, "LONGEST", 0)
     with pytest.raises(Refused, match="another change that waits"):
         converge(host, WEB, DB)
+    assert vlans(host) == ["eth1.10"]
 
 
 def test_a_change_whose_timer_was_lost_is_taken_back_first(host):
