@@ -38,6 +38,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.inventory imp
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.members import Part, members_of
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.run import Record, Run, Step, why_not
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.report.files import site_name
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.said import shown
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.changes import OPENED, UNKNOWN
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.sliced import slice_of
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import BAD, DIM, GOOD, json_text, write_whole
@@ -123,7 +124,7 @@ class ActionModule(ActionBase):
             return run.not_read(name, why)
         run.keep(Step.NETFILTER, name, {"printed": found.get("printed"), "settings": found.get("settings")})
         run.keep(Step.PLAN, name, _planned(setup["ruleset"]))
-        return {"changed": False}
+        return shown({"changed": False, **{key: said[key] for key in ("warnings",) if key in said}})
 
     def _judge(self, options: Mapping[str, Any], task_vars: Mapping[str, Any]) -> dict[str, Any]:
         run, declaration = self._opened(options), read(task_vars, self._templar)

@@ -11,6 +11,8 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.local import now
 
 #: Seconds that a run waits in all, whatever the host's files say: the longest confirmation that the modules allow. And between two looks.
 LONGEST, _PAUSE = 3600, 0.5
+#: Seconds after its deadline that a change which still waits has lost its timer.
+LATE = 10
 _WORDS = {"kept": "kept", "back": "rolled back", "waiting": "not settled in time"}
 
 

@@ -4,13 +4,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+from types import SimpleNamespace
 from typing import Any, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils.local import now, read_text
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.netfilter import read_netfilter
+from ansible_collections.bulkhead.tiers.plugins.module_utils.patience import LATE, Patience
 from ansible_collections.bulkhead.tiers.plugins.module_utils.setup.converge import (
     ARGUMENTS,
     FILE,
@@ -22,6 +27,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.setup.files import 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.ruleset import plan
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import CHANGE
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.task import ARGUMENTS as RULESET
 
 
@@ -34,11 +40,27 @@ def main() -> None:
     }
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
     if module.params["look"]:
+        for note in wait_for_others(Host()):
+            module.warn(note)
         module.exit_json(changed=False, netfilter=read_netfilter(module), setup=looked(module))
     try:
         module.exit_json(**setup(module, module.check_mode))
     except Refusal as refusal:
         module.fail_json(msg=str(refusal))
+
+
+def wait_for_others(host: Host) -> list[str]:
+    """What a change lets through that waits for its confirmation is no state to judge another one by; ufw_ruleset waits for it
+    as well. Warnings. A file that is not understood is for that to say."""
+
+    def state(_token: str) -> str:
+        return "waiting" if host.exists(CHANGE) else ""
+
+    patience = Patience(lambda change: change.deadline + LATE <= now(), state)
+    with contextlib.suppress(AttributeError, OSError, TypeError, ValueError):
+        while patience.waits_for(SimpleNamespace(**json.loads(read_text(host.path(CHANGE))))):
+            patience.pause()
+    return patience.said()
 
 
 def setup(module: AnsibleModule, check_mode: bool) -> dict[str, Any]:

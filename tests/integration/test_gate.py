@@ -128,6 +128,18 @@ def test_a_site_that_stops_on_what_opens_is_stopped_before_a_host_is_touched(sit
     assert "9100" not in site.hosts["d1"].shell("ufw status")
 
 
+def test_what_another_run_has_opened_and_nobody_confirmed_is_still_to_be_opened(site: Site):
+    host = site.hosts["d1"]
+    host.install()
+    rule = {"rule": "allow", "proto": "tcp", "from_ip": f"{BASE}.10/31", "to_port": "9100"}
+    assert "pending" in host.driver({"rules": [rule], "confirm": {"timeout": 15}})
+    done = site.run()
+    assert done.returncode != 0 and not touched(done), done.stdout[-6000:]
+    assert "bulkhead_changes.stop_on: got 1 opened" in done.stdout + done.stderr
+    assert "for another change, which was settled" in done.stdout + done.stderr
+    assert "9100" not in host.shell("iptables-save")
+
+
 def test_a_reason_is_asked_for_where_the_site_says_so(site: Site):
     site.declared["bulkhead_changes"] = {"reason": "required"}
     done = site.run()

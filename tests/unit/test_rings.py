@@ -135,7 +135,7 @@ LARGEST = 40
 #: (42 kB), the proof against lock-outs, what nat changes (2 kB), what the next boot does (10 kB), and the rollback's own
 #: program, all of which a host must have without a way back to the controller; and it waits for other runs (1 kB). ufw_ruleset_plan is what a host is sent
 #: otherwise, and firewall_setup what it is sent with what it needs beside its rules, and with what the gate reads (1 kB),
-#: which spares a trip; ufw_ruleset_info reads, and what that
+#: which spares a trip, and how long it waits for other runs (1.5 kB); ufw_ruleset_info reads, and what that
 #: means is worked out on the controller; a proof has it read what decides where packets go as well (1 kB), which spares a
 #: trip. All of ufw's say why a hand-written file would not be loaded at the next boot, and which words are the kernel's (1.5 kB).
 #: swarm_network, too, is sent only where something changes, with the migration; swarm_network_plan otherwise. Both bring the
@@ -148,7 +148,7 @@ LARGER = {
     "tailnet_policy": 45,
     "ufw_ruleset": 184.6,
     "ufw_ruleset_plan": 97.1,
-    "firewall_setup": 102,
+    "firewall_setup": 103.4,
     "ufw_ruleset_info": 45,
     "swarm_network": 51.5,
     "tailscale_node": 45.6,

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Optional
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.patience import Patience
+from ansible_collections.bulkhead.tiers.plugins.module_utils.patience import LATE, Patience
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.files import Host
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import (
@@ -22,8 +22,6 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import (
 )
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import PROGRAM
 
-# How long after its deadline a change that still waits has lost its timer.
-_LATE = 10
 _WORDS = {KEPT: "in force and in the files now", BACK: "rolled back"}
 
 
@@ -43,7 +41,7 @@ def undisturbed(host: Host, check_mode: bool) -> Iterator[tuple[list[str], int]]
 
 
 def _is_overdue(change: Change) -> bool:
-    return change.deadline + _LATE <= now()
+    return change.deadline + LATE <= now()
 
 
 def _clear(host: Host, guard: Guard, change: Optional[Change], check_mode: bool) -> list[str]:

@@ -234,6 +234,12 @@ def test_where_the_look_fails_the_rules_are_read_all_the_same(gate):
     assert gate.asked == ["firewall_setup", "netfilter_info"] and gate.run.kept(Step.NETFILTER, "pump1")
 
 
+def test_what_a_host_warns_of_is_passed_on_in_printable_words(gate):
+    said = {"netfilter": gate.lab.said("pump1"), "setup": None, "warnings": ["waited 12 s\x1b[2J"], "more": 1}
+    found = gate.step("read", "pump1", answer=said, setup=gate.setup("pump1"))
+    assert found == {"changed": False, "warnings": ["waited 12 s\\x1b[2J"]}
+
+
 def test_rules_that_are_none_are_named_with_the_host(gate):
     gate.read()
     said = {"netfilter": {**gate.lab.said("pump2"), "printed": {"rules4": [0, 1, 2]}}}

@@ -2,11 +2,15 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
+from ansible_collections.bulkhead.tiers.plugins.module_utils import patience
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.converge import converge
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.guard import Guard
+from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.system import CHANGE
 from ansible_collections.bulkhead.tiers.plugins.modules import firewall_setup
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.ufw.fake import FakeHost
 
@@ -81,6 +85,29 @@ def test_to_look_changes_nothing_and_reads_what_decides_where_packets_go(run, ho
     assert said["changed"] is False and said["setup"]["files"] == [str(path)] and not path.exists()
     assert said["setup"]["ruleset"] == {"changed": False, "same": False}
     assert set(said["netfilter"]) == {"printed", "settings", "speeds"}
+
+
+def test_to_look_waits_for_a_change_that_may_be_rolled_back(run, host, monkeypatch):
+    warnings, before = [], host.tables[4].save()
+    monkeypatch.setattr(firewall_setup.AnsibleModule, "warn", lambda _module, text: warnings.append(text))
+    converge(host, {**WISH, "confirm": {"timeout": 20}}, False)
+    guard = Guard(host.root, host.run)
+    monkeypatch.setattr(patience, "time", SimpleNamespace(sleep=lambda seconds: guard.settle("too late")))
+    read = lambda module: {"printed": host.tables[4].save()}  # noqa: E731
+    monkeypatch.setattr(firewall_setup, "read_netfilter", read)
+    said = run(ruleset=RULESET, look=True)
+    assert said["netfilter"]["printed"] == before
+    assert warnings == ["waited 0 s for another change, which was settled"]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"token": "a"}', '{"token": "a", "deadline": "x"}', '{"token": "a", "deadline": -1e9}']
+)
+def test_a_change_that_is_none_is_not_waited_for(run, host, text):
+    path = host.file(CHANGE)
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    assert run(ruleset=RULESET, look=True)["netfilter"]["printed"]
 
 
 def test_where_to_look_at_its_setup_fails_a_host_is_read_all_the_same(run, tmp_path):
