@@ -18,6 +18,7 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake, Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Job
 from ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.errors import RulesetError
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.change.record import note_proof, verdict_of
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.declaration import (
@@ -42,7 +43,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.containers im
     parse_vantages,
     ports_inside,
 )
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.coverage import Coverage, kind_of
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.coverage import Coverage
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.firewall import Firewall, read_firewall
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.fleet import Fleet, Listener, match
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.inventory import groups_of_sources
@@ -75,7 +76,7 @@ NODE = "bulkhead.tiers.tailscale_node_info"
 EXIT_NODE = "tailnet_use_exit_node"
 
 ARGUMENTS = {
-    "step": {"type": "str", "choices": ["begin", "read", "listen", "probe", "stop", "report"], "required": True},
+    "step": {"type": "str", "choices": ["begin", "read", "listen", "ask", "probe", "stop", "report"], "required": True},
     "run": {"type": "str"},
     "seed": {"type": "str"},
     "outside": {"type": "str", "default": "outside"},
@@ -90,7 +91,7 @@ ARGUMENTS = {
 }
 REQUIRED = [
     ("step", "begin", ["seed"]),
-    *(("step", step, ["run"]) for step in ("read", "listen", "probe", "stop", "report")),
+    *(("step", step, ["run"]) for step in ("read", "listen", "ask", "probe", "stop", "report")),
     ("step", "report", ["report"]),
 ]
 
@@ -111,6 +112,9 @@ class ActionModule(ActionBase):
         try:
             if options["step"] == "begin":
                 result.update(self._begin(read(variables, self._templar), options, variables))
+            elif options["step"] == "ask":
+                self._fleet(read(variables, self._templar), options).ask_all()
+                result["changed"] = False
             elif options["step"] == "report":
                 result.update(self._report(read(variables, self._templar), options, site_name(variables)))
             else:
@@ -145,12 +149,13 @@ class ActionModule(ActionBase):
             coverage=options["coverage"],
         )
         run = Run.begin(str(constants.DEFAULT_LOCAL_TMP), record)
+        Fleet(run, declaration.site, record).share_out()
         warnings = [*declaration.outline.warnings, *warnings_of_settings()]
         return {"changed": False, "run": run.id, **({"warnings": warnings} if warnings else {})}
 
     def _report(self, declaration: Declaration, options: Mapping[str, Any], name: str) -> dict[str, Any]:
         path = report_path(options["report"], options["directory"])
-        fleet = Fleet(self._opened(options), self._the_same(declaration, options).site)
+        fleet = self._fleet(declaration, options)
 
         def compiled(member: Member) -> Firewall:
             plan = declaration.plan(member.name, member.place)
@@ -189,9 +194,15 @@ class ActionModule(ActionBase):
     def _opened(options: Mapping[str, Any]) -> Run:
         return Run.opened(str(constants.DEFAULT_LOCAL_TMP), options["run"])
 
-    def _the_same(self, declaration: Declaration, options: Mapping[str, Any]) -> Declaration:
+    def _fleet(self, declaration: Declaration, options: Mapping[str, Any]) -> Fleet:
+        """All hosts of the proof."""
+        run = self._opened(options)
+        record = run.record
+        return Fleet(run, self._the_same(declaration, record).site, record)
+
+    def _the_same(self, declaration: Declaration, record: Record) -> Declaration:
         """The declaration, which is the one that the proof began with."""
-        if declaration.key == self._opened(options).record.declaration:
+        if declaration.key == record.declaration:
             return declaration
         raise Refused(
             [
@@ -208,18 +219,19 @@ class ActionModule(ActionBase):
 
     def _of_a_host(self, options: Mapping[str, Any], task_vars: dict[str, Any]) -> dict[str, Any]:
         run, name = self._opened(options), str(task_vars["inventory_hostname"])
-        member = run.record.members.get(name)
-        if member is None or member.part is Part.NONE or name in run.record.trouble:
+        own = run.kept(Step.OWN, name)
+        if own is None:
             return {
                 "changed": False,
                 "skipped": True,
                 "skip_reason": "the host is no part of the proof; the report says why",
             }
+        record = Record.from_dict(own)
+        member = record.members[name]
         if options["step"] == "read" and member.part is Part.INTERNET:
             return {"changed": False, "skipped": True, "skip_reason": "the host stands for the internet"}
         try:
-            declaration = self._the_same(read(task_vars, self._templar), options)
-            fleet = Fleet(run, declaration.site)
+            fleet = Fleet(run, self._the_same(read(task_vars, self._templar), record).site, record)
             return {"changed": False, **getattr(self, f"_{options['step']}")(fleet, member, options, task_vars)}
         except (StepFailed, Refused, Malformed) as error:
             said = " ".join(str(error).split())
@@ -257,7 +269,7 @@ class ActionModule(ActionBase):
             live = Live.from_dict(configuration(said.get("snapshot")))
         except RulesetError as error:
             raise Malformed(printable(error)) from error
-        fleet.run.keep(Step.LIVE, member.name, live.to_dict())
+        fleet.keep_live(member.name, live)
         if options["static"]:
             fleet.run.keep(Step.NETFILTER, member.name, read_host(member.name, said))
         if tailnet_networks(fleet.site, member):
@@ -285,9 +297,7 @@ class ActionModule(ActionBase):
         )
         listening = parse_listening(said)
         claims = claims_of(fleet.site, member, listening, named)
-        live = fleet.live(member.name)
-        kind = kind_of(member, live.to_dict() if live else None)
-        fleet.run.keep(Step.LISTENING, member.name, Listener(listening, claims, named.texts, ports, kind).to_dict())
+        fleet.keep_listener(member.name, Listener(listening, claims, named.texts, ports, fleet.kind(member)))
         self._listen_inside(fleet, member, options, task_vars)
         return {"addresses": [leg.address for leg in claims.legs], "bound": listening.bound}
 
@@ -317,48 +327,54 @@ class ActionModule(ActionBase):
         kept = {"containers": [one.to_dict() for one in vantages], "more": 0}
         fleet.run.keep(Step.CONTAINERS, member.name, {"trouble": "; ".join(wrong)} if wrong else kept)
 
-    def _probe_inside(
-        self, fleet: Fleet, member: Member, options: Mapping[str, Any], task_vars: Mapping[str, Any]
-    ) -> None:
-        """Probe from the host's containers."""
-        questions = fleet.questions(member.name) if member.name in fleet.containers else []
-        if not questions:
-            return
-        jobs = [question.job for question in questions]
-        asked = [{"inside": question.vantage.id, **question.job.to_dict()} for question in questions]
-        try:
-            said = self._module(
-                CONTAINERS, task_vars, mode="probe", token=fleet.run.id, jobs=asked, timeout=options["timeout"]
-            )
-            results = said.get("results")
-        except StepFailed:
-            results = []  # each probe then has no result, and proves nothing
-        # A container's listener has its host's key, and a name of its own.
-        hosts = {one.label: one.host for one in fleet.vantages}
-        probes = match(jobs, results, lambda name: fleet.run.key_of(hosts.get(name, name)), fleet.run.id)
-        fleet.run.keep(Step.CONTAINERS_PROBED, member.name, probes.to_dict())
-
     def _probe(
         self, fleet: Fleet, member: Member, options: Mapping[str, Any], task_vars: Mapping[str, Any]
     ) -> dict[str, Any]:
-        jobs, controls = fleet.jobs(member.name), fleet.controls(member.name)
+        asked = fleet.asked(member.name)
+        jobs, controls = ([Job.from_dict(job) for job in asked[key]] for key in ("jobs", "controls"))
         said = self._module(
             PROBE,
             task_vars,
             mode="probe",
             token=fleet.run.id,
-            jobs=[job.to_dict() for job in (*controls, *jobs)],
+            jobs=[*asked["controls"], *asked["jobs"]],
             timeout=options["timeout"],
         )
         probes = match(jobs, said.get("results"), fleet.run.key_of, fleet.run.id, controls)
         fleet.run.keep(Step.PROBED, member.name, probes.to_dict())
-        self._probe_inside(fleet, member, options, task_vars)
+        if asked["inside"]:
+            self._probe_inside(fleet, member, asked, options, task_vars)
         return {"probes": len(jobs)}
+
+    def _probe_inside(
+        self,
+        fleet: Fleet,
+        member: Member,
+        asked: Mapping[str, Any],
+        options: Mapping[str, Any],
+        task_vars: Mapping[str, Any],
+    ) -> None:
+        """Probe from the host's containers."""
+        jobs = [{"inside": vantage, **job} for vantage, job in asked["inside"]]
+        try:
+            said = self._module(
+                CONTAINERS, task_vars, mode="probe", token=fleet.run.id, jobs=jobs, timeout=options["timeout"]
+            )
+            results = said.get("results")
+        except StepFailed:
+            results = []  # each probe then has no result, and proves nothing
+        probes = match(
+            [Job.from_dict(job) for _vantage, job in asked["inside"]],
+            results,
+            lambda name: fleet.run.key_of(asked["owners"].get(name, name)),
+            fleet.run.id,
+        )
+        fleet.run.keep(Step.CONTAINERS_PROBED, member.name, probes.to_dict())
 
     def _stop(
         self, fleet: Fleet, member: Member, options: Mapping[str, Any], task_vars: Mapping[str, Any]
     ) -> dict[str, Any]:
-        peers = [*fleet.addresses, *fleet.inside_addresses]
+        peers = fleet.asked(member.name)["peers"]
         said = self._module(PROBE, task_vars, mode="stop", token=fleet.run.id, peers=peers)
         stopped = parse_stopped(said)
         fleet.run.keep(Step.STOPPED, member.name, stopped.to_dict())

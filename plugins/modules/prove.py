@@ -36,12 +36,13 @@ options:
       - V(read) reads the host's live firewall with M(bulkhead.tiers.ufw_ruleset_info).
       - V(listen) starts the host's listener on the ports that the site and the live rules name, the ones beside them,
         and some drawn by chance.
-      - V(probe) probes all other hosts.
+      - V(ask) settles what each host probes, of all of them that listen. Run it once.
+      - V(probe) probes them.
       - V(stop) ends the listener and fetches what it heard.
       - V(report) judges all probes, prints the matrix, writes the report, and fails unless everything declared works,
         everything else is blocked, and all of it could be probed. Run it once.
     type: str
-    choices: [begin, read, listen, probe, stop, report]
+    choices: [begin, read, listen, ask, probe, stop, report]
     required: true
   run:
     description: What V(begin) returned. Required with all other steps.
@@ -86,6 +87,7 @@ options:
       - Which pairs of hosts are probed, with O(step=begin). V(full) is all of them.
       - V(classes) is all of them in a fleet of 16 hosts or fewer. In a larger one, hosts of the same tiers whose live rules are the same are alike - each
         of them is probed once by, and probes once, a host of each kind, at some ports drawn by chance, and one pair of each two kinds at all ports.
+        Where these are more than 100,000 pairs of hosts, as many of them are drawn by chance, each host in some.
     type: str
     choices: [classes, full]
     default: classes

@@ -1,6 +1,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Which pairs of hosts are probed: of hosts that are alike, each once as the source and once as the destination, so that a
-proof grows with the hosts and their kinds, and not with the square of the hosts.
+"""Which pairs of hosts are probed: of hosts that are alike, each once as the source and once as the destination of every kind,
+so that a proof grows with the hosts and their kinds, and not with the square of the hosts. In a very large fleet each host is
+the source and the destination of some of these, drawn by chance.
 
 Alike are hosts of the same part and tiers whose live rules are the same. What a host says of its rules can put it into a kind
 of its own, which costs more probes; it can spare it none of those that every host takes part in.
@@ -21,6 +22,9 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.members impor
 SMALL = 16
 #: How many ports, drawn by chance, a pair is probed at that is not the one which stands for its two kinds.
 FEW = 8
+
+#: The most pairs that are probed at FEW ports, or as many as there are hosts: where hosts and kinds make more, they are drawn by chance.
+MOST_PAIRS = 100_000
 
 #: (source, destination), by name.
 Pair = tuple[str, str]
@@ -46,9 +50,17 @@ class Choice(NamedTuple):
     def is_full(self) -> bool:
         return len(self.whole) == self.total
 
+    def by_source(self) -> dict[str, dict[str, bool]]:
+        """{source: {destination: whether it is probed at FEW ports}}, by name."""
+        found: dict[str, dict[str, bool]] = {}
+        for few, pairs in ((False, self.whole), (True, self.few)):
+            for source, dest in sorted(pairs):
+                found.setdefault(source, {})[dest] = few
+        return found
+
 
 def kind_of(member: Member, live: Any) -> str:
-    """What hosts that are alike have in common, as a short text. live: the live firewall as plain values, None for none."""
+    """What hosts that are alike have in common, as a short text. live: what stands for the live firewall, None for none."""
     said = json.dumps([member.part.value, sorted(member.tiers), live], sort_keys=True)
     return hashlib.sha256(said.encode()).hexdigest()[:16]
 
@@ -72,6 +84,11 @@ def choose(kinds: Mapping[str, str], seed: str, coverage: Coverage = Coverage.CL
             pairs = _ring(sources, dests)
             first.update(pairs[:1])
             more.update(pairs[1:])
+    more -= first
+    if len(more) > MOST_PAIRS:
+        ring = chance.sample(names, len(names))
+        each = set(_ring(ring, ring)) - first
+        more = each.union(chance.sample(sorted(more - each), max(MOST_PAIRS - len(each), 0)))
     return Choice(frozenset(first), frozenset(more), len(alike), total)
 
 

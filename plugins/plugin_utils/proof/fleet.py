@@ -30,10 +30,10 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.controls impo
     served,
     silent,
 )
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.coverage import Choice, Coverage, choose
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.coverage import Choice, Coverage, choose, kind_of
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.firewall import Firewall
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.forwards import Forwards
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import Leg, Port, Target, jobs_from
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import Leg, Port, Target, by_host, jobs_from
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.judge import (
     HeardPorts,
     Host,
@@ -50,7 +50,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.parse import 
     parse_stopped,
 )
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.report import Proof
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.run import Run, Step
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.run import Record, Run, Step
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.tailnet import Live as LiveNode
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.tailnet import (
     Node,
@@ -79,25 +79,6 @@ class Listener(NamedTuple):
     named: tuple[str, ...]
     ports: Mapping[Port, str]
     kind: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "said": self.said.to_dict(),
-            "claims": self.claims.to_dict(),
-            "named": list(self.named),
-            "ports": [[proto, port, why] for (proto, port), why in sorted(self.ports.items())],
-            "kind": self.kind,
-        }
-
-    @classmethod
-    def from_dict(cls, found: Mapping[str, Any]) -> Listener:
-        return cls(
-            parse_listening(found["said"]),
-            Claims.from_dict(found["claims"]),
-            tuple(found["named"]),
-            {(proto, port): why for proto, port, why in found["ports"]},
-            found["kind"],
-        )
 
 
 class Probes(NamedTuple):
@@ -167,12 +148,12 @@ def _only(job: Job, values: Sequence[Any]) -> Result:
 
 
 class Fleet:
-    """What is known so far of all hosts."""
+    """What is known so far of all hosts; of one and the gateways, with the record of its own steps."""
 
-    def __init__(self, run: Run, site: Site) -> None:
+    def __init__(self, run: Run, site: Site, record: Optional[Record] = None) -> None:
         self.run = run
         self.site = site
-        self.record = run.record
+        self.record = record or run.record
         left_out = set(self.record.left_out)
         #: The hosts that take part, by name, in the inventory's order.
         self.members = {
@@ -181,18 +162,64 @@ class Fleet:
             if member.part is not Part.NONE and name not in left_out and name not in self.record.trouble
         }
 
+    def share_out(self) -> None:
+        """Keep for each host what its own steps need to know of the record: itself, and the gateways."""
+        gateways = {name: member for name, member in self.members.items() if member.part is Part.GATEWAY}
+        for name, member in self.members.items():
+            own = self.record._replace(members={**gateways, name: member}, left_out=(), trouble={})
+            self.run.keep(Step.OWN, name, own.to_dict())
+
+    # What hosts have in common is kept once: their live rules, and the ports at which they are probed.
+
+    def keep_live(self, name: str, live: Live) -> None:
+        self.run.keep(Step.LIVE, name, self.run.share(live.to_dict()))
+
+    def live(self, name: str) -> Optional[Live]:
+        """The live firewall of a host; None for a host that needs none, or that did not say."""
+        key = self.run.kept(Step.LIVE, name)
+        if key is None:
+            return None
+        if key not in self._lives:
+            self._lives[key] = Live.from_dict(self.run.shared(key))
+        return self._lives[key]
+
+    @cached_property
+    def _lives(self) -> dict[str, Live]:
+        return {}
+
+    def kind(self, member: Member) -> str:
+        """What a host has in common with those that are alike."""
+        return kind_of(member, self.run.kept(Step.LIVE, member.name))
+
+    def keep_listener(self, name: str, listener: Listener) -> None:
+        ports = [[proto, port, why] for (proto, port), why in sorted(listener.ports.items())]
+        kept = {
+            "said": listener.said.to_dict(),
+            "claims": listener.claims.to_dict(),
+            "named": list(listener.named),
+            "ports": self.run.share(ports),
+            "kind": listener.kind,
+        }
+        self.run.keep(Step.LISTENING, name, kept)
+
     @cached_property
     def listeners(self) -> dict[str, Listener]:
         """The hosts that listen, each address with one of them at most."""
-        found = {}
+        found: dict[str, Listener] = {}
+        ports: dict[str, dict[Port, str]] = {}
         for name in self.members:
             kept = self.run.kept(Step.LISTENING, name)
             if kept:
-                found[name] = Listener.from_dict(kept)
-        claims = settle(
+                key = kept["ports"]
+                if key not in ports:
+                    ports[key] = {(proto, port): why for proto, port, why in self.run.shared(key)}
+                claims = Claims.from_dict(kept["claims"])
+                named = tuple(kept["named"])
+                found[name] = Listener(parse_listening(kept["said"]), claims, named, ports[key], kept["kind"])
+        claims_by_name = settle(
             {name: one.claims for name, one in found.items()}, {name: one.named for name, one in found.items()}
         )
-        return {name: one._replace(claims=claims[name]) for name, one in found.items()}
+        return {name: one._replace(claims=claims_by_name[name]) for name, one in found.items()}
 
     @cached_property
     def legs(self) -> list[Leg]:
@@ -253,8 +280,7 @@ class Fleet:
 
     def questions(self, name: str) -> list[Question]:
         """What the containers of one host are to probe."""
-        targets = {host: Target(one.ports, self.services(host)) for host, one in self.listeners.items()}
-        return self._asked.of(name, list(self.record.members).index(name), targets)
+        return self._asked.of(name, self._numbers[name], self._targets)
 
     def _prove_containers(self, hosts: Mapping[str, Host]) -> Optional[ContainersProof]:
         """What was found from inside the containers; None where the site has no networks."""
@@ -289,11 +315,6 @@ class Fleet:
         """What the gateways forward between these legs."""
         return Forwards(self.site, self.legs)
 
-    def live(self, name: str) -> Optional[Live]:
-        """The live firewall of a host; None for a host that needs none, or that did not say."""
-        kept = self.run.kept(Step.LIVE, name)
-        return Live.from_dict(kept) if kept else None
-
     def rules_for(self, name: str) -> list[Mapping[str, Any]]:
         """The live rules that name ports to probe at a host: its own, and the gateways'."""
         live = [
@@ -309,33 +330,80 @@ class Fleet:
         listener = self.listeners[name]
         return {one.socket: one.text for one in listener.said.services if one.socket.address in own}
 
-    def jobs(self, name: str) -> list[Job]:
-        """The jobs of one host."""
-        policy = Policy(self.site)
-        targets = {host: Target(one.ports, self.services(host)) for host, one in self.listeners.items()}
-        number = list(self.record.members).index(name)
-        over = {
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        """Of the hosts, so that the ids of their jobs are unique in the run."""
+        return {name: number for number, name in enumerate(self.record.members)}
+
+    @cached_property
+    def _targets(self) -> dict[str, Target]:
+        return {host: Target(one.ports, self.services(host)) for host, one in self.listeners.items()}
+
+    @cached_property
+    def _targets_over(self) -> dict[str, Target]:
+        """The same over the tailnet."""
+        return {
             host: Target(self.listeners[host].ports, self._services_at(host, node.addresses))
             for host, node in self.nodes.items()
         }
-        tailnet = jobs_between(name, number, self.nodes, over, TailnetPolicy(self.site))
+
+    @cached_property
+    def _legs_of(self) -> dict[str, list[Leg]]:
+        return by_host(self.legs)
+
+    @cached_property
+    def _dests(self) -> dict[str, dict[str, bool]]:
+        return self.choice.by_source()
+
+    @cached_property
+    def _policies(self) -> tuple[Policy, TailnetPolicy]:
+        return Policy(self.site), TailnetPolicy(self.site)
+
+    def jobs(self, name: str) -> list[Job]:
+        """The jobs of one host."""
+        number = self._numbers[name]
+        policy, over = self._policies
+        tailnet = jobs_between(name, number, self.nodes, self._targets_over, over)
         lan = jobs_from(
             name,
             number,
-            self.legs,
-            targets,
+            self._legs_of,
+            self._targets,
             lambda *flow: declared(policy, *flow),
             self.record.seed,
             self.forwards.arrival,
-            self.choice,
+            self._dests.get(name, {}),
         )
         return [*lan, *tailnet]
 
     def controls(self, name: str) -> list[Job]:
         """The jobs of one host to its own sockets."""
         listener = self.listeners.get(name)
-        number = list(self.record.members).index(name)
-        return controls_of(name, number, listener.said, listener.ports) if listener else []
+        return controls_of(name, self._numbers[name], listener.said, listener.ports) if listener else []
+
+    def ask_all(self) -> None:
+        """Keep what each host is to probe, and the addresses that it may hear from: put together once, for all of them."""
+        # A container's listener has its host's key, and a name of its own.
+        owners = {one.label: one.host for one in self.vantages}
+        peers = self.run.share([*self.addresses, *self.inside_addresses])
+        for name in self.members:
+            inside = self.questions(name) if name in self.containers else []
+            kept = {
+                "jobs": [job.to_dict() for job in self.jobs(name)],
+                "controls": [job.to_dict() for job in self.controls(name)],
+                "inside": [[one.vantage.id, one.job.to_dict()] for one in inside],
+                "owners": {label: owners[label] for label in {one.job.host for one in inside} if label in owners},
+                "peers": peers,
+            }
+            self.run.keep(Step.ASKED, name, kept)
+
+    def asked(self, name: str) -> dict[str, Any]:
+        """What one host is to probe, empty where nobody got so far: {jobs, controls: [job], inside: [[container, job]],
+        owners: {container's label: its host}, peers: [address]}."""
+        kept = self.run.kept(Step.ASKED, name)
+        if kept is None:
+            return {"jobs": [], "controls": [], "inside": [], "owners": {}, "peers": []}
+        return {**kept, "peers": self.run.shared(kept["peers"])}
 
     @cached_property
     def probed(self) -> dict[str, Probes]:
@@ -371,6 +439,7 @@ class Fleet:
         hosts: dict[str, Host] = {}
         missing = dict(self.record.trouble)
         pairs: list[tuple[Job, Result]] = []
+        addresses = set(self.addresses)
         for name, member in self.record.members.items():
             if member.part is Part.NONE and name not in self.record.left_out:
                 missing.setdefault(name, _no_part(member, self.record.outside))
@@ -383,7 +452,6 @@ class Fleet:
             if listener is None or probes is None:
                 missing[name] = trouble or "it was not reached"
             else:
-                addresses = set(self.addresses)
                 if any(not {job.source, job.dest, job.arriving.dest} <= addresses for job, _dummy in probes.pairs):
                     trouble = trouble or "addresses changed while it probed"
                 trouble = trouble or listener.claims.trouble or probes.trouble

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Optional
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Job
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.listening import Socket
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.coverage import FEW, Choice
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.coverage import FEW
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.live import rule_ports
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.model import Flow, Site
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.nat import forwards
@@ -116,46 +116,45 @@ class Target(NamedTuple):
     services: Collection[Socket] = ()
 
 
+def by_host(legs: Iterable[Leg]) -> dict[str, list[Leg]]:
+    """{host: its legs}, in their order."""
+    found: dict[str, list[Leg]] = {}
+    for leg in legs:
+        found.setdefault(leg.host, []).append(leg)
+    return found
+
+
 def jobs_from(
     host: str,
     number: int,
-    legs: Sequence[Leg],
+    legs: Mapping[str, Sequence[Leg]],
     targets: Mapping[str, Target],
     declared: Callable[[Leg, Leg, str, int], Optional[Flow]],
     seed: str = "",
     arrival: Callable[[Leg, Leg, str, int], Optional[Arrival]] = lambda *_flow: None,
-    choice: Optional[Choice] = None,
+    dests: Optional[Mapping[str, bool]] = None,
 ) -> list[Job]:
     """The jobs of one host, for flow_probe.
 
-    number: of the host, so that the jobs' ids are unique in the run. legs: of all hosts. declared: the flow, if there is
-    one; then an answer is expected, and silence is asked again. seed: which of the ports with a limit are probed, where
-    all of them would be refused by it. arrival: where what is asked of a gateway is forwarded to. In each IP version that
+    number: of the host, so that the jobs' ids are unique in the run. legs: {host: its legs}, of all hosts. declared: the flow,
+    if there is one; then an answer is expected, and silence is asked again. seed: which of the ports with a limit are probed,
+    where all of them would be refused by it. arrival: where what is asked of a gateway is forwarded to. In each IP version that
     both have, a host's first address is probed from the first address of the others at every port; between further
     addresses (a gateway's other legs, more of the internet) the chance, the neighbours and the other protocol are left out.
-    choice: the pairs of hosts, None for all of them.
+    dests: {the hosts that it probes: whether at FEW ports}, None for all of them at every port.
     """
-    families = {
-        version: (
-            [leg for leg in legs if leg.version == version and leg.host == host],
-            [leg for leg in legs if leg.version == version],
-        )
-        for version in (4, 6)
-    }
+    versions = {version: [leg for leg in legs.get(host, ()) if leg.version == version] for version in (4, 6)}
     jobs: list[Job] = []
     limited: list[Job] = []
-    for dest in legs:
-        own, others = families[dest.version]
+    for dest in [leg for name in (legs if dests is None else dests) for leg in legs.get(name, ())]:
+        own, few = versions[dest.version], bool(dests and dests[dest.host])
         if dest.host == host or not own or (own[0].place in (GATEWAY, INTERNET) and dest.place == INTERNET):
             continue  # what a router itself sends to the internet, or the internet to itself, is filtered nowhere
-        few = choice is not None and (host, dest.host) in choice.few
-        if choice is not None and not few and (host, dest.host) not in choice.whole:
-            continue
         target = targets[dest.host]
         sources = _sources(own, dest)
+        main = _main_leg(own, [leg for leg in legs[dest.host] if leg.version == dest.version])
         for source in sources:
-            every = source == sources[0] and dest == _main_leg(own, dest.host, others)
-            wanted = _wanted(target, dest.address, every)
+            wanted = _wanted(target, dest.address, every=source == sources[0] and dest == main)
             if few and len(wanted) > FEW:
                 wanted = random.Random(f"{seed}/{source.address}/{dest.address}").sample(wanted, FEW)
             for proto, port in wanted:
@@ -202,14 +201,13 @@ def _sources(own: Sequence[Leg], dest: Leg) -> Sequence[Leg]:
     return [leg for leg in own if is_beside(leg, dest)][:1] or own[:1]
 
 
-def _main_leg(own: Sequence[Leg], host: str, legs: Sequence[Leg]) -> Leg:
-    """The leg at which these addresses meet another host: the near one of several, else its first."""
-    others = [leg for leg in legs if leg.host == host]
+def _main_leg(own: Sequence[Leg], others: Sequence[Leg]) -> Leg:
+    """The leg at which these addresses meet another host's: the near one of several, else its first."""
     near = [leg for leg in others if any(is_beside(source, leg) for source in own)]
     return (near or others)[0]
 
 
-def _wanted(target: Target, address: str, every: bool) -> list[Port]:
+def _wanted(target: Target, address: str, *, every: bool) -> list[Port]:
     """The (proto, port) to probe at one address."""
     wanted = {key for key, why in target.ports.items() if every or why in (DECLARED, LIVE)}
     wanted.update((one.proto, one.port) for one in target.services if one.address == address)

@@ -26,6 +26,8 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.members impor
 class Step(str, Enum):
     """What is kept of each host."""
 
+    #: What its own steps need to know of the record.
+    OWN = "own"
     LIVE = "live"
     #: What it is in the tailnet.
     NODE = "node"
@@ -34,6 +36,8 @@ class Step(str, Enum):
     CONTAINERS = "containers"
     CONTAINERS_PROBED = "containers probed"
     CONTAINERS_HEARD = "containers heard"
+    #: What it is to probe.
+    ASKED = "asked"
     PROBED = "probed"
     STOPPED = "stopped"
     #: Addresses, routes and rules, for a question (plugin_utils/ask).
@@ -90,6 +94,7 @@ class Run:
             raise ValueError(f"run: got {run_id!r}, expected what the step begin returned")
         self.id = run_id
         self._folder = os.path.join(base, f"bulkhead-prove-{run_id}")
+        self._shared: dict[str, Any] = {}
 
     @classmethod
     def opened(cls, base: str, run_id: str) -> Run:
@@ -134,6 +139,20 @@ class Run:
         except FileNotFoundError:
             return None
 
+    def share(self, value: Any) -> str:
+        """Keep a value that many hosts have, once for all of them; what `shared` finds it by."""
+        text = json.dumps(value, sort_keys=True)
+        key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        if not os.path.exists(os.path.join(self._folder, f"shared-{key}")):
+            self._write(f"shared-{key}", value)
+        return key
+
+    def shared(self, key: str) -> Any:
+        """A value that was shared: one object, however many ask for it."""
+        if key not in self._shared:
+            self._shared[key] = self._read(f"shared-{key}")
+        return self._shared[key]
+
     @staticmethod
     def _name(step: Step, host: str) -> str:
         # A host may be called anything; its hash is a file's name.
@@ -144,7 +163,7 @@ class Run:
         partial = f"{path}.{os.getpid()}"
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(descriptor, "w", encoding="utf-8") as file:
-            json.dump(value, file)
+            file.write(json.dumps(value))  # json.dump is several times slower: it has no C encoder
         os.replace(partial, path)
 
     def _read(self, name: str) -> Any:

@@ -133,6 +133,7 @@ def range_text(span: Net) -> str:
     return f"{point_text(span.first)}-{point_text(span.last)}"
 
 
+@lru_cache(maxsize=1 << 16)  # a proof asks for the same addresses millions of times
 def parse_point(text: str) -> int:
     """The point of an address; raises Unreadable. INET_PTON: all four parts, no leading zeros, nothing beside it."""
     bare, percent, _zone = text.partition("%")

@@ -149,9 +149,9 @@ class Play:
         if begun.get("failed"):
             return begun
         playing = [name for name in self.hosts if self.limit in (None, name)]
-        for step in ("read", "listen", "probe", "stop"):
+        for step in ("read", "listen", "ask", "probe", "stop"):
             playing = [name for name in playing if (step, name) not in leave]
-            for host in playing:
+            for host in playing[:1] if step == "ask" else playing:
                 self.step(step, host, run=begun["run"], **(more if step == "read" else {}))
         return self.step(
             "report", playing[0], run=begun["run"], report=str(self.report), directory=str(self.report.parent), **more

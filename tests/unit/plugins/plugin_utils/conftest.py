@@ -11,7 +11,7 @@ from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.listening imp
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.ufw import DEFAULTS, host_rules
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.firewall import read_firewall
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.forwards import Forwards
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import Leg, Target, jobs_from, ports_of
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import Leg, Target, by_host, jobs_from, ports_of
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.judge import Host, Judge, declared
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.report import Proof
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
@@ -90,7 +90,13 @@ class Lab:
         targets = {host: Target(self.ports(host), [Socket(*key) for key in self.services[host]]) for host in self.tiers}
         number = list(self.tiers).index(name)
         return jobs_from(
-            name, number, self.legs, targets, lambda *flow: declared(self.policy, *flow), SEED, self.forwards.arrival
+            name,
+            number,
+            by_host(self.legs),
+            targets,
+            lambda *flow: declared(self.policy, *flow),
+            SEED,
+            self.forwards.arrival,
         )
 
     def proof(self):

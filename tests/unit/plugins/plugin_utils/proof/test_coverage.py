@@ -12,7 +12,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.coverage impo
     choose,
     kind_of,
 )
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import Leg, Target, jobs_from, ports_of
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import Leg, Target, by_host, jobs_from, ports_of
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.judge import declared
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.members import Member, Part
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import parse_site
@@ -34,11 +34,13 @@ def probes_of(number, coverage=Coverage.CLASSES):
     choice = choose({leg.host: "alike" for leg in legs}, "1", coverage)
     policy, ports = Policy(SITE), ports_of(SITE, [], "1")
     targets = {leg.host: Target(ports) for leg in legs}
-    asks = {source for source, _dest in (*choice.whole, *choice.few)}
+    dests, of_host = choice.by_source(), by_host(legs)
     return {
-        leg.host: len(jobs_from(leg.host, n, legs, targets, lambda *flow: declared(policy, *flow), "1", choice=choice))
+        leg.host: len(
+            jobs_from(leg.host, n, of_host, targets, lambda *flow: declared(policy, *flow), "1", dests=dests[leg.host])
+        )
         for n, leg in enumerate(legs)
-        if leg.host in asks
+        if leg.host in dests
     }
 
 
@@ -71,6 +73,20 @@ def test_every_host_is_asked_by_and_asks_every_kind(a, b):
     assert all(source != dest for source, dest in pairs)
     wholes = Counter((kinds[source], kinds[dest]) for source, dest in choice.whole)
     assert set(wholes.values()) == {1} and len(pairs) <= 4 * max(a, b)
+
+
+def test_a_very_large_fleet_has_a_bounded_number_of_pairs_and_leaves_no_host_out(monkeypatch):
+    kinds = {f"h{n}": str(n % 10) for n in range(300)}
+    every = choose(kinds, "7")
+    monkeypatch.setattr("ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.coverage.MOST_PAIRS", 600)
+    choice = choose(kinds, "7")
+    assert len(every.few) > 2000 and len(choice.few) == 600 and choice.whole == every.whole
+    for at in (0, 1):
+        assert {pair[at] for pair in choice.whole | choice.few} == set(kinds)
+    # However few pairs there may be.
+    monkeypatch.setattr("ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.coverage.MOST_PAIRS", 1)
+    few = choose(kinds, "7")
+    assert {source for source, _dest in few.whole | few.few} == set(kinds) and len(few.few) <= 300
 
 
 def test_the_seed_draws_the_pairs():

@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Verdict
+from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.flows import Job, Verdict
 from ansible_collections.bulkhead.tiers.plugins.module_utils.probe.listening import (
     Address,
     Heard,
@@ -21,6 +21,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.claims import
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.firewall import read_firewall
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.fleet import Fleet, Listener, Probes, match
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import DECLARED
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.live import Live
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.members import Member, Part
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.run import Record, Run, Step
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.status import Status
@@ -62,7 +63,7 @@ class Site:
         for name, said in self.said.items():
             named = Named.read(SITE, name, (), None)
             listener = Listener(said, claims_of(SITE, self.members[name], said, named), named.texts, PORTS)
-            self.run.keep(Step.LISTENING, name, listener.to_dict())
+            Fleet(self.run, SITE).keep_listener(name, listener)
         fleet = Fleet(self.run, SITE)
         for name in HOSTS:
             other = "b" if name == "a" else "a"
@@ -279,4 +280,43 @@ def test_what_is_kept_is_read_as_it_was_written(site):
     fleet = site.fleet()
     kept = fleet.run.kept(Step.PROBED, "a")
     assert Probes.from_dict(kept).to_dict() == kept
-    assert fleet.listeners["a"] == Listener.from_dict(fleet.listeners["a"].to_dict())
+    fleet.keep_listener("a", fleet.listeners["a"])
+    assert Fleet(fleet.run, SITE).listeners == fleet.listeners
+    live = Live(True, {"incoming": "deny"}, ({"rule": "allow", "to_port": "22"},), None)
+    fleet.keep_live("a", live)
+    assert Fleet(fleet.run, SITE).live("a") == live and fleet.live("b") is None
+
+
+def test_hosts_that_are_alike_share_their_rules_and_ports_and_are_of_one_kind(site):
+    fleet = site.fleet()
+    ports = [one.ports for one in fleet.listeners.values()]
+    assert ports[0] is ports[1]
+    live = Live(True, {}, ({"rule": "allow", "to_port": "22"},), None)
+    fleet.keep_live("a", live)
+    fleet.keep_live("b", Live(*live))
+    assert fleet.live("a") is fleet.live("b")
+    kinds = {fleet.kind(member) for member in fleet.members.values()}
+    fleet.keep_live("b", live._replace(active=False))
+    assert len(kinds) == 1 and fleet.kind(fleet.members["b"]) not in kinds
+
+
+def test_a_host_s_own_steps_know_the_gateways_and_no_other_host(site):
+    site.members["router"] = Member("router", Part.GATEWAY, (), True)
+    site.members["spare"] = Member("spare", Part.NONE)
+    fleet = site.fleet()
+    fleet.share_out()
+    own = Record.from_dict(fleet.run.kept(Step.OWN, "a"))
+    assert set(own.members) == {"a", "router"} and own.seed == fleet.record.seed
+    assert set(Record.from_dict(fleet.run.kept(Step.OWN, "router")).members) == {"router"}
+    assert fleet.run.kept(Step.OWN, "spare") is None
+
+
+def test_what_each_host_is_asked_is_what_it_would_put_together_itself(site):
+    fleet = site.fleet()
+    assert fleet.asked("a")["jobs"] == fleet.asked("a")["peers"] == []
+    fleet.ask_all()
+    for name in HOSTS:
+        asked = Fleet(fleet.run, SITE).asked(name)
+        assert [Job.from_dict(job) for job in asked["jobs"]] == fleet.jobs(name) != []
+        assert [Job.from_dict(job) for job in asked["controls"]] == fleet.controls(name) != []
+        assert sorted(asked["peers"]) == sorted(HOSTS.values())

@@ -11,6 +11,7 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.proof.jobs import (
     SAMPLE,
     TWIN,
     Target,
+    by_host,
     jobs_from,
     ports_of,
 )
@@ -113,7 +114,7 @@ def test_silence_is_asked_again_only_where_an_answer_is_declared(lab):
 
 def limited_jobs(lab, seed):
     targets = {host: Target(lab.ports(host)) for host in lab.tiers}
-    found = jobs_from("desk", 0, lab.legs, targets, lambda *flow: declared(lab.policy, *flow), seed)
+    found = jobs_from("desk", 0, by_host(lab.legs), targets, lambda *flow: declared(lab.policy, *flow), seed)
     return [
         job for job in found if (flow := lab.policy.flow_for(job.source, job.dest, job.proto, job.port)) and flow.limit
     ]
