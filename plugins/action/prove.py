@@ -87,6 +87,7 @@ ARGUMENTS = {
     "formats": {"type": "list", "elements": "str", "choices": list(FORMATS), "default": list(FORMATS)},
     "directory": {"type": "path", "default": "reports"},
     "static": {"type": "bool", "default": False},
+    "packets": {"type": "bool", "default": True},
     "coverage": {"type": "str", "choices": [one.value for one in Coverage], "default": Coverage.CLASSES.value},
 }
 REQUIRED = [
@@ -130,6 +131,11 @@ class ActionModule(ActionBase):
     ) -> dict[str, Any]:
         """Settle what the proof is about, before the first packet."""
         refuse_slice(task_vars, "what is said of a whole fleet")
+        if not (options["packets"] or options["static"]):
+            wrong = Mistake(
+                "packets", "false, and static as well", "one of them", "prove by packets, by the rules, or by both"
+            )
+            raise Refused([wrong])
         if options["report"]:
             report_path(options["report"], options["directory"])  # better refused now than after all probes
         groups = groups_of_sources(task_vars["hostvars"])
@@ -165,7 +171,9 @@ class ActionModule(ActionBase):
             plan: Optional[Mapping[str, Any]] = declaration.plan(member.name, member.place)["tailnet"]
             return plan
 
-        proof = fleet.proof(compiled, time.time() - fleet.record.began, node)
+        seconds = time.time() - fleet.record.began
+        packets = options["packets"]
+        proof = fleet.proof(compiled, seconds, node) if packets else fleet.proof_without_packets(seconds)
         for line, color in report_lines(proof):
             self._display.display(line, color=color)
         static = static_proof(fleet.run, declaration) if options["static"] else None
@@ -175,7 +183,8 @@ class ActionModule(ActionBase):
         if static is not None:
             result.update(failed=not (proof.holds and static.holds), msg=f"{summary(proof)}\n{static_summary(static)}")
         if self._task.check_mode:
-            self._display.display(f"Check mode: the probes were real; the report {options['report']} was not written.")
+            was = "the probes were real" if packets else "the hosts were read"
+            self._display.display(f"Check mode: {was}; the report {options['report']} was not written.")
         else:
             written = write_proof(path, proof, name, options["formats"], static)
             result.update(report=written["json"], reports=written)
@@ -272,7 +281,7 @@ class ActionModule(ActionBase):
         fleet.keep_live(member.name, live)
         if options["static"]:
             fleet.run.keep(Step.NETFILTER, member.name, read_host(member.name, said))
-        if tailnet_networks(fleet.site, member):
+        if options["packets"] and tailnet_networks(fleet.site, member):
             node = LiveNode.from_dict(self._module(NODE, task_vars, peers=False))
             # The inventory's to say, and not the host's.
             uses = value_of(EXIT_NODE, task_vars, self._templar) if EXIT_NODE in task_vars else ""
@@ -331,13 +340,14 @@ class ActionModule(ActionBase):
         self, fleet: Fleet, member: Member, options: Mapping[str, Any], task_vars: Mapping[str, Any]
     ) -> dict[str, Any]:
         asked = fleet.asked(member.name)
-        jobs, controls = ([Job.from_dict(job) for job in asked[key]] for key in ("jobs", "controls"))
+        jobs = [Job.from_dict(job) for job in asked["jobs"]]
+        controls = fleet.controls(member.name, asked["number"])
         said = self._module(
             PROBE,
             task_vars,
             mode="probe",
             token=fleet.run.id,
-            jobs=[*asked["controls"], *asked["jobs"]],
+            jobs=[*(job.to_dict() for job in controls), *asked["jobs"]],
             timeout=options["timeout"],
         )
         probes = match(jobs, said.get("results"), fleet.run.key_of, fleet.run.id, controls)

@@ -97,6 +97,12 @@ options:
         of all hosts let through, as exact sets of packets, is held against the site, and an error fails the proof.
     type: bool
     default: false
+  packets:
+    description:
+      - Whether packets are part of the proof, with O(step=begin), O(step=read) and O(step=report). V(false) needs O(static), and the steps between O(step=read)
+        and O(step=report) are left out then.
+    type: bool
+    default: true
   directory:
     description: The folder that O(report) must lie below, links followed. A relative path starts at the current directory.
     type: path

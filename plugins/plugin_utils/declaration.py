@@ -69,7 +69,7 @@ ROLE_VARIABLES = frozenset(
     firewall_logging firewall_nat firewall_purge firewall_rsyslog_validate firewall_rules firewall_ways
     gateway_sysctls gateway_ways monitoring_log_collector monitoring_log_rotate monitoring_log_service
     monitoring_log_sessions monitoring_log_tls
-    prove_addresses prove_coverage prove_formats prove_outside prove_report prove_report_directory prove_seed prove_static
+    prove_addresses prove_coverage prove_formats prove_outside prove_packets prove_report prove_report_directory prove_seed prove_static
     prove_timeout prove_ttl provisioning_maas_api_key provisioning_maas_delegate provisioning_maas_fabric
     provisioning_maas_url provisioning_maas_validate_certs provisioning_sysctls review_report
     review_report_directory stacks_compose_package stacks_deploy

@@ -11,14 +11,16 @@ each is measured next to what it is compared with, in the same run, so that a lo
     compile        every host's own plan, all of them one after the other in one process
     once           a task that does nothing, run once, in a play on all hosts
     begin          the beginning of a proof there: which hosts it is about, and as what
+    rules          a proof of what every host's rules let through, of what the hosts have said (tests/benchmark/scale_proof.py)
+    packets        who probes what, of all hosts that listen; with --packets, for it takes minutes
     nothing        a task that does nothing, on every host
     check          the check of the site, on every host
     tiers: ...     the same two in a play whose hosts are those of lookup('bulkhead.tiers.waves'), as in site.yml: it reads the site in
                    Ansible's own process, and each host's process finds it there
 
-Exit status 1 where plan.yml and the beginning of a proof take more than 30 s or 2 GiB over Ansible's own, or the check more than 1.1
-times the task that does nothing. What is compared is the time of processors, which a loaded machine changes least; the ratio is that
-of the medians of the rounds, which are taken in turn. What a proof does with what hosts say is no part of it: there are no hosts.
+Exit status 1 where plan.yml, the beginning of a proof or the proof of the rules take more than 30 s or 2 GiB over Ansible's own, or the
+check more than 1.1 times the task that does nothing. What is compared is the time of processors, which a loaded machine changes least;
+the ratio is that of the medians of the rounds, which are taken in turn. The judging of packets is no part of it: there are no hosts.
 """
 
 from __future__ import annotations
@@ -45,6 +47,7 @@ RATIO = 1.1
 NOTHING = {"name": "Nothing", "ansible.builtin.debug": {"verbosity": 5}}
 BEGIN = {"name": "Begin", "bulkhead.tiers.prove": {"step": "begin", "seed": "1"}}
 CHECK = {"name": "Check the site", "bulkhead.tiers.site": None}
+PROOF = Path(__file__).with_name("scale_proof.py")
 #: What does nothing, and what is compared with it.
 PAIR = ("nothing", "check")
 COMPILE = """
@@ -109,7 +112,7 @@ def run(folder: Path, command: list[str | Path]) -> Cost:
         "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
         "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default",
         "ANSIBLE_DISPLAY_OK_HOSTS": "false",
-        "PYTHONPATH": str(ROOT / ".venv" / "collections"),
+        "PYTHONPATH": os.pathsep.join(str(ROOT / path) for path in (".venv/collections", "tests/support")),
     }
     with (folder / "output").open("wb") as output:
         actions = [(os.POSIX_SPAWN_DUP2, output.fileno(), 1), (os.POSIX_SPAWN_DUP2, output.fileno(), 2)]
@@ -133,7 +136,7 @@ def show(name: str, cost: Cost, remark: str = "") -> None:
     )
 
 
-def once_for_all(folder: Path, forks: int) -> list[str]:
+def once_for_all(folder: Path, hosts: int, forks: int, packets: bool) -> list[str]:
     """The phases that are done once for a run; what is over the target."""
     own = playbook(folder, folder / "inventory.yml", forks)
     show("inventory", own, "Ansible's own")
@@ -147,6 +150,11 @@ def once_for_all(folder: Path, forks: int) -> list[str]:
     begun = playbook(folder, folder / "begin.yml", forks)
     over.update(compile=compiled, begin=_over(begun, once))
     show("begin", begun, f"{_shown(over['begin'])} over a task that does nothing")
+    for what in ("rules", "packets") if packets else ("rules",):
+        judged = run(folder, [sys.executable, PROOF, what, folder / "site.json", str(hosts)])
+        show(what, judged, (folder / "output").read_text().strip())
+        if what == "rules":
+            over[what] = judged
     return [
         f"{name}: {_shown(cost)}, not {SECONDS:.0f} s and {MEMORY:.0f} MiB"
         for name, cost in over.items()
@@ -185,6 +193,7 @@ def main() -> int:
     parser.add_argument("--flows", type=int, default=500)
     parser.add_argument("--forks", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=1, help="of the check and the task that does nothing, in turn")
+    parser.add_argument("--packets", action="store_true", help="see above")
     options = parser.parse_args()
     missed = []
     for hosts in options.hosts:
@@ -192,7 +201,8 @@ def main() -> int:
         with tempfile.TemporaryDirectory(prefix="bulkhead-scale-") as name:
             folder = Path(name)
             fleet(folder, hosts, options.tiers, options.flows)
-            found = [*once_for_all(folder, options.forks), *on_every_host(folder, options.forks, options.rounds)]
+            found = once_for_all(folder, hosts, options.forks, options.packets)
+            found += on_every_host(folder, options.forks, options.rounds)
         missed += [f"{hosts} hosts: {what}" for what in found]
     print(*(f"missed: {what}" for what in missed), sep="\n")
     return 1 if missed else 0

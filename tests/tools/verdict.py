@@ -24,9 +24,10 @@ def main() -> int:
     )
     failed = sum(said["totals"].get(status, 0) for status in ("open", "blocked", "misdirected", "inconclusive"))
     holds = said["holds"] and (static is None or static["holds"])
+    probes = said["totals"]["probes"]
+    packets = f"{probes - failed:,} of {probes:,} probes as declared" if said["packets"] else "none were sent"
     print(
-        f"\n{'HOLDS' if holds else 'NOT PROVEN'}{', in part' if said['partial'] else ''}: packets: "
-        f"{said['totals']['probes'] - failed:,} of {said['totals']['probes']:,} probes as declared; {rules}"
+        f"\n{'HOLDS' if holds else 'NOT PROVEN'}{', in part' if said['partial'] else ''}: packets: {packets}; {rules}"
     )
     page = path.with_suffix(".html")
     print(f"The report: {(page if page.exists() else path).resolve()}")

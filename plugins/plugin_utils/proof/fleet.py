@@ -376,10 +376,11 @@ class Fleet:
         )
         return [*lan, *tailnet]
 
-    def controls(self, name: str) -> list[Job]:
-        """The jobs of one host to its own sockets."""
+    def controls(self, name: str, number: Optional[int] = None) -> list[Job]:
+        """The jobs of one host to its own sockets. number: of the host, where this is a fleet of its own steps."""
         listener = self.listeners.get(name)
-        return controls_of(name, self._numbers[name], listener.said, listener.ports) if listener else []
+        known = self._numbers[name] if number is None else number
+        return controls_of(name, known, listener.said, listener.ports) if listener else []
 
     def ask_all(self) -> None:
         """Keep what each host is to probe, and the addresses that it may hear from: put together once, for all of them."""
@@ -390,7 +391,7 @@ class Fleet:
             inside = self.questions(name) if name in self.containers else []
             kept = {
                 "jobs": [job.to_dict() for job in self.jobs(name)],
-                "controls": [job.to_dict() for job in self.controls(name)],
+                "number": self._numbers[name],
                 "inside": [[one.vantage.id, one.job.to_dict()] for one in inside],
                 "owners": {label: owners[label] for label in {one.job.host for one in inside} if label in owners},
                 "peers": peers,
@@ -398,11 +399,11 @@ class Fleet:
             self.run.keep(Step.ASKED, name, kept)
 
     def asked(self, name: str) -> dict[str, Any]:
-        """What one host is to probe, empty where nobody got so far: {jobs, controls: [job], inside: [[container, job]],
+        """What one host is to probe, empty where nobody got so far: {number: the host's, jobs: [job], inside: [[container, job]],
         owners: {container's label: its host}, peers: [address]}."""
         kept = self.run.kept(Step.ASKED, name)
         if kept is None:
-            return {"jobs": [], "controls": [], "inside": [], "owners": {}, "peers": []}
+            return {"number": 0, "jobs": [], "inside": [], "owners": {}, "peers": []}
         return {**kept, "peers": self.run.shared(kept["peers"])}
 
     @cached_property
@@ -434,15 +435,43 @@ class Fleet:
             return False
         return is_absent(job, result, self.silences[host], self.listeners[host].ports)
 
+    def proof_without_packets(self, seconds: float) -> Proof:
+        """What is left of it where none were sent: the hosts that were not read, and those that are no part of it."""
+        missing = {**self._no_parts(), **self.record.trouble}
+        for name, member in self.members.items():
+            trouble = self.run.kept(Step.TROUBLE, name)
+            if trouble or (member.part is not Part.INTERNET and self.run.kept(Step.LIVE, name) is None):
+                missing[name] = trouble or "it was not reached"
+        return Proof(
+            self.site,
+            {},
+            (),
+            {},
+            missing,
+            self.record.seed,
+            seconds,
+            self.record.left_out,
+            self.record.limit,
+            [
+                "no packet was sent: only what the hosts' rules let through is told, nothing of the tailnet or of containers"
+            ],
+            packets=False,
+        )
+
+    def _no_parts(self) -> dict[str, str]:
+        """The hosts of this run that are no part of the proof, and why."""
+        return {
+            name: _no_part(member, self.record.outside)
+            for name, member in self.record.members.items()
+            if member.part is Part.NONE and name not in self.record.left_out
+        }
+
     def proof(self, compile_for: Compile, seconds: float, node_plan: NodePlan = lambda _member: None) -> Proof:
         """Judge what all hosts found."""
         hosts: dict[str, Host] = {}
-        missing = dict(self.record.trouble)
+        missing = {**self._no_parts(), **self.record.trouble}
         pairs: list[tuple[Job, Result]] = []
         addresses = set(self.addresses)
-        for name, member in self.record.members.items():
-            if member.part is Part.NONE and name not in self.record.left_out:
-                missing.setdefault(name, _no_part(member, self.record.outside))
         for name, member in self.members.items():
             probes = self.probed.get(name)
             listener = self.listeners.get(name)

@@ -56,7 +56,7 @@ class Proof:
 
     missing: {host: why the proof cannot vouch for it}; each is a failure. left_out: hosts of the inventory that this run
     was told to leave out, limit: by which --limit. why: {host: {(proto, port): why it is probed}}. remarks: what a
-    person should know of the inventory.
+    person should know of the inventory. packets: whether any were to be sent; without them the rules alone prove.
     """
 
     site: Site
@@ -73,6 +73,7 @@ class Proof:
     containers: Optional[ContainersProof] = None
     choice: Optional[Choice] = None
     kinds: Mapping[str, str] = field(default_factory=dict)
+    packets: bool = True
 
     @property
     def count(self) -> Counter[Status]:
@@ -83,7 +84,7 @@ class Proof:
     def holds(self) -> bool:
         """Whether everything declared works, everything else is blocked, and all of it was probed."""
         return (
-            bool(self.verdicts)
+            bool(self.verdicts or not self.packets)
             and not self.missing
             and not stray_rules(self)
             and not any(self.count[status] for status in FAILURES)
@@ -121,6 +122,8 @@ class StrayRule(NamedTuple):
 
 def report_lines(proof: Proof) -> list[Line]:
     """The report as lines of at most WIDTH columns."""
+    if not proof.packets:
+        return [*_wrapped(summary(proof), "", None if proof.holds else BAD), *_notes(proof)]
     lines = [*_matrix(proof), ("", None), *_answered(proof), ("", None), *_totals(proof)]
     for block in (_tailnet(proof), _containers(proof), _failures(proof), _notes(proof)):
         if block:
@@ -132,6 +135,9 @@ def summary(proof: Proof) -> str:
     """One line: what it found."""
     wrong = sum(proof.count[status] for status in FAILURES)
     partial = f" Partial: {_left_out(proof)}." if proof.left_out else ""
+    if not proof.packets:
+        missing = f" Nothing is proven about {some(sorted(proof.missing))}." if proof.missing else ""
+        return f"No packet was sent: nothing is said of the tailnet, of containers, or of rules that a host hides.{missing}{partial}"
     if proof.holds:
         where = f"between the {count(len(proof.hosts), 'host')} of this run: " if partial else ": "
         return (
@@ -456,6 +462,8 @@ def _wrapped(text: str, indent: str, color: Optional[str]) -> list[Line]:
 def notes(proof: Proof) -> list[str]:
     """What a person should know in addition to the verdicts."""
     found = list(proof.remarks)
+    if not proof.packets:
+        return found
     deaf = [name for name, host in sorted(proof.hosts.items()) if not host.hears]
     if deaf:
         found.append(
@@ -495,6 +503,7 @@ def report_json(proof: Proof) -> dict[str, Any]:
     return {
         "holds": proof.holds,
         "partial": bool(proof.left_out),
+        "packets": proof.packets,
         "summary": summary(proof),
         "seed": proof.seed,
         "seconds": round(proof.seconds, 1),

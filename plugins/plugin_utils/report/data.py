@@ -120,7 +120,7 @@ def report_data(
         "static": {"holds": static.holds, "text": static_summary(static)} if static else None,
         "findings": [*(_findings(proof) if proof else ()), *_ruled_findings(static)],
         "notes": notes(proof) if proof else list(site.warnings),
-        "changes": changes(before, proof) if before and proof else None,
+        "changes": changes(before, proof) if before and proof and proof.packets else None,
         "site": plan_json(site, rules),
         "services": {service: [str(ports) for ports in found] for service, found in site.services.items()},
         "addresses": {address: [str(net) for net in nets] for address, nets in site.addresses.items()},

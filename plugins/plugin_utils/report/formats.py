@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
@@ -155,14 +155,26 @@ def junit_xml(data: Mapping[str, Any]) -> str:
         suite.attrib.update(tests=str(len(suite)), failures=str(failed))
     others = [finding for finding in data["findings"] if finding["kind"] in ("rule", "missing")]
     if others:
-        suite = SubElement(root, "testsuite", name="hosts", tests=str(len(others)), failures=str(len(others)))
-        for finding in others:
-            case = SubElement(suite, "testcase", classname="hosts", name=_spoken(finding["witness"]))
-            SubElement(case, "failure", message=_spoken(finding["title"])).text = _spoken(
-                f"{finding['cause']}\n{finding['remedy']}"
-            )
+        _failed_suite(root, "hosts", others)
+    if data["static"]:
+        ruled = [one for one in data["findings"] if one["kind"].startswith("static-") and one["severity"] == "error"]
+        suite = _failed_suite(root, "rules", ruled)
+        if data["static"]["holds"]:
+            SubElement(suite, "testcase", classname="rules", name=_spoken(data["static"]["text"]))
+            suite.attrib["tests"] = str(len(suite))
     indent(root)
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{tostring(root, encoding="unicode")}\n'
+
+
+def _failed_suite(root: Element, name: str, findings: Sequence[Mapping[str, Any]]) -> Element:
+    """A suite with a failed case for each of these findings."""
+    suite = SubElement(root, "testsuite", name=name, tests=str(len(findings)), failures=str(len(findings)))
+    for finding in findings:
+        case = SubElement(suite, "testcase", classname=name, name=_spoken(finding["witness"]))
+        SubElement(case, "failure", message=_spoken(finding["title"])).text = _spoken(
+            f"{finding['cause']}\n{finding['remedy']}"
+        )
+    return suite
 
 
 def _spoken(text: str) -> str:

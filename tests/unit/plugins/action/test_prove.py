@@ -7,6 +7,7 @@ from datetime import date
 from functools import cache
 from types import SimpleNamespace
 from unittest.mock import MagicMock
+from xml.etree import ElementTree
 
 import pytest
 from ansible import constants
@@ -142,14 +143,14 @@ class Play:
         passed = [flow for flow in passed if flow["dest"][:4] == "10.0"]
         return {"running": True, "lost": 0, "lost_wire": 0, "arrived": every, "passed": passed, "left": []}
 
-    def prove(self, leave=(), static=False):
+    def prove(self, leave=(), static=False, packets=True):
         """All steps, as the role runs them; leave: (step, host) at which a host leaves the play."""
-        more = {"static": True} if static else {}
-        begun = self.step("begin", seed="1")
+        more = {"static": static, "packets": packets}
+        begun = self.step("begin", seed="1", **more)
         if begun.get("failed"):
             return begun
         playing = [name for name in self.hosts if self.limit in (None, name)]
-        for step in ("read", "listen", "ask", "probe", "stop"):
+        for step in ("read", "listen", "ask", "probe", "stop") if packets else ("read",):
             playing = [name for name in playing if (step, name) not in leave]
             for host in playing[:1] if step == "ask" else playing:
                 self.step(step, host, run=begun["run"], **(more if step == "read" else {}))
@@ -178,6 +179,38 @@ def test_the_static_proof_is_read_in_the_same_trip_and_stands_in_the_report(play
     static = json.loads(play.report.read_text())["static"]
     assert static["holds"] and {"plant"} == {cell["to"] for cell in static["cells"]} and static["hosts"] == 2
     assert [host for host, module, _args in play.calls if module == READ] == ["a", "b"]
+
+
+def test_the_rules_alone_prove_without_a_packet(play):
+    result = play.prove(static=True, packets=False)
+    content = json.loads(play.report.read_text())
+    assert result["failed"] is False and "No packet was sent" in result["msg"] and "nothing else" in result["msg"]
+    assert {module for _host, module, _args in play.calls} == {READ}
+    assert (content["holds"], content["packets"], content["probes"]) == (True, False, [])
+    assert content["static"]["holds"] and not any("probes" in line for line in play.printed)
+
+
+def test_the_rules_alone_fail_where_a_host_has_others(play):
+    play.rules["b"][0] = play.rules["b"][0].replace(":INPUT DROP", ":INPUT ACCEPT")
+    result = play.prove(static=True, packets=False)
+    assert result["failed"] is True and "not as declared" in result["msg"]
+    assert ElementTree.parse(play.report.with_suffix(".xml")).findall(".//testsuite[@name='rules']//failure")
+
+
+@pytest.mark.parametrize("lost", ["left", "failed", "lied"])
+def test_the_rules_alone_fail_where_a_host_was_not_read(play, lost):
+    if lost != "left":
+        said = {"failed": True, "msg": "no Python"} if lost == "failed" else {"printed": None}
+        play.lies["a"] = lambda module, args, honest: {**honest, **said}
+    result = play.prove(static=True, packets=False, leave={("read", "a")} if lost == "left" else ())
+    content = json.loads(play.report.read_text())
+    assert result["failed"] is True and "Nothing is proven about a." in result["msg"]
+    assert not content["holds"] and set(content["missing"]) == {"a"}
+
+
+def test_neither_packets_nor_rules_prove_nothing(play):
+    result = play.prove(static=False, packets=False)
+    assert result["failed"] is True and "packets: got false, and static as well" in result["msg"] and not play.calls
 
 
 def test_what_no_probe_asks_fails_the_proof_by_the_rules_alone(play):
