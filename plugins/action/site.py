@@ -11,7 +11,9 @@ from typing import Any, Optional
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
+from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils import declaration
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.answers import REVISION, refuse_run
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.compile.stacks import lint_arguments
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.paths import report_path
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.plan.plan import (
@@ -37,6 +39,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "page": {"type": "path"},
     "directory": {"type": "path", "default": "reports"},
     "require_hosts": {"type": "bool", "default": False},
+    "answers": {"type": "bool", "default": False},
     "static": {"type": "bool", "default": False},
     "declaration": {"type": "dict"},
 }
@@ -61,6 +64,8 @@ class ActionModule(ActionBase):
             # A slice may be without a host of any tier; the whole inventory is checked by whatever has it.
             if options["require_hosts"] and slice_of(task_vars) is None:
                 require_hosts(declared.site, task_vars.get("groups") or {})
+            if options["answers"]:
+                refuse_run(task_vars, declared.outline.tiers)
             warnings = self._warnings(declared, task_vars)
             # What is wrong for this host alone, as for a manager of the Swarm in another tier, is wrong now.
             declared.check(str(task_vars.get("inventory_hostname", "")), task_vars.get("group_names") or ())
@@ -80,7 +85,10 @@ class ActionModule(ActionBase):
             result["plan"] = plan_json(site, rules)
             if options["static"]:
                 result.update(self._proven(declared))
-            result["summary"] = _summary(declared, site, groups)
+            result["summary"] = {
+                **_summary(declared, site, groups),
+                "revision": printable(task_vars.get(REVISION) or "", 80),
+            }
             if options["page"] and not self._task.check_mode:
                 try:
                     result["page"] = self._page(options, site, rules, task_vars)

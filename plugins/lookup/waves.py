@@ -13,7 +13,7 @@ description:
   - For the keywords C(hosts) and C(serial) of a play, which know no host's variables. The site is read as a host of the run sees it;
     of what hosts have returned, nothing is.
   - The variable C(change_tiers), an answer to a survey of AWX, names tiers to which a run is narrowed; empty means all of them. Routers are
-    applied in a play of their own, whatever it says. C(change_until) is the last day on which the run may be applied.
+    applied in a play of their own, whatever it says. A run with C(change_rollback) is for all tiers.
   - It decides in which order hosts come. What a host gets is its own plan (P(bulkhead.tiers.host_plan#lookup)).
 options:
   _terms:
@@ -43,21 +43,16 @@ _raw:
 """
 
 from collections.abc import Mapping
-from datetime import date
 from typing import Any, Optional
 
 from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake, Refused
-from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
+from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils import declaration
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.answers import tiers_asked
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.sliced import slice_of
 
-#: The variable that narrows a run to tiers.
-ONLY = "change_tiers"
-#: The variable that says until when a run may be applied.
-UNTIL = "change_until"
 #: A pattern for no host, without a warning that it matches none.
 NOBODY = ["all", "!all"]
 
@@ -76,8 +71,7 @@ class LookupModule(LookupBase):
             declared = self._read(here, variables)
             groups = variables.get("groups") or {}
             places = declared.places(groups)
-            _in_time(variables)
-            only = _only(variables, declared.outline.tiers)
+            only = tiers_asked(variables, declared.outline.tiers)
             here = [host for host in here if not only or only & {*places[host].tiers}]
             stacks = [host for host in here if declared.plan(host, places[host])["stacks"]]
         except Refused as error:
@@ -106,35 +100,6 @@ class LookupModule(LookupBase):
                 if any(mistake.kind != declaration.INJECTED for mistake in error.mistakes):
                     break
         raise refused or Refused([])
-
-
-def _in_time(variables: Mapping[str, Any]) -> None:
-    """Refused where the last day of a change has passed: an approval may come late."""
-    asked = str(variables.get(UNTIL) or "").strip()
-    try:
-        last = date.fromisoformat(asked) if asked else None
-    except ValueError as error:
-        raise Refused([Mistake(UNTIL, printable(asked), "a day, as 2027-06-30", "correct the answer")]) from error
-    if last and last < date.today():
-        remedy = "ask for the change again; nothing was touched"
-        raise Refused([Mistake(UNTIL, asked, f"today, {date.today()}, or a day to come", remedy)])
-
-
-def _only(variables: Mapping[str, Any], tiers: tuple[str, ...]) -> frozenset[str]:
-    """The tiers that the run is narrowed to, nothing for all; Refused where one is none of the site's."""
-    asked = variables.get(ONLY) or ()
-    asked = asked.split(",") if isinstance(asked, str) else asked
-    names = [str(name).strip() for name in asked]
-    wrong = [
-        Mistake(
-            ONLY, printable(name), f"tiers of the site ({', '.join(tiers)})", "correct the answer; nothing was touched"
-        )
-        for name in names
-        if name not in tiers
-    ]
-    if wrong:
-        raise Refused(wrong)
-    return frozenset(names)
 
 
 def _waves(tiers: tuple[str, ...], here: list[str], places: Mapping[str, declaration.Place]) -> dict[str, int]:

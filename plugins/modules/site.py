@@ -46,6 +46,13 @@ options:
       - Whether it is an error that no host of the inventory is in a tier or in C(gateway), whatever C(--limit) says.
     type: bool
     default: false
+  answers:
+    description:
+      - Whether a run that applies the site may begin, by what AWX's survey and the plan of the same workflow say. It is an error where
+        C(change_until) has passed, C(change_tiers) has what is no tier, or the project has another commit than C(site_plan) says.
+        Where C(change_rollback) is true, none of it is looked at.
+    type: bool
+    default: false
   static:
     description:
       - With O(report=true), whether the compiled rules are proven to let through what is declared and nothing else, as exact sets of

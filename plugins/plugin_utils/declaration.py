@@ -96,10 +96,10 @@ ROLE_VARIABLES = frozenset(
 )
 
 #: What Ansible itself provides: variables of the task, and functions of its templates. In a loop, facts that a result
-#: brought stand before them. The last ones are AWX's, by which a slice is known.
+#: brought stand before them. Some are AWX's, by which a slice is known, and whether a run may begin.
 ANSIBLES_OWN = frozenset(
-    "awx_job_template_name awx_workflow_job_name tower_job_template_name tower_workflow_job_name environment "
-    "group_names groups hostvars inventory_dir inventory_file inventory_hostname "
+    "awx_job_template_name awx_project_revision awx_workflow_job_name change_rollback change_tiers change_until site_plan "
+    "tower_job_template_name tower_workflow_job_name environment group_names groups hostvars inventory_dir inventory_file inventory_hostname "
     "inventory_hostname_short lookup now omit play_hosts playbook_dir q query role_name role_names role_path undef "
     "vars".split()
 )

@@ -62,6 +62,7 @@ LAYERS = {
     "plugin_utils.authkey": (),
     "plugin_utils.awx": (),
     "plugin_utils.sliced": (),
+    "plugin_utils.answers": (),
     "plugin_utils.plan": ("plugin_utils.text", "plugin_utils.site", "plugin_utils.compile"),
     "plugin_utils.networks": ("plugin_utils.text", "plugin_utils.site"),
     "plugin_utils.proof": (

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 import yaml
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.declaration import ROLE_VARIABLES
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.site.parse import VARIABLES
@@ -61,6 +62,14 @@ def role_variables() -> set[str]:
             loop_var = (mapping.get("loop_control") or {}).get("loop_var")
             found.update([loop_var] if loop_var else [])
     return {name for name in found if not name.startswith("ansible_")}
+
+
+def test_an_answer_of_a_survey_that_was_left_empty_accepts_nothing():
+    [(_path, content)] = documents(CHECKOUT / "roles/change/meta", "argument_specs.yml")
+    options = content["argument_specs"]["main"]["options"]
+    validator = ArgumentSpecValidator({"change_accept": options["change_accept"]})
+    assert validator.validate({"change_accept": ""}).error_messages == []
+    assert validator.validate({"change_accept": "all"}).error_messages
 
 
 def test_every_variable_of_the_roles_is_one_that_no_fact_may_set():

@@ -59,6 +59,58 @@ def test_a_host_whose_facts_set_what_decides_is_refused_before_anything_is_touch
     assert name in result["msg"]
 
 
+PLANNED = {"site_plan": {"revision": "aaa"}, "awx_project_revision": "aaa"}
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ({"change_until": "2020-01-31"}, "change_until: got 2020-01-31; expected today"),
+        ({"change_until": "soon"}, "change_until: got soon; expected a day, as 2027-06-30"),
+        ({"change_tiers": ["monitoring", "mars"]}, "change_tiers: got mars; expected tiers of the site (management"),
+        (
+            {**PLANNED, "awx_project_revision": "bbb"},
+            "the project's revision: got bbb; expected aaa, which was planned",
+        ),
+    ],
+)
+def test_a_run_that_is_not_to_begin_is_refused_before_anything_is_touched(declaration, answers, said):
+    result, _printed = run({**declaration, **answers}, ["monitoring"], answers=True)
+    assert result["failed"] and said in result["msg"], result
+    assert "failed" not in run({**declaration, **answers}, ["monitoring"])[0]
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {"change_until": "2999-12-31", "change_tiers": ["monitoring"], **PLANNED},
+        {"change_until": "", "change_tiers": [], "site_plan": {}, "awx_project_revision": "b"},
+        # It goes back to another commit, which has not what was asked for, at any time.
+        {
+            "change_rollback": True,
+            "change_tiers": "mars",
+            "change_until": "2020-01-31",
+            **PLANNED,
+            "awx_project_revision": "b",
+        },
+    ],
+)
+def test_a_run_that_may_begin(declaration, answers):
+    assert "failed" not in run({**declaration, **answers}, ["monitoring"], answers=True)[0]
+
+
+def test_the_plan_says_of_which_commit_it_is(declaration):
+    result, _printed = run({**declaration, "awx_project_revision": "aaa"}, report=True)
+    assert result["summary"]["revision"] == "aaa" and run(declaration, report=True)[0]["summary"]["revision"] == ""
+
+
+@pytest.mark.parametrize("name", ["site", "tailnet"])
+def test_what_applies_looks_at_the_answers_before_any_host_is_touched(name):
+    plays = yaml.safe_load((LAB.parents[3] / "playbooks" / f"{name}.yml").read_text())
+    first = next(play for play in plays if "tasks" in play)["tasks"][0]
+    assert first["bulkhead.tiers.site"]["answers"] is True and first["tags"] == "always"
+
+
 def test_facts_that_become_variables_are_warned_of(declaration, monkeypatch):
     monkeypatch.setattr(constants, "INJECT_FACTS_AS_VARS", True)
     assert "inject_facts_as_vars = false" in run(declaration, ["monitoring"])[0]["warnings"][-1]
