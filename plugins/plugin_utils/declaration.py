@@ -84,7 +84,7 @@ ROLE_VARIABLES = frozenset(
     tailnet_rsyslog_validate tailnet_ssh tailnet_suite tailnet_sysctls tailnet_tags tailnet_use_exit_node tier_role watch_report
     watch_report_directory
     __change_judged __plan_found __prove_judged __awx_all_templates __awx_approval __awx_credential_types __awx_credential_urls __awx_definition
-    __awx_inventory __awx_known __awx_node_tasks __awx_nodes __awx_notification __awx_sources __awx_templates
+    __awx_inventory __awx_known __awx_node_tasks __awx_nodes __awx_notification __awx_proven __awx_sources __awx_templates
     __awx_tier_templates __awx_workflow awx_absent awx_approval_timeout awx_credential_inputs awx_credentials
     awx_execution_environment awx_forks awx_host awx_inventory_path awx_maas_inventory_path awx_more_templates
     awx_notification_headers awx_notification_url awx_operators awx_organization awx_playbooks awx_prefix

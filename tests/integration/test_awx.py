@@ -63,10 +63,28 @@ def test_everything_is_made_once_changed_where_a_survey_changed_and_taken_away(a
     }
     assert rights(awx) == {
         "bulkhead operators": {
-            (f"bulkhead {name}", "execute_role") for name in ("plan", "prove", "networks", "drift", "review", "change")
+            *(
+                (f"bulkhead {name}", "execute_role")
+                for name in ("plan", "prove", "networks", "drift", "review", "change")
+            ),
+            *((f"bulkhead {name}", "read_role") for name in ("site", "roll back")),
         },
-        "bulkhead reviewers": {("bulkhead change", "approval_role")},
+        "bulkhead reviewers": {
+            ("bulkhead change", "approval_role"),
+            *((f"bulkhead {name}", "read_role") for name in ("plan", "drift", "site", "prove", "roll back")),
+        },
     }
+    # What is rolled back to is the declaration of that branch, and not its playbooks alone.
+    back = next(one for one in awx.store.all("job_templates") if one["name"] == "bulkhead roll back")
+    sources = {str(one["name"]): one for one in awx.store.all("inventory_sources")}
+    assert {name: (one["inventory"] == back["inventory"], one["scm_branch"]) for name, one in sources.items()} == {
+        "bulkhead site inventory": (False, ""),
+        "bulkhead site MAAS": (False, ""),
+        "bulkhead proven inventory": (True, "proven"),
+        "bulkhead proven MAAS": (True, "proven"),
+    }
+    assert back["scm_branch"] == "proven"
+    assert json.loads(back["extra_vars"]) == {"change_rollback": True, "change_accept": ["opened", "unknown"]}
     again = awx.play()
     assert (again.status, again.changed) == (0, 0), again.said
     assert [entry for entry in again.writes if entry[2] != 400] == []

@@ -162,6 +162,9 @@ def _image(store: Store, whole: Mapping[str, Any], old: Optional[Thing], body: M
 def _source(store: Store, whole: Mapping[str, Any], old: Optional[Thing], body: Mapping[str, Any]) -> Errors:
     if whole.get("source") == "scm" and not whole.get("source_project"):
         return {"source_project": ["Project required for scm type sources."]}
+    project = store.get("projects", whole.get("source_project"))
+    if whole.get("scm_branch") and project is not None and not project["allow_override"]:
+        return {"scm_branch": ["Project does not allow overriding branch."]}
     return {}
 
 

@@ -183,9 +183,9 @@ class Controller:
             wrong = self._bad_filter(plural, name, value)
             if wrong:
                 return Reply(400, {"detail": wrong})
-            seen = [thing for thing in seen if _matches(thing, name, value)]
+            seen = [thing for thing in seen if self._matches(thing, name, value)]
         if either:
-            seen = [thing for thing in seen if any(_matches(thing, name, value) for name, value in either.items())]
+            seen = [thing for thing in seen if any(self._matches(thing, name, value) for name, value in either.items())]
         if order:
             seen.sort(key=lambda thing: str(thing[order.lstrip("-")] or thing.id), reverse=order.startswith("-"))
         shown = seen[(page - 1) * size : page * size]
@@ -203,6 +203,18 @@ class Controller:
                 "results": [self.store.show(thing, listed=True) for thing in shown],
             },
         )
+
+    def _matches(self, thing: Thing, name: str, value: str) -> bool:
+        if name == "id":
+            return str(thing.id) == value
+        if name == "type":
+            return TYPES[thing.plural][0] == value
+        held = thing[name]
+        if name == "organization" and thing.plural == "inventory_sources":
+            # It has that of its inventory, though only its summary shows it.
+            organization = self.store.organization_of(thing)
+            held = organization.id if organization else None
+        return str(held) == value if held is not None else value in ("None", "")
 
     def _bad_filter(self, plural: str, name: str, value: str) -> Optional[str]:
         if name in REFERENCES:
@@ -562,15 +574,6 @@ _ACTIONS = {
     "projects": ("update", "playbooks", "object_roles"),
     "inventory_sources": ("update",),
 }
-
-
-def _matches(thing: Thing, name: str, value: str) -> bool:
-    if name == "id":
-        return str(thing.id) == value
-    if name == "type":
-        return TYPES[thing.plural][0] == value
-    held = thing[name]
-    return str(held) == value if held is not None else value in ("None", "")
 
 
 def _numbers(body: Mapping[str, Any]) -> dict[str, Any]:
