@@ -46,5 +46,5 @@ class ActionModule(ActionBase):
             problems = count(len(error.mistakes), "problem")
             result.update(failed=True, msg=f"AWX is not set up: {problems}; nothing was made.\n{error}")
             return result
-        result.update(changed=False, surveys=surveys, **known._asdict())
+        result.update(changed=False, surveys=surveys, **{**known._asdict(), "gone": known.gone._asdict()})
         return result

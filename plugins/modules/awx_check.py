@@ -54,8 +54,19 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+gone:
+  description:
+    - What this role has made and is no longer defined, C(job_templates), C(schedules) and C(inventory_sources). It is known by a name
+      with the prefix, and for templates by the label. With O(absent=true) it is all of the templates.
+  returned: success
+  type: dict
 kinds:
-  description: Of the definition's credentials, those whose type is in AWX, with O(absent=true).
+  description: The credentials whose type is in AWX, with O(absent=true).
+  returned: success
+  type: list
+  elements: str
+missing:
+  description: The names of what others refer to and is not there, in check mode. Without the organization it is that alone.
   returned: success
   type: list
   elements: str
@@ -64,7 +75,7 @@ organization:
   returned: success
   type: bool
 shared:
-  description: Whether the organization holds anything whose name does not begin with the prefix, with O(absent=true).
+  description: Whether the organization holds anything that the definition has not, with O(absent=true).
   returned: success
   type: bool
 surveys:

@@ -106,6 +106,39 @@ def test_everything_is_made_once_changed_where_a_survey_changed_and_taken_away(a
     assert (twice.status, twice.changed) == (0, 0), twice.said
 
 
+def test_what_is_defined_no_more_goes_and_what_is_new_comes(tmp_path: Path) -> None:
+    with Server(Front(Controller.fresh())) as server:
+        awx = Awx(tmp_path, server, SITE)
+        schedule = {"name": "n", "template": "drift", "rrule": "DTSTART:20260101T010000Z RRULE:FREQ=DAILY;INTERVAL=1"}
+        first = {"awx_operators": "ops", "awx_organization": "R&D"}
+        assert awx.play(**first).status == 0
+        awx.store.add("schedules", {"name": "by hand", "unified_job_template": 1, "rrule": schedule["rrule"]})
+        theirs = awx.store.add("job_templates", {"name": "bulkhead by hand", "organization": 2})
+        tiers = {"web": SITE["bulkhead_tiers"]["web"], "edge": {"vlan": 30, "subnet": "10.0.3.0/24"}}
+        awx = Awx(tmp_path, server, {**SITE, "bulkhead_tiers": tiers, "bulkhead_flows": []})
+        other = {**first, "awx_maas_inventory_path": "", "awx_schedules": [schedule], "awx_credentials": ["ssh"]}
+        other["awx_credential_inputs"] = {}
+        looked = awx.play("--check", **other)
+        assert (looked.status, looked.writes) == (0, []), looked.said
+        assert "Not in AWX, and would be made: bulkhead tier edge." in " ".join(looked.said.split())
+        done = awx.play(**other)
+        assert done.status == 0, done.said
+        assert [name for name in awx.names("job_templates") if "tier" in name] == [
+            "bulkhead tier edge",
+            "bulkhead tier web",
+        ]
+        assert "bulkhead by hand" in awx.names("job_templates")
+        assert awx.names("schedules") == ["bulkhead n", "by hand"]
+        assert awx.names("inventory_sources") == ["bulkhead proven inventory", "bulkhead site inventory"]
+        awx.store.forget(theirs)
+        gone = awx.play(awx_absent=True, **other)
+        assert gone.status == 0, gone.said
+        left = {plural: awx.names(plural) for plural in awx.store.things if plural not in JOBS}
+        assert not [name for names in left.values() for name in names if name.startswith(("bulkhead", "ops", "R&D"))], (
+            left
+        )
+
+
 def test_an_organization_that_others_use_stays(awx: Awx) -> None:
     organization = awx.store.add("organizations", {"name": "bulkhead"})
     awx.store.add("projects", {"name": "of others", "organization": organization.id})
@@ -119,7 +152,7 @@ def test_an_organization_that_others_use_stays(awx: Awx) -> None:
 def test_a_check_of_an_empty_awx_says_what_would_be_made_and_writes_nothing(awx: Awx) -> None:
     done = awx.play("--check")
     assert (done.status, done.writes) == (0, []), done.said
-    assert "bulkhead is not in AWX: it and all of its 9 templates would be made" in " ".join(done.said.split())
+    assert "Not in AWX, and would be made: bulkhead." in " ".join(done.said.split())
 
 
 def refused(run: Run) -> str:

@@ -20,6 +20,8 @@ _DEFAULTS: dict[str, tuple[tuple[type, ...], str]] = {
     "integer": ((int,), "a whole number"),
     "float": ((int, float), "a number"),
 }
+#: What AWX shows instead of a password, and takes for nothing else.
+HIDDEN = "$encrypted$"
 _CHOOSING = ("multiplechoice", "multiselect")
 
 
@@ -117,7 +119,7 @@ def _answers(where: str, question: Mapping[str, Any], tiers: Sequence[str]) -> I
         if question.get(name) is not None and not isinstance(question[name], int):
             yield Mistake(f"{where}.{name}", _got(question, name), "a whole number", "correct it")
     kinds, expected = _DEFAULTS.get(kind, ((str,), "a text, for several choices one on each line"))
-    if default not in ("", None) and (not isinstance(default, kinds) or isinstance(default, bool)):
+    if default not in ("", None) and (not isinstance(default, kinds) or isinstance(default, bool) or default == HIDDEN):
         yield Mistake(f"{where}.default", _got(question, "default"), expected, "correct it")
         return
     if kind not in _CHOOSING:

@@ -38,6 +38,7 @@ TYPES = {
     "workflow_approvals": ("workflow_approval", "WorkflowApproval"),
     "project_updates": ("project_update", "ProjectUpdate"),
     "inventory_updates": ("inventory_update", "InventoryUpdate"),
+    "applications": ("o_auth2_application", "OAuth2Application"),
     "tokens": ("o_auth2_access_token", "OAuth2AccessToken"),
 }
 PLURAL = {name: plural for plural, (name, _model) in TYPES.items()}

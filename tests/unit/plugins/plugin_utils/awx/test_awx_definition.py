@@ -5,14 +5,18 @@ from __future__ import annotations
 
 import copy
 import json
+import random
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from awx_server.surveys import refusal
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Refused
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.awx.definition import mistakes
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.awx.definition import CREDENTIALS, mistakes
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.awx.surveys import read_surveys, required
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.declaration import ROLE_VARIABLES
 
 QUESTION = {"question_name": "Why?", "variable": "change_reason", "type": "text", "required": True, "default": ""}
 TIERS = {"question_name": "Which?", "variable": "change_tiers", "type": "multiselect", "required": False, "choices": []}
@@ -23,6 +27,8 @@ DEFINITION: dict[str, Any] = {
     "project": {"url": "https://git.example/x", "credential": ""},
     "execution_environment": "registry.example/ee:1",
     "inventories": ["p site"],
+    "sources": [{"name": "p site inventory", "inventory": "p site"}],
+    "numbers": {"awx_slices": "4", "awx_forks": 0},
     "credentials": ["ssh"],
     "credential_inputs": [],
     "templates": [
@@ -63,6 +69,23 @@ def test_a_definition_that_is_right_has_no_mistake() -> None:
     ("path", "value", "start"),
     [
         ("project/url", "", "awx_project_url: got nothing"),
+        ("prefix", "a+b", "awx_prefix: got a+b"),
+        ("organization", "12", "awx_organization: got 12"),
+        ("organization", "o ", "awx_organization: got o "),
+        ("numbers/awx_slices", 0, "awx_slices: got 0; expected a whole number from 1"),
+        ("numbers/awx_forks", "many", "awx_forks: got 'many'"),
+        ("sources/0/credential", "p maas", "awx_credentials: got no maas"),
+        ("templates/0/name", "site inventory", "template site inventory: got two of that name"),
+        ("templates/0/name", ["plan"], "template ['plan'].name: got ['plan']; expected a text"),
+        ("templates/0/asks", "limit", "template plan.asks: got 'limit'; expected a list"),
+        ("templates/0/credentials", None, "template plan.credentials: got None; expected a list"),
+        ("templates/0/credentials", [["ssh"]], "template plan.credentials: got ['ssh']"),
+        ("templates/0/slices", "some", "template plan.slices: got some"),
+        ("templates/0/job_type", "scan", "template plan.job_type: got scan"),
+        ("templates/0/limits", "web", "template plan.limits: got no key of a template"),
+        ("schedules/0/template", ["plan"], "schedule n.template: got ['plan']"),
+        ("schedules/0/name", None, "schedule 0.name: got None"),
+        ("schedules/0/answers", "x", "schedule n.answers: got 'x'"),
         ("execution_environment", "https://x y", "awx_execution_environment: got https://x y"),
         ("credentials", ["ssh", "tape"], "awx_credentials: got tape"),
         ("credential_inputs", ["maas"], "awx_credential_inputs: got maas"),
@@ -106,6 +129,59 @@ def test_a_question_for_tiers_without_choices_has_the_sites(tmp_path: Path) -> N
     assert required(survey) == ["change_reason"]
 
 
+#: What stands anywhere in a definition or a survey, by mistake.
+STRANGE = (None, True, -1, 1.5, "", "x", "$encrypted$", [], ["x"], [[]], {}, {"x": []}, "\n", 1 << 40)
+
+
+def broken(drawn: random.Random, value: Any) -> Any:
+    """The value with one thing in it replaced, or taken away."""
+    found = copy.deepcopy(value)
+    places = [(None, None)]
+    waiting: list[Any] = [found]
+    for place in waiting:
+        keys = list(place) if isinstance(place, dict) else range(len(place)) if isinstance(place, list) else ()
+        places += [(place, key) for key in keys]
+        waiting += [place[key] for key in keys]
+    place, key = drawn.choice(places[1:])
+    if drawn.random() < 0.2:
+        del place[key]
+    else:
+        place[key] = drawn.choice(STRANGE)
+    return found
+
+
+def test_what_is_taken_of_a_survey_awx_takes_too(tmp_path: Path) -> None:
+    drawn, taken = random.Random(18), 0
+    kinds = {
+        "multiplechoice": {"choices": "a\nb", "default": "a"},
+        "integer": {"min": 1, "max": 9, "default": 3},
+        "float": {"default": 1.5},
+    }
+    spec = [QUESTION, TIERS, *({**QUESTION, "variable": kind, "type": kind, **more} for kind, more in kinds.items())]
+    for _ in range(3000):
+        survey = broken(drawn, {**SURVEY, "spec": spec})
+        try:
+            found = read(tmp_path, survey)["change"]
+        except Refused:
+            continue
+        taken += 1
+        assert refusal(found, {}) is None, (refusal(found, {}), survey)
+    assert taken > 100
+
+
+def test_no_definition_ends_in_a_traceback() -> None:
+    drawn = random.Random(18)
+    for _ in range(3000):
+        found = {
+            name: broken(drawn, DEFINITION[name]) if name in ("templates", "schedules") else value
+            for name, value in DEFINITION.items()
+        }
+        # The role's argument specification sees to it that these are lists of mappings.
+        for name in ("templates", "schedules"):
+            found[name] = [item for item in found[name] if isinstance(item, dict)]
+        list(mistakes(found, {"change": SURVEY}))
+
+
 @pytest.mark.parametrize(
     ("survey", "start"),
     [
@@ -133,6 +209,14 @@ def test_a_survey_that_awx_would_refuse_is_refused_before_it_is_asked(tmp_path: 
     with pytest.raises(Refused) as error:
         read(tmp_path, survey)
     assert any(text.startswith(start) for text in error.value.errors), error.value.errors
+
+
+def test_the_role_has_a_type_and_a_name_for_each_credential_and_what_they_give_are_variables_of_roles() -> None:
+    known = yaml.safe_load((Path(__file__).parents[5] / "roles/awx/vars/main.yml").read_text(encoding="utf-8"))
+    types = known["__awx_credential_types"]
+    assert {"ssh", *types} == set(known["__awx_credential_urls"]) == set(CREDENTIALS)
+    given = {name for kind in types.values() for name in kind["injectors"]["extra_vars"]}
+    assert given <= ROLE_VARIABLES
 
 
 def test_the_surveys_of_the_role_are_right() -> None:
