@@ -211,6 +211,20 @@ def test_a_survey_that_awx_would_refuse_is_refused_before_it_is_asked(tmp_path: 
     assert any(text.startswith(start) for text in error.value.errors), error.value.errors
 
 
+def test_what_a_team_may_start_applies_nothing_and_asks_for_nothing_that_would() -> None:
+    known = yaml.safe_load((Path(__file__).parents[5] / "roles/awx/vars/main.yml").read_text(encoding="utf-8"))
+    rights, templates = (known["__awx_definition"]["rights"], {one["name"]: one for one in known["__awx_templates"]})
+    started = {name for right in rights if right["role"] != "read" for name in right["templates"]}
+    assert started == {"plan", "prove", "networks", "drift", "review"}
+    for name in started:
+        template = templates[name]
+        assert (
+            template["playbook"] in ("plan.yml", "prove.yml", "networks.yml", "review.yml")
+            or template["job_type"] == "check"
+        )
+        assert set(template.get("asks", ())) <= {"limit", "job_slice_count"} and "extra_vars" not in template
+
+
 def test_the_role_has_a_type_and_a_name_for_each_credential_and_what_they_give_are_variables_of_roles() -> None:
     known = yaml.safe_load((Path(__file__).parents[5] / "roles/awx/vars/main.yml").read_text(encoding="utf-8"))
     types = known["__awx_credential_types"]
