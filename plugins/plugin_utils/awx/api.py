@@ -129,7 +129,7 @@ def look(send: Send, found: Mapping[str, Any], *, write: bool, absent: bool) -> 
             [Mistake("awx_token", got, "a valid one", "make a new one: it may have ended, or been taken back")]
         )
     users = who.body.get("results") or [{}]
-    if who.status != 200 or not isinstance(users[0], Mapping):
+    if who.status != 200 or not isinstance(users, list) or not isinstance(users[0], Mapping):
         raise Refused([Mistake("awx_host", f"HTTP {who.status} for /api/v2/me/", "the API of an AWX", "correct it")])
     if not users[0].get("is_superuser"):
         name = printable(users[0].get("username", "an unknown user"))
@@ -170,7 +170,7 @@ def _has_type(send: Send, name: str, prefix: str) -> bool:
 
 def _names(found: Mapping[str, Any]) -> dict[str, set[str]]:
     """The names of what this run makes in the organization, by plural."""
-    templates = {f"{found['prefix']} {template['name']}" for template in found["templates"]}
+    templates = {f"{found['prefix']} {template.get('name')}" for template in found["templates"]}
     return {**{plural: set(names) for plural, names in found["own"].items()}, "job_templates": templates}
 
 

@@ -86,6 +86,7 @@ def test_an_awx_that_has_what_is_needed() -> None:
         ({"me": Answer(401, {})}, "a token that AWX does not know"),
         ({"me": Answer(404, {})}, "got HTTP 404 for /api/v2/me/"),
         ({"me": Answer(200, {})}, "who is no administrator of AWX"),
+        ({"me": Answer(200, {"results": {"id": 1}})}, "got HTTP 200 for /api/v2/me/"),
         ({"post": Answer(403, {})}, "a token that only reads"),
         ({"credentials": NONE}, "awx_credential_inputs.maas: got nothing, and AWX has no credential called p maas"),
         ({"organizations": Answer(502, {})}, "got HTTP 502 for /api/v2/organizations/"),
@@ -122,6 +123,11 @@ def test_one_with_what_the_role_has_made_is_not_shared() -> None:
     )
     known = look(held, FOUND, write=True, absent=True)
     assert known.shared is False and known.gone.job_templates == ["p site", "p tier of once"]
+
+
+def test_a_definition_that_is_wrong_is_taken_away_all_the_same() -> None:
+    wrong = {**FOUND, "templates": [{"name": "site"}, {"playbook": "x.yml"}]}
+    assert look(answering(), wrong, write=True, absent=True).shared is False
 
 
 def test_what_is_on_the_next_page_of_a_list_is_seen_too() -> None:
