@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import random
 import signal
 import subprocess
@@ -169,15 +170,24 @@ def converged(found: Site, mesh: Mesh, slices: int, folder: Path) -> None:
     shown(run_slices(mesh, found.job(), slices, folder / "first"))
 
 
+def processors() -> list[int]:
+    """What the processors of this machine have done since it was booted, in ticks: all of it, and what was idle."""
+    ticks = [int(text) for text in Path("/proc/stat").read_text(encoding="ascii").split("\n", 1)[0].split()[1:]]
+    return [sum(ticks), ticks[3] + ticks[4]]
+
+
 def timed(found: Site, mesh: Mesh, slices: int, folder: Path) -> None:
-    """By one node, and by two."""
+    """By one node, and by two; and how busy that kept the processors, which the nodes share with all hosts."""
     taken = {}
     for nodes in (("exec1",), ("exec1", "exec2")):
         found.declare(FIRST + len(nodes))
         head(f"a service has another port: {count(len(nodes), 'node')}")
+        before = processors()
         done = run_slices(mesh, found.job(), slices, folder / f"by{len(nodes)}", nodes)
+        every, idle = (after - first for after, first in zip(processors(), before, strict=True))
         shown(done)
         taken[len(nodes)] = done.seconds
+        say(f"{os.cpu_count()} processors, {100 * (every - idle) / every:.0f} % busy")
     say(
         f"two nodes took {taken[2] / taken[1]:.2f} of the time of one; each has one core, which it shares with the hosts"
     )

@@ -452,9 +452,6 @@ class Fleet:
             seconds,
             self.record.left_out,
             self.record.limit,
-            [
-                "no packet was sent: only what the hosts' rules let through is told, nothing of the tailnet or of containers"
-            ],
             packets=False,
         )
 
