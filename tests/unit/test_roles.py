@@ -156,3 +156,18 @@ def test_the_gate_is_given_what_the_firewall_is_given():
     setup, ruleset = (next(iter(task[name] for task in tasks["main"] if name in task)) for name in GIVEN)
     assert read["setup"] == setup
     assert {**setup["ruleset"], "ways": ruleset["ways"]} == ruleset
+
+
+def test_a_false_that_is_a_text_is_false():
+    """`-e name=false`, and `name=no` in an INI inventory, are texts, which are true to a template and an error to `when`."""
+    for role in ROLES:
+        specs = yaml.safe_load((role / "meta" / "argument_specs.yml").read_text(encoding="utf-8"))["argument_specs"]
+        options = {name: spec for entry in specs.values() for name, spec in (entry.get("options") or {}).items()}
+        for name in (name for name, spec in options.items() if spec.get("type") == "bool"):
+            decides = re.compile(
+                rf"\b(if|elif|not|and|or|when:) {name}\b(?! \| (default\(\w+\) \| )?bool)|\b{name} (if|and|or|else|==)|\b{name} \| ternary"
+            )
+            for path in FILES:
+                for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+                    found = not line.lstrip().startswith("#") and decides.search(line)
+                    assert not found, f"{path}:{number}: {name} without `| bool`"
