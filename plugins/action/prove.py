@@ -67,11 +67,14 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.report.formats impo
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.sliced import refuse_slice
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.run import read_host, static_proof
 from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.text import static_lines, static_summary
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.text import count
 
 PROBE, LISTENER = "bulkhead.tiers.flow_probe", "bulkhead.tiers.flow_listen"
 CONTAINERS = "bulkhead.tiers.flow_containers"
 READ = "bulkhead.tiers.ufw_ruleset_info"
 NODE = "bulkhead.tiers.tailscale_node_info"
+#: From how many probes on a proof says what it will take, and how many bytes of memory for each: as measured by tests/benchmark/scale.py --packets.
+MANY_PROBES, PROBE_BYTES = 1_000_000, 3500
 #: What the inventory has a node use.
 EXIT_NODE = "tailnet_use_exit_node"
 
@@ -114,8 +117,7 @@ class ActionModule(ActionBase):
             if options["step"] == "begin":
                 result.update(self._begin(read(variables, self._templar), options, variables))
             elif options["step"] == "ask":
-                self._fleet(read(variables, self._templar), options).ask_all()
-                result["changed"] = False
+                result.update(self._ask(self._fleet(read(variables, self._templar), options)))
             elif options["step"] == "report":
                 result.update(self._report(read(variables, self._templar), options, site_name(variables)))
             else:
@@ -158,6 +160,19 @@ class ActionModule(ActionBase):
         Fleet(run, declaration.site, record).share_out()
         warnings = [*declaration.outline.warnings, *warnings_of_settings()]
         return {"changed": False, "run": run.id, **({"warnings": warnings} if warnings else {})}
+
+    def _ask(self, fleet: Fleet) -> dict[str, Any]:
+        """Settle who probes what."""
+        probes, choice = fleet.ask_all(), fleet.choice
+        pairs = f"{len(choice.whole) + len(choice.few):,} of {count(choice.total, 'pair')} of hosts"
+        self._display.display(f"{count(probes, 'probe')} between {pairs}")
+        if probes <= MANY_PROBES:
+            return {"changed": False}
+        cost = f"{probes / 1e6:.1f} million probes: judging them takes about {probes * PROBE_BYTES / (1 << 30):.0f} GiB of memory here"
+        return {
+            "changed": False,
+            "warnings": [f"{cost}; prove in parts (--limit), or by the rules alone (-e prove_packets=false)"],
+        }
 
     def _report(self, declaration: Declaration, options: Mapping[str, Any], name: str) -> dict[str, Any]:
         path = report_path(options["report"], options["directory"])

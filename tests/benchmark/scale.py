@@ -13,6 +13,7 @@ each is measured next to what it is compared with, in the same run, so that a lo
     begin          the beginning of a proof there: which hosts it is about, and as what
     rules          a proof of what every host's rules let through, of what the hosts have said (tests/benchmark/scale_proof.py)
     packets        who probes what, of all hosts that listen; with --packets, for it takes minutes
+    judge          the proof of what so many probes have found, and its report, of 20 hosts in 20 tiers with 100 flows; with --packets
     nothing        a task that does nothing, on every host
     check          the check of the site, on every host
     tiers: ...     the same two in a play whose hosts are those of lookup('bulkhead.tiers.waves'), as in site.yml: it reads the site in
@@ -20,7 +21,7 @@ each is measured next to what it is compared with, in the same run, so that a lo
 
 Exit status 1 where plan.yml, the beginning of a proof or the proof of the rules take more than 30 s or 2 GiB over Ansible's own, or the
 check more than 1.1 times the task that does nothing. What is compared is the time of processors, which a loaded machine changes least;
-the ratio is that of the medians of the rounds, which are taken in turn. The judging of packets is no part of it: there are no hosts.
+the ratio is that of the medians of the rounds, which are taken in turn.
 """
 
 from __future__ import annotations
@@ -150,8 +151,12 @@ def once_for_all(folder: Path, hosts: int, forks: int, packets: bool) -> list[st
     begun = playbook(folder, folder / "begin.yml", forks)
     over.update(compile=compiled, begin=_over(begun, once))
     show("begin", begun, f"{_shown(over['begin'])} over a task that does nothing")
-    for what in ("rules", "packets") if packets else ("rules",):
-        judged = run(folder, [sys.executable, PROOF, what, folder / "site.json", str(hosts)])
+    (folder / "small.json").write_text(json.dumps(large(20, 100)))
+    phases = {"rules": ("site", hosts), "packets": ("site", hosts), "judge": ("small", 20)}
+    for what, (site, number) in phases.items():
+        if what != "rules" and not packets:
+            continue
+        judged = run(folder, [sys.executable, PROOF, what, folder / f"{site}.json", str(number)])
         show(what, judged, (folder / "output").read_text().strip())
         if what == "rules":
             over[what] = judged

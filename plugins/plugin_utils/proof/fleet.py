@@ -382,21 +382,26 @@ class Fleet:
         known = self._numbers[name] if number is None else number
         return controls_of(name, known, listener.said, listener.ports) if listener else []
 
-    def ask_all(self) -> None:
-        """Keep what each host is to probe, and the addresses that it may hear from: put together once, for all of them."""
+    def ask_all(self) -> int:
+        """Keep what each host is to probe, and the addresses that it may hear from: put together once, for all of them. How many
+        probes that is, of the hosts themselves."""
+        probes = 0
         # A container's listener has its host's key, and a name of its own.
         owners = {one.label: one.host for one in self.vantages}
         peers = self.run.share([*self.addresses, *self.inside_addresses])
         for name in self.members:
             inside = self.questions(name) if name in self.containers else []
+            jobs = self.jobs(name)
+            probes += len(jobs)
             kept = {
-                "jobs": [job.to_dict() for job in self.jobs(name)],
+                "jobs": [job.to_dict() for job in jobs],
                 "number": self._numbers[name],
                 "inside": [[one.vantage.id, one.job.to_dict()] for one in inside],
                 "owners": {label: owners[label] for label in {one.job.host for one in inside} if label in owners},
                 "peers": peers,
             }
             self.run.keep(Step.ASKED, name, kept)
+        return probes
 
     def asked(self, name: str) -> dict[str, Any]:
         """What one host is to probe, empty where nobody got so far: {number: the host's, jobs: [job], inside: [[container, job]],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import date
 from functools import cache
 from types import SimpleNamespace
@@ -181,13 +182,25 @@ def test_the_static_proof_is_read_in_the_same_trip_and_stands_in_the_report(play
     assert [host for host, module, _args in play.calls if module == READ] == ["a", "b"]
 
 
+def test_before_the_probes_it_says_how_many_there_will_be_and_what_very_many_take(play, monkeypatch):
+    play.prove()
+    assert any(re.fullmatch(r"\d+ probes between 6 of 6 pairs of hosts", line) for line in play.printed), play.printed
+    monkeypatch.setattr("ansible_collections.bulkhead.tiers.plugins.action.prove.MANY_PROBES", 10)
+    begun = play.step("begin", seed="1")
+    for step in ("read", "listen"):
+        for host in play.hosts:
+            play.step(step, host, run=begun["run"])
+    (warning,) = play.step("ask", run=begun["run"])["warnings"]
+    assert "million probes" in warning and "prove_packets=false" in warning
+
+
 def test_the_rules_alone_prove_without_a_packet(play):
     result = play.prove(static=True, packets=False)
     content = json.loads(play.report.read_text())
     assert result["failed"] is False and "No packet was sent" in result["msg"] and "nothing else" in result["msg"]
     assert {module for _host, module, _args in play.calls} == {READ}
     assert (content["holds"], content["packets"], content["probes"]) == (True, False, [])
-    assert content["static"]["holds"] and not any("probes" in line for line in play.printed)
+    assert content["static"]["holds"] and not any("probe" in line for line in play.printed)
 
 
 def test_the_rules_alone_fail_where_a_host_has_others(play):
