@@ -43,9 +43,11 @@ from ansible_collections.bulkhead.tiers.plugins.plugin_utils.static.run import s
 def rules(declaration: Declaration, run: Run, said: dict[str, Any]) -> str:
     for name, one in said.items():
         run.keep(Step.NETFILTER, name, {**one, "review": {}})
+    began = time.process_time()
     static = static_proof(run, declaration)
+    seconds = time.process_time() - began
     assert static.holds and static.hosts == len(said), "the rules are not as declared"
-    return f"{static.hosts} hosts of {static.groups} kinds, {len(static.cells)} cells"
+    return f"{static.hosts} hosts of {static.groups} kinds, {len(static.cells)} cells: {seconds:.1f} s without making up what they say"
 
 
 def packets(declaration: Declaration, run: Run, said: dict[str, Any]) -> str:

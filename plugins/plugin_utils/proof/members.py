@@ -70,10 +70,12 @@ def changed(
     add_host and group_by change them, by facts of hosts mostly; only the groups in `deciding` are looked at.
     """
     found = {}
-    for name in sorted({*at_first.get("all", ()), *now.get("all", ())}):
-        before = {group for group in deciding if name in at_first.get(group, ())}
-        after = {group for group in deciding if name in now.get(group, ())}
-        if name not in at_first.get("all", ()):
+    first, last = (
+        {group: frozenset(known.get(group, ())) for group in (*deciding, "all")} for known in (at_first, now)
+    )
+    for name in sorted(first["all"] | last["all"]):
+        before, after = ({group for group in deciding if name in known[group]} for known in (first, last))
+        if name not in first["all"]:
             found[name] = "a task of this run added it: the inventory does not name it"
         elif before != after:
             moved = ", ".join(sorted(before ^ after))
