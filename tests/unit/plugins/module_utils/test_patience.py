@@ -16,7 +16,10 @@ def fixture_clock(monkeypatch):
     """What the time is, and passes by sleeping alone."""
     clock = SimpleNamespace(now=1000.0)
     monkeypatch.setattr(patience, "now", lambda: clock.now)
-    sleep = lambda seconds: setattr(clock, "now", clock.now + seconds)  # noqa: E731
+
+    def sleep(seconds):
+        clock.now += seconds
+
     monkeypatch.setattr(patience, "time", SimpleNamespace(sleep=sleep))
     return clock
 

@@ -93,8 +93,7 @@ def test_to_look_waits_for_a_change_that_may_be_rolled_back(run, host, monkeypat
     converge(host, {**WISH, "confirm": {"timeout": 20}}, False)
     guard = Guard(host.root, host.run)
     monkeypatch.setattr(patience, "time", SimpleNamespace(sleep=lambda seconds: guard.settle("too late")))
-    read = lambda module: {"printed": host.tables[4].save()}  # noqa: E731
-    monkeypatch.setattr(firewall_setup, "read_netfilter", read)
+    monkeypatch.setattr(firewall_setup, "read_netfilter", lambda module: {"printed": host.tables[4].save()})
     said = run(ruleset=RULESET, look=True)
     assert said["netfilter"]["printed"] == before
     assert warnings == ["waited 0 s for another change, which was settled"]

@@ -158,7 +158,7 @@ def test_what_is_taken_of_a_survey_awx_takes_too(tmp_path: Path) -> None:
         "float": {"default": 1.5},
     }
     spec = [QUESTION, TIERS, *({**QUESTION, "variable": kind, "type": kind, **more} for kind, more in kinds.items())]
-    for _ in range(3000):
+    for _number in range(3000):
         survey = broken(drawn, {**SURVEY, "spec": spec})
         try:
             found = read(tmp_path, survey)["change"]
@@ -171,15 +171,13 @@ def test_what_is_taken_of_a_survey_awx_takes_too(tmp_path: Path) -> None:
 
 def test_no_definition_ends_in_a_traceback() -> None:
     drawn = random.Random(18)
-    for _ in range(3000):
-        found = {
-            name: broken(drawn, DEFINITION[name]) if name in ("templates", "schedules") else value
-            for name, value in DEFINITION.items()
-        }
+    for _number in range(3000):
         # The role's argument specification sees to it that these are lists of mappings.
-        for name in ("templates", "schedules"):
-            found[name] = [item for item in found[name] if isinstance(item, dict)]
-        list(mistakes(found, {"change": SURVEY}))
+        wrong = {
+            name: [item for item in broken(drawn, DEFINITION[name]) if isinstance(item, dict)]
+            for name in ("templates", "schedules")
+        }
+        list(mistakes({**DEFINITION, **wrong}, {"change": SURVEY}))
 
 
 @pytest.mark.parametrize(
