@@ -17,7 +17,7 @@ from ansible.module_utils.urls import open_url
 
 from ansible_collections.bulkhead.tiers.plugins.module_utils.mistakes import Mistake, Refused
 from ansible_collections.bulkhead.tiers.plugins.module_utils.printable import printable
-from ansible_collections.bulkhead.tiers.plugins.plugin_utils.awx.definition import CREDENTIALS
+from ansible_collections.bulkhead.tiers.plugins.plugin_utils.awx.definition import CREDENTIALS, PASSWORD
 
 #: Seconds that an answer may take.
 TIMEOUT = 30
@@ -110,8 +110,13 @@ def _json(text: bytes) -> Mapping[str, Any]:
 
 def settings(host: Any, token: Any) -> Iterator[Mistake]:
     """What is wrong with where AWX is, before it is asked."""
-    address = urlsplit(str(host or ""))
-    if address.scheme not in ("http", "https") or not address.hostname:
+    try:
+        address = urlsplit(str(host or ""))
+    except ValueError:  # brackets that hold no address
+        address = urlsplit("")
+    if PASSWORD.search(str(host)):
+        yield Mistake("awx_host", "a URL with a password in it", "https://NAME", "AWX is asked with awx_token")
+    elif address.scheme not in ("http", "https") or not address.hostname:
         yield Mistake("awx_host", printable(host or "nothing"), "https://NAME", "set it, or CONTROLLER_HOST")
     if not token:
         yield Mistake("awx_token", "nothing", "the token of an administrator", "set it, or CONTROLLER_OAUTH_TOKEN")

@@ -17,6 +17,8 @@ ASKS = ("limit", "job_slice_count", "tags", "skip_tags", "verbosity", "diff_mode
 CREDENTIALS = ("ssh", "tailnet", "tailnet_policy", "maas")
 #: How AWX takes an image: no scheme, no blank.
 _IMAGE = re.compile(r"[\w.\-]+(:\d+)?(/[\w.\-]+)*(:[\w.\-]+)?(@sha256:[0-9a-f]{64})?")
+#: A password in a URL: it would stand in AWX for everybody who sees the project, and in what is printed.
+PASSWORD = re.compile(r"//[^/?#]*:[^/?#]*@")
 _LINKS = ("success", "failure", "always")
 #: What a name that is looked up together with its organization's has no place for: AWX's named URLs, and the path that they are in.
 _UNNAMEABLE = re.compile(r"[+/%\[\]]|^\s|\s$|^\d+$")
@@ -99,6 +101,9 @@ def _settings(found: Mapping[str, Any]) -> Iterator[Mistake]:
     ):
         if not isinstance(value, str) or not value.strip():
             yield Mistake(name, "nothing", expected, "set it")
+    if PASSWORD.search(str(found["project"]["url"])):
+        remedy = "put it into a credential of AWX's type Source Control, and name that in awx_project_credential"
+        yield Mistake("awx_project_url", "a URL with a password in it", "one without", remedy)
     for name, value in (("awx_organization", found["organization"]), ("awx_prefix", found["prefix"])):
         if isinstance(value, str) and value.strip() and _UNNAMEABLE.search(value):
             remedy = "AWX finds credentials and inventories by a URL of these names"

@@ -181,9 +181,19 @@ def test_of_the_credentials_those_count_whose_type_is_there() -> None:
     assert look(answering(), FOUND, write=True, absent=True).kinds == ["ssh", "tailnet", "tailnet_policy", "maas"]
 
 
-@pytest.mark.parametrize(("host", "token"), [("", "t"), ("awx.example", "t"), ("https://awx.example", "")])
+@pytest.mark.parametrize(
+    ("host", "token"),
+    [
+        ("", "t"),
+        ("awx.example", "t"),
+        ("https://awx.example", ""),
+        ("https://[awx.example", "t"),
+        ("https://me:secret@awx.example", "t"),
+    ],
+)
 def test_where_awx_is_and_by_which_token_must_be_said(host: str, token: str) -> None:
-    assert len(list(settings(host, token))) == 1
+    (mistake,) = settings(host, token)
+    assert "secret" not in str(mistake)
 
 
 def test_an_awx_that_does_not_answer_is_an_error_of_the_settings() -> None:

@@ -69,6 +69,11 @@ def test_a_definition_that_is_right_has_no_mistake() -> None:
     ("path", "value", "start"),
     [
         ("project/url", "", "awx_project_url: got nothing"),
+        (
+            "project/url",
+            "https://me:secret@git.example/x",
+            "awx_project_url: got a URL with a password in it; expected",
+        ),
         ("prefix", "a+b", "awx_prefix: got a+b"),
         ("organization", "12", "awx_organization: got 12"),
         ("organization", "o ", "awx_organization: got o "),
