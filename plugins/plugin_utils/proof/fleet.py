@@ -443,10 +443,13 @@ class Fleet:
     def proof_without_packets(self, seconds: float) -> Proof:
         """What is left of it where none were sent: the hosts that were not read, and those that are no part of it."""
         missing = {**self._no_parts(), **self.record.trouble}
-        for name, member in self.members.items():
+        have_rules = [name for name, member in self.members.items() if member.part is not Part.INTERNET]
+        for name in have_rules:
             trouble = self.run.kept(Step.TROUBLE, name)
-            if trouble or (member.part is not Part.INTERNET and self.run.kept(Step.LIVE, name) is None):
+            if trouble or self.run.kept(Step.LIVE, name) is None:
                 missing[name] = trouble or "it was not reached"
+        if not have_rules:
+            missing["the inventory"] = "no host of this run is in a tier or in the group gateway"
         return Proof(
             self.site,
             {},

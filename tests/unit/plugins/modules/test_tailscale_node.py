@@ -10,7 +10,7 @@ import pytest
 import yaml
 from ansible.module_utils.testing import patch_module_args
 
-from ansible_collections.bulkhead.tiers.plugins.module_utils.tailscale import cut, keeping, waiting
+from ansible_collections.bulkhead.tiers.plugins.module_utils.tailscale import converge, cut, waiting
 from ansible_collections.bulkhead.tiers.plugins.module_utils.tailscale.arguments import ARGUMENTS
 from ansible_collections.bulkhead.tiers.plugins.modules import tailscale_node, tailscale_node_info
 from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.tailscale.standin import (
@@ -25,7 +25,7 @@ from ansible_collections.bulkhead.tiers.tests.unit.plugins.module_utils.tailscal
 def fixture_start(tmp_path, monkeypatch):
     """Starts a stand-in in a state. The tests' own connection is none that a change may cut."""
     monkeypatch.setattr(cut, "find_way", lambda status, ask, root: None)
-    monkeypatch.setattr(keeping, "CHANGE", "/nonexistent")
+    monkeypatch.setattr(converge, "clear_the_way", lambda guard, check_mode: [])
     monkeypatch.setattr(waiting, "REFUSED_FOR", 0.2)
     with contextlib.ExitStack() as stack:
         yield lambda state=RUNNING: stack.enter_context(StandIn(tmp_path, state))

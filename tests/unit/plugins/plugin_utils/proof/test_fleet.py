@@ -276,6 +276,15 @@ def test_an_empty_inventory_proves_nothing(site):
     assert "tier plant has no host: nothing is proven about it" in proof.remarks
 
 
+def test_without_packets_no_host_with_rules_proves_nothing(site):
+    assert set(site.fleet().proof_without_packets(1.0).missing) == set(HOSTS)
+    site.members.clear()
+    site.members["world"] = Member("world", Part.INTERNET)
+    site.said.clear()
+    proof = site.fleet().proof_without_packets(1.0)
+    assert not proof.holds and set(proof.missing) == {"the inventory"}
+
+
 def test_what_is_kept_is_read_as_it_was_written(site):
     fleet = site.fleet()
     kept = fleet.run.kept(Step.PROBED, "a")
