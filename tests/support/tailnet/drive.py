@@ -14,7 +14,19 @@ from hosts.machine import ROOT, Machine
 
 PLACE = "/srv/bulkhead-drive"
 PACKAGE = "ansible_collections/bulkhead/tiers/plugins/module_utils"
-PARTS = ("mistakes.py", "printable.py", "session.py", "local.py", "keeper.py", "waiting_change.py", "tailscale")
+PARTS = (
+    *(
+        "mistakes.py",
+        "printable.py",
+        "session.py",
+        "local.py",
+        "keeper.py",
+        "waiting_change.py",
+        "patience.py",
+        "clearing.py",
+    ),
+    "tailscale",
+)
 PROGRAM = """\
 import json, subprocess, sys, time
 sys.path.insert(0, {place!r})
