@@ -48,7 +48,7 @@ def _clear(host: Host, guard: Guard, change: Optional[Change], check_mode: bool)
     if change and not _is_overdue(change):
         raise RulesetError(
             f"another change of the ruleset waits for its confirmation: expected none; it is rolled back in "
-            f"{max(change.deadline - now(), 0):.0f} s if nobody confirms it: run the task again then, or on the host at once "
+            f"{max(change.deadline - now(), 0):.0f} s unless it is confirmed: run the task again then, or on the host at once "
             f"`python3 {PROGRAM} back` (or `keep`)"
         )
     if check_mode:

@@ -404,7 +404,7 @@ class Fleet:
         return probes
 
     def asked(self, name: str) -> dict[str, Any]:
-        """What one host is to probe, empty where nobody got so far: {number: the host's, jobs: [job], inside: [[container, job]],
+        """What one host is to probe, empty where the step ask did not run: {number: the host's, jobs: [job], inside: [[container, job]],
         owners: {container's label: its host}, peers: [address]}."""
         kept = self.run.kept(Step.ASKED, name)
         if kept is None:
