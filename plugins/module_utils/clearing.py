@@ -21,13 +21,12 @@ def clear_the_way(guard: WaitingGuard, check_mode: bool) -> list[str]:
     try:
         while patience.waits_for(change := guard.change()):
             patience.pause()
-        said = patience.said()
         if change is None:
-            return said
+            return patience.said()
         if not guard.is_overdue(change):
             raise _refused(guard, change)
         if check_mode:
-            return [*said, "a change that a killed process left is taken back first"]
+            return [*patience.said(), "a change that a killed process left is taken back first"]
         with guard.locked():
             if guard.change() == change:  # no other run was faster
                 guard.back(change, "its timer was lost")
@@ -35,7 +34,7 @@ def clear_the_way(guard: WaitingGuard, check_mode: bool) -> list[str]:
         remedy = f"when all is as it should be on the host, remove {guard.of_ours('change.json')}"
         got = f"a change that a killed process left, and that cannot be taken back ({error})"
         raise Refused([Mistake("confirm", got, "none", remedy, "guard")]) from error
-    return [*said, "a change that a killed process left was found; it was taken back first"]
+    return [*patience.said(), "a change that a killed process left was found; it was taken back first"]
 
 
 def begin(guard: WaitingGuard, change: Any, program: bytes) -> None:

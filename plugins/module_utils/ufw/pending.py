@@ -35,7 +35,8 @@ def undisturbed(host: Host, check_mode: bool) -> Iterator[tuple[list[str], int]]
         with host.alone():
             change = _change(guard)
             if not patience.waits_for(change):
-                yield [*patience.said(), *_clear(host, guard, change, check_mode)], patience.waited
+                cleared = _clear(host, guard, change, check_mode)
+                yield [*patience.said(), *cleared], patience.waited
                 return
         patience.pause()
 

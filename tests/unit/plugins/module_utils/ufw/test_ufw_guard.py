@@ -248,6 +248,21 @@ def test_the_time_that_a_run_waited_does_not_count_for_its_own_confirmation(host
     assert 18 < guard.change().deadline - real() <= 20
 
 
+@pytest.mark.parametrize("check_mode", [False, True])
+def test_a_change_that_is_waited_for_and_whose_timer_is_late_is_rolled_back(host, meanwhile, monkeypatch, check_mode):
+    wait(host)
+
+    def late():
+        now = guard_program.now() + 31
+        monkeypatch.setattr("ansible_collections.bulkhead.tiers.plugins.module_utils.ufw.pending.now", lambda: now)
+
+    meanwhile[:] = [nothing, late]
+    result = converge(host, params(rules=[CLOSE]), check_mode)
+    ends = {False: ("rolled back", "was found; it is rolled back"), True: ("not settled in time", "is brought to an end first")}
+    said = "waited 0 s for another change, which was %s", "a change that a killed process left %s"
+    assert result["warnings"][:2] == [text % end for text, end in zip(said, ends[check_mode])]
+
+
 def test_a_run_whose_patience_is_over_is_refused_and_says_how_to_go_on(host, monkeypatch):
     wait(host)
     before = host.snapshot()

@@ -246,6 +246,20 @@ def test_a_change_whose_timer_was_lost_is_taken_back_first(host):
     assert "taken back first" in said["notes"][0] and vlans(host) == ["eth1.20"]
 
 
+def test_a_change_whose_timer_is_late_while_it_is_waited_for_is_taken_back(host, monkeypatch):
+    converge(host, WEB, keep=False)
+    guard = Guard(str(host.root))
+
+    def late(_seconds):
+        change = guard.change()
+        change.deadline = now() - 60
+        guard.arm(change)
+
+    monkeypatch.setattr(patience, "time", SimpleNamespace(sleep=late))
+    notes = converge(host, DB)["notes"]
+    assert notes[0] == "waited 0 s for another change, which was rolled back" and "taken back first" in notes[1]
+
+
 def test_without_a_confirmation_nothing_waits(host):
     said = converge(host, WEB, confirm={"timeout": 0})
     assert "pending" not in said and Guard(str(host.root)).change() is None and vlans(host) == ["eth1.10"]
