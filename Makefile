@@ -83,7 +83,7 @@ engine: ## a Docker Engine on this machine, and the tools that come with it
 
 .PHONY: integration
 integration: setup engine
-	$(call stage,integration,tests/tools/commands && python -m pytest -q -n 3 --dist loadfile tests/integration $(ARGS))
+	$(call stage,integration,tests/tools/commands && python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m "not whole" tests/integration $(ARGS))
 
 .PHONY: molecule
 molecule: setup

@@ -18,6 +18,8 @@ THEIRS = {
     "log-opts": {"tag": "x"},
 }
 POOLS = [{"base": "10.98.0.0/16", "size": 24}]
+#: Process 1 of a container takes no notice of the signal that others end at: each stop of the engine would wait 10 s for it.
+SLEEPER = ("--stop-signal", "KILL", "--entrypoint", "/bin/sleep", SERVICE_IMAGE, "3600")
 FILE = "/etc/docker/daemon.json"
 #: The role asks the site's plan what the host's tiers say of an engine. This host is in none.
 SITE = {"bulkhead_tiers": {"apps": {"vlan": 50, "subnet": "10.0.5.0/24"}}}
@@ -40,9 +42,8 @@ def fixture_host(hosts, request):
     host = hosts[request.param]
     start(host, THEIRS)
     host("sh", "-c", f"docker image inspect {SERVICE_IMAGE} >/dev/null 2>&1 || docker load -i /root/image.tar")
-    sleeper = ("--entrypoint", "/bin/sleep", SERVICE_IMAGE, "3600")
-    host.docker("run", "-d", "--name", "always", "--restart", "always", *sleeper)
-    host.docker("run", "-d", "--name", "once", "-v", "data:/data", *sleeper)
+    host.docker("run", "-d", "--name", "always", "--restart", "always", *SLEEPER)
+    host.docker("run", "-d", "--name", "once", "-v", "data:/data", *SLEEPER)
     return host
 
 
@@ -124,7 +125,7 @@ def test_what_would_lose_containers_is_refused_and_names_them_and_so_is_what_wou
         assert error.startswith(f"settings.{key}: got ") and "2 containers (always, once)" in error
     (error,) = engine(host, settings={"hosts": ["unix:///run/docker.sock"]})["errors"]
     assert error.startswith("settings.hosts: got a setting that dockerd's command line has as well (fd://)")
-    host.docker("run", "-d", "--rm", "--name", "fleeting", "--entrypoint", "/bin/sleep", SERVICE_IMAGE, "3600")
+    host.docker("run", "-d", "--rm", "--name", "fleeting", *SLEEPER)
     (error,) = engine(host, settings={"userland-proxy": False, "live-restore": True})["errors"]
     assert "(--rm): fleeting;" in error
     assert (said(host), state(host)) == (THEIRS, ({**before[0], "fleeting": True}, before[1]))

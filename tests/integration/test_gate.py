@@ -10,6 +10,7 @@ import shutil
 import stat
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -132,8 +133,11 @@ def test_what_another_run_has_opened_and_nobody_confirmed_is_still_to_be_opened(
     host = site.hosts["d1"]
     host.install()
     rule = {"rule": "allow", "proto": "tcp", "from_ip": f"{BASE}.10/31", "to_port": "9100"}
-    assert "pending" in host.driver({"rules": [rule], "confirm": {"timeout": 15}})
-    done = site.run()
+    token = host.driver({"rules": [rule], "confirm": {"timeout": 600}})["pending"]["token"]
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(site.run)
+        host.roll_back(token, runs=1)
+        done = running.result()
     assert done.returncode != 0 and not touched(done), done.stdout[-6000:]
     assert "bulkhead_changes.stop_on: got 1 opened" in done.stdout + done.stderr
     assert "for another change, which was settled" in done.stdout + done.stderr

@@ -240,12 +240,13 @@ def test_after_every_change_the_host_is_reached_over_the_tailnet_alone(lab, exit
 
 
 def test_a_change_that_breaks_the_connection_at_once_is_taken_back_too(lab, tmp_path):
-    """With Tailscale SSH on, what comes to port 22 goes to tailscaled in the middle of a connection: the module's answer does not come back."""
+    """With Tailscale SSH on, what comes to port 22 goes to tailscaled in the middle of a connection: the module's answer does not come back,
+    or, where it was faster, no new connection comes through."""
     host, inventory = over(lab)
     said = play(tmp_path, inventory, {"ssh": True, "accept_cut": True, "confirm": {"timeout": 12}})
-    assert "the host takes the change back by itself" in " ".join(said.split()) and "unreachable=1" in said, said[
-        -3000:
-    ]
+    words = " ".join(said.split())
+    lost = "the host takes the change back by itself" in words and "unreachable=1" in said
+    assert lost or "was not confirmed: no new connection came through" in words and "failed=1" in said, said[-3000:]
     wait(lambda: host.prefs()["RunSSH"] is False, 90, what="the host takes it back")
     assert "changed=0" in play(tmp_path, inventory, {"ssh": False}), "and the host is reached as before"
 

@@ -302,6 +302,7 @@ def test_no_key_is_in_what_a_run_prints_or_leaves_behind(server: Server) -> None
 # -- Convergence ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.whole
 def test_a_second_server_joins_with_one_inventory_line_and_a_second_run_changes_nothing_else(
     server: Server, tmp_path: Path
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 import ufw_differential
 from ufw_differential import RELEASES, Plan
 
-QUICK = Plan(count=24, commands=12, settings=20, most=8)
+QUICK = Plan(count=12, commands=6, settings=10, most=8)
 
 
 @pytest.fixture(name="reports", scope="module")

@@ -8,10 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from hosts import Host, fleet
-from hosts.machine import Play, wait
-
-#: How many runs sleep on the host, which they do while they wait and at nothing else that lasts.
-WAITING = "for each in $(pgrep -x python3); do cat /proc/$each/wchan; echo; done | grep -c nanosleep"
+from hosts.machine import Play
 
 
 @pytest.fixture(name="host", scope="module")
@@ -25,7 +22,7 @@ def fixture_host() -> Iterator[Host]:
 
 def wish(port: int) -> dict:
     rules = [{"rule": "allow", "proto": "tcp", "to_port": str(each)} for each in (22, port)]
-    # Long enough that nothing is rolled back before this test has it rolled back, however busy the machine is.
+    # Long enough that nothing is rolled back before this test does that, however busy the machine is.
     return {"purge": True, "rules": rules, "confirm": {"timeout": 600}}
 
 
@@ -48,16 +45,10 @@ def play(host: Host, port: int, *options: str) -> Play:
     )
 
 
-def roll_back(host: Host, token: str, runs: int) -> None:
-    """As its timer does, once so many runs wait for it."""
-    wait(lambda: host.shell(WAITING, check=False).strip() == str(runs), what=f"{runs} runs that wait on the host")
-    host.shell(f"python3 /run/bulkhead/ufw/guard.py settle {token}")
-
-
 def test_two_runs_wait_for_the_rollback_and_one_of_them_for_the_other_ones_confirmation(host: Host) -> None:
     token = left_behind(host, 8001)
     plays = {port: play(host, port) for port in (8002, 8003)}
-    roll_back(host, token, 2)
+    host.roll_back(token, runs=2)
     results = {port: each.results()[0][1] for port, each in plays.items()}
     assert [each.get("confirmation") for each in results.values()] == ["confirmed over a new connection"] * 2, results
     ends = {port: result["warnings"][0].rpartition(" was ")[2] for port, result in results.items()}
@@ -71,7 +62,7 @@ def test_two_runs_wait_for_the_rollback_and_one_of_them_for_the_other_ones_confi
 def test_a_check_predicts_what_a_run_does_after_the_rollback(host: Host) -> None:
     token = left_behind(host, 8001)
     check = play(host, 8001, "--check")
-    roll_back(host, token, 1)
+    host.roll_back(token, runs=1)
     ((_task, result),) = check.results()
     assert result["changed"] and "rolled back" in result["warnings"][0], result
     assert "8001" in str(result["added"])

@@ -52,7 +52,10 @@ class Awx:
         self.folder, self.server, self.front = folder, server, server.front
         self.store = server.front.controller.store
         self.token = self.front.token(1)
-        (folder / "site.json").write_text(json.dumps({"all": {"vars": dict(site)}}), encoding="utf-8")
+        self.declare(site)
+
+    def declare(self, site: Mapping[str, Any]) -> None:
+        (self.folder / "site.json").write_text(json.dumps({"all": {"vars": dict(site)}}), encoding="utf-8")
 
     def play(self, *arguments: str, **settings: Any) -> Run:
         before = len(self.front.log)

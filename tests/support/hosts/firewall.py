@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .machine import ROOT, Machine, Play, run, started
+from .machine import ROOT, Machine, Play, run, started, wait
 
 PREFIX = os.environ.get("BULKHEAD_FAULT_PREFIX", "bulkhead-fault")
 # The second byte of 10.NET.0.0/24; IPv6 is fd00:NET::/64.
@@ -111,6 +111,13 @@ class Host(Machine):
         command = "PYTHONDONTWRITEBYTECODE=1 python3 %s/driver.py %s" % (PLACE, shlex.quote(json.dumps(arguments)))
         lines = [line for line in self.shell(command, check=False).splitlines() if line.startswith("{")]
         return json.loads(lines[-1]) if lines else {}
+
+    def roll_back(self, token: str, runs: int = 0) -> None:
+        """What its timer does about a change that nobody confirms; with ``runs``, once so many of them wait on the host for that."""
+        # They sleep while they wait, and at nothing else that lasts.
+        asleep = "for each in $(pgrep -x python3); do cat /proc/$each/wchan; echo; done | grep -c nanosleep || true"
+        wait(lambda: int(self.shell(asleep)) >= runs, what=f"{runs} runs that wait on {self.name}")
+        self.shell(f"python3 /run/bulkhead/ufw/guard.py settle {token}")
 
 
 DRIVER = (

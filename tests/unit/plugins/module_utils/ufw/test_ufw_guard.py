@@ -258,7 +258,10 @@ def test_a_change_that_is_waited_for_and_whose_timer_is_late_is_rolled_back(host
 
     meanwhile[:] = [nothing, late]
     result = converge(host, params(rules=[CLOSE]), check_mode)
-    ends = {False: ("rolled back", "was found; it is rolled back"), True: ("not settled in time", "is brought to an end first")}
+    ends = {
+        False: ("rolled back", "was found; it is rolled back"),
+        True: ("not settled in time", "is brought to an end first"),
+    }
     said = "waited 0 s for another change, which was %s", "a change that a killed process left %s"
     assert result["warnings"][:2] == [text % end for text, end in zip(said, ends[check_mode])]
 
