@@ -95,7 +95,7 @@ bench: setup ## speed, beside the peers, on hosts of the lab that belong to no t
 
 .PHONY: fault
 fault: setup engine ## break engines, connections and hosts under the modules: each recovers
-	$(call stage,fault,for fault in tests/fault/[a-z]*_*.py; do printf '\n-- %s\n' "$$fault"; $(python) "$$fault"; done)
+	$(call stage,fault,for fault in tests/fault/[a-z]*_*.py; do printf '\n-- %s\n' "$$fault"; $(python) "$$fault" || exit; done; python -m pytest -q -m whole tests/integration)
 
 .PHONY: systems
 systems: setup engine ## the reference systems with real services, deployed and tested one after the other

@@ -36,7 +36,7 @@ def fixture_hosts():
         yield hosts
 
 
-@pytest.fixture(name="host", params=[0, 1], ids=["20.10", "26.1"])
+@pytest.fixture(name="host", params=[pytest.param(0, marks=pytest.mark.whole), 1], ids=["20.10", "26.1"])
 def fixture_host(hosts, request):
     """An engine of somebody's own, with a container that comes back by itself and one that does not."""
     host = hosts[request.param]

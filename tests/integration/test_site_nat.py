@@ -109,7 +109,7 @@ class Site:
         assert said == ["TimeoutError"] * len(closed), list(zip(closed, said))
 
 
-@pytest.fixture(name="site", scope="module", params=hosts.RELEASES)
+@pytest.fixture(name="site", scope="module", params=[pytest.param("bookworm", marks=pytest.mark.whole), "trixie"])
 def fixture_site(request):
     assert shutil.which("docker"), "needs a Docker Engine: `make engine`"
     with ExitStack() as stack:

@@ -72,6 +72,7 @@ def is_installed(host: Machine) -> bool:
     return host.shell("dpkg-query --show --showformat '${Version}' tailscale 2>/dev/null", check=False) == "1.98.9"
 
 
+@pytest.mark.whole
 def test_a_package_that_another_key_has_signed_is_not_installed(host: Machine) -> None:
     said = install(host, tailnet_repository_key=str(ROOT / "COPYING"))
     assert said[-1].get("failed") and not is_installed(host)

@@ -204,6 +204,7 @@ def fixture_exit_node(lab):
     way.shell("tailscale set --advertise-exit-node=false")
 
 
+@pytest.mark.whole
 def test_after_every_change_the_host_is_reached_over_the_tailnet_alone(lab, exit_node):
     """Each change is refused, or made and confirmed, or taken back; and a connection that is new comes through afterwards."""
     host, inventory = over(lab)

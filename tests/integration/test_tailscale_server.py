@@ -249,6 +249,7 @@ def test_the_proof_holds_over_the_tailnet_and_the_lan(server: Server) -> None:
     assert not any("visitor1" in (source, dest) for source, dest, _port in answered)
 
 
+@pytest.mark.whole
 def test_the_proof_fails_where_nodes_were_changed_by_hand(server: Server) -> None:
     """On one node Tailscale's own rules go round the firewall, on another what is declared is blocked."""
     server["web1"].api("PATCH", "prefs", {"NetfilterMode": 2, "NetfilterModeSet": True})
@@ -263,6 +264,7 @@ def test_the_proof_fails_where_nodes_were_changed_by_hand(server: Server) -> Non
     assert "web1 -> db1 5432/tcp: blocked" in said, said[-4000:]
 
 
+@pytest.mark.whole
 def test_the_proof_fails_where_the_policy_was_changed_on_the_control_server(server: Server) -> None:
     policy = hujson.parse(server.control.policy()).plain()
     changed = {

@@ -36,7 +36,12 @@ def prepare(host: Host, lines: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "release"), [("ufw's own", "trixie"), ("recent", "bookworm"), ("hashlimit", "trixie")]
+    ("kind", "release"),
+    [
+        ("ufw's own", "trixie"),
+        pytest.param("recent", "bookworm", marks=pytest.mark.whole),
+        pytest.param("hashlimit", "trixie", marks=pytest.mark.whole),
+    ],
 )
 def test_six_changes_in_a_row_are_confirmed_though_the_limit_is_used_up(
     machines: dict[str, Host], kind: str, release: str
