@@ -27,7 +27,7 @@ def wish(port: int) -> dict:
 
 
 def left_behind(host: Host, port: int) -> str:
-    """A change that nobody confirms; its token."""
+    """Leave an unconfirmed change on the host; its token."""
     pending = host.driver(wish(port))["pending"]
     assert pending["waited"] == 0
     return pending["token"]

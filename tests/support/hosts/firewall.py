@@ -113,9 +113,9 @@ class Host(Machine):
         return json.loads(lines[-1]) if lines else {}
 
     def roll_back(self, token: str, runs: int = 0) -> None:
-        """What its timer does about a change that nobody confirms; with ``runs``, once so many of them wait on the host for that."""
+        """Roll an unconfirmed change back, as its timer would; with ``runs``, as soon as so many runs wait for it on the host."""
         # They sleep while they wait, and at nothing else that lasts.
-        asleep = "for each in $(pgrep -x python3); do cat /proc/$each/wchan; echo; done | grep -c nanosleep || true"
+        asleep = "for each in $(pgrep -x python3); do cat /proc/$each/wchan; echo; done | awk '/nanosleep/ {n++} END {print n + 0}'"
         wait(lambda: int(self.shell(asleep)) >= runs, what=f"{runs} runs that wait on {self.name}")
         self.shell(f"python3 /run/bulkhead/ufw/guard.py settle {token}")
 
