@@ -30,6 +30,8 @@ _CHUNK = 65536
 #: Of a refusal, what is read and shown.
 _LONGEST_TEXT = 4000
 _TUN = "/dev/net/tun"
+#: With 503: of a daemon that ends before it ever could work, as one without a TUN device does, or that is just stopped.
+_ENDING = "no backend"
 
 #: Kinds of what can be wrong with the daemon.
 MISSING, STOPPED, DENIED, SILENT, BROKEN, REFUSED = "missing", "stopped", "denied", "silent", "broken", "refused"
@@ -163,6 +165,8 @@ class LocalApi:
         with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
             text = str(json.loads(text)["Error"])
         text = printable(text)
+        if status == 503 and text == _ENDING:
+            return self._error(f"a tailscaled that ends ({status}: {text})", _start_remedy(self.path), BROKEN)
         if status in (401, 403):
             mistake = Mistake(
                 "socket",

@@ -110,6 +110,15 @@ def test_a_host_without_a_tun_device_is_told_that_it_needs_one(monkeypatch, tmp_
     assert found == "missing" and "modprobe tun" in text and "userspace-networking" in text
 
 
+def test_a_daemon_that_ends_is_no_daemon_that_refuses_the_settings(daemon, monkeypatch, tmp_path):
+    daemon.faults["GET prefs"] = (503, "no backend\n")
+    found, text = kind(ask(daemon).get, "prefs")
+    assert found == "broken" and "503: no backend" in text and "systemctl enable --now tailscaled" in text, text
+    monkeypatch.setattr(localapi, "_TUN", str(tmp_path / "tun"))
+    monkeypatch.setattr(localapi, "SOCKET", daemon.path)
+    assert "modprobe tun" in kind(ask(daemon).get, "prefs")[1]
+
+
 def test_a_socket_that_no_process_has_open_is_a_daemon_that_was_stopped(tmp_path):
     path = str(tmp_path / "sock")
     with socket.socket(socket.AF_UNIX) as left:
