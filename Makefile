@@ -67,7 +67,7 @@ peers: ## build the real Tailscale, Headscale and receptor that tests run agains
 
 .PHONY: lint
 lint: setup
-	$(call stage,lint,ruff check . && ruff format --check . && mypy -p ansible_collections.bulkhead.tiers.plugins && yamllint --strict . && ansible-lint --offline --profile production)
+	$(call stage,lint,tests/tools/lint)
 
 .PHONY: sanity
 sanity: setup
@@ -83,7 +83,7 @@ engine: ## a Docker Engine on this machine, and the tools that come with it
 
 .PHONY: integration
 integration: setup engine
-	$(call stage,integration,tests/tools/commands && python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m "not whole" tests/integration $(ARGS))
+	$(call stage,integration,tests/tools/commands && python -m pytest -q -n 4 --no-loadscope-reorder -m "not whole" tests/integration $(ARGS))
 
 .PHONY: molecule
 molecule: setup

@@ -16,7 +16,7 @@ from probe_network import HOSTS, HOSTS6, Driver, pythons, remove, run
 def fixture_means():
     """A test that cannot run has not passed."""
     assert os.getuid() == 0 and shutil.which("iptables") and shutil.which("ip"), "needs root, iproute2 and iptables"
-    # The files of this folder share the names of their namespaces: with several workers, one waits for the other.
+    # The files of this folder share the names of their namespaces: of two sessions of pytest, one waits for the other.
     with open(Path(tempfile.gettempdir()) / "bulkhead-flow-probe.lock", "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
