@@ -87,7 +87,7 @@ def test_the_settings_are_merged_and_a_restart_brings_every_container_back(host)
     assert {key: foreseen[key] for key in ("changed", "effect", "keys", "diff", "stopped_meanwhile")} == {
         key: done[key] for key in ("changed", "effect", "keys", "diff", "stopped_meanwhile")
     }
-    wait(lambda: state(host)[0] == {"always": True, "once": True}, 30)
+    wait(lambda: state(host)[0] == {"always": True, "once": True}, 90)
     assert host.docker("info", "--format", "{{.DockerRootDir}} {{.LoggingDriver}}") == "/srv/engine journald"
     assert host.docker("network", "create", "new") and '"10.98.' in host.docker("network", "inspect", "new")
     before = state(host)
@@ -99,7 +99,7 @@ def test_what_a_reload_takes_over_needs_no_restart(host):
     before = state(host)
     done = engine(host, settings={"registry-mirrors": ["https://other.example"], "log-opts": {"tag": "x"}})
     assert (done["effect"], done["keys"]) == ("reload", ["registry-mirrors"])
-    wait(lambda: "other.example" in host.docker("info"), 30)
+    wait(lambda: "other.example" in host.docker("info"), 90)
     assert state(host) == before
 
 
@@ -151,7 +151,7 @@ def test_a_file_that_the_engine_does_not_start_with_is_put_back(host):
     failed = engine(host, settings={"userland-proxy": False, "no-such-setting": 1})
     assert failed["failed"] and "no-such-setting" in failed["msg"], failed
     assert said(host) == THEIRS
-    wait(lambda: state(host)[0] == {"always": True, "once": True}, 30)
+    wait(lambda: state(host)[0] == {"always": True, "once": True}, 90)
     assert "bulkhead" not in host("ls", "-A", "/etc/docker")
 
 
@@ -181,7 +181,7 @@ def test_the_role_takes_an_engine_that_apt_does_not_know(host):
     assert configured["missing"] == []
     assert by_name["Install what is missing of the engine and its Python SDK"]["skipped"]
     assert said(host) == {**THEIRS, "userland-proxy": False}
-    wait(lambda: state(host)[0] == {"always": True, "once": True}, 30)
+    wait(lambda: state(host)[0] == {"always": True, "once": True}, 90)
 
 
 def test_check_mode_needs_no_engine_and_the_run_does_what_it_said(hosts):

@@ -109,7 +109,7 @@ def test_a_control_server_that_is_not_there_or_answers_badly(fresh, how):
         said = run(node, login_server=server, auth_key=control.key(), hostname="x", timeout=12)
         assert said.get("failed") and said["kinds"][0] in ("login", "NoState"), said
         assert server in said["msg"]
-        wait(lambda: node.prefs() == before, 20, what="the preferences are as they were")
+        wait(lambda: node.prefs() == before, 90, what="the preferences are as they were")
     finally:
         node.shell("systemctl stop bad", check=False)
     assert run(node, login_server=control.url, auth_key=control.key())["state"] == "Running", "and then it joins"
@@ -158,7 +158,7 @@ def test_a_host_without_a_tun_device(member):
             texts.append(said["msg"])
             return "no /dev/net/tun" in said["msg"] and "modprobe tun" in said["msg"]
 
-        wait(is_named, 30, what="the missing device is named")
+        wait(is_named, 90, what="the missing device is named")
         assert not any("\n" in text for text in texts), texts
     finally:
         node.shell("mv /dev/net/away /dev/net/tun; systemctl reset-failed tailscaled; systemctl restart tailscaled")

@@ -116,13 +116,13 @@ def fixture_through_the_server(server: Server):
         server[name].api(
             "PATCH", "prefs", {"ExitNodeID": "", "ExitNodeIDSet": True, "ExitNodeIP": "", "ExitNodeIPSet": True}
         )
-    wait(lambda: server["dev1"].ask(PARTNER, 8022)["client"] == "192.0.2.81", 30, what="dev1 has its own way again")
+    wait(lambda: server["dev1"].ask(PARTNER, 8022)["client"] == "192.0.2.81", 90, what="dev1 has its own way again")
 
 
 def test_another_nodes_traffic_leaves_with_the_servers_address(server: Server, through_the_server) -> None:
     assert server["dev1"].ask(PARTNER, 8022)["client"] == "192.0.2.81"
     through_the_server("dev1")
-    seen = wait(lambda: asked(server, "dev1"), 30, what="dev1 reaches the partner through the exit node")
+    seen = wait(lambda: asked(server, "dev1"), 90, what="dev1 reaches the partner through the exit node")
     assert seen == {"service": "partner", "client": SERVER}
 
 
@@ -145,7 +145,7 @@ def test_a_node_without_the_right_cannot_use_the_exit_node(server: Server, throu
 def test_the_exit_node_leads_to_none_of_the_servers(server: Server, through_the_server) -> None:
     """What comes off the tailnet may reach the internet, and what a flow says."""
     through_the_server("dev1")
-    wait(lambda: asked(server, "dev1").get("client") == SERVER, 30, what="the exit node works")
+    wait(lambda: asked(server, "dev1").get("client") == SERVER, 90, what="the exit node works")
     targets = [f"{address}:{port}" for address in (METABASE, DATABASE, LOGS) for port in (22, 514, 3000, 5432)]
     assert "open" not in server["dev1"].connect(*targets).values()
 
