@@ -170,6 +170,8 @@ class Watch:
         while not self._stop.is_set():
             began = time.monotonic()
             greeted = self._host.reachable(self._family, 0.5)
+            if self._stop.is_set():
+                break
             if not greeted:
                 self.cut, self.back = self.cut or began, 0.0
             elif self.cut and not self.back:
