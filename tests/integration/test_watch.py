@@ -17,7 +17,7 @@ from playbook import playbook
 CHECKOUT = Path(__file__).parents[2]
 BASE, BASE6 = f"10.{NET}.0", f"fd00:{NET}::"
 SITE = {
-    "bulkhead_tiers": {"web": {"vlan": 10, "subnet": [f"{BASE}.10/31", f"{BASE6}10/124"]}},
+    "bulkhead_tiers": {"web": {"vlan": 10, "subnet": [f"{BASE}.16/31", f"{BASE6}10/124"]}},
     "bulkhead_addresses": {"controller": [f"{BASE}.1", f"{BASE6}1"]},
     "bulkhead_services": {"ssh": "22/tcp", "postgres": "5432/tcp", "redis": "6379/tcp"},
     "bulkhead_flows": [{"from": "controller", "to": "web", "allow": ["ssh", "postgres"]}],
@@ -56,7 +56,8 @@ def fixture_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     assert shutil.which("docker"), "needs a Docker Engine: `make engine`"
     folder = tmp_path_factory.mktemp("watch")
     run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / "key")
-    host = Host(1, "bookworm", folder)
+    # An address of its own: the kernel's ring has what hosts of other tests have blocked, too.
+    host = Host(7, "bookworm", folder)
     host.options = [DEVICE]
     with logged_namespaces(), started([host]):
         read_own_messages(host)
