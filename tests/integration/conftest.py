@@ -30,7 +30,7 @@ LONG = (
 
 
 class _Together(LoadFileScheduling):
-    """A worker runs a whole file."""
+    """A worker runs a whole file, and all of TOGETHER."""
 
     def _split_scope(self, nodeid: str) -> str:
         return TOGETHER if nodeid.startswith(TOGETHER) else super()._split_scope(nodeid)
