@@ -152,6 +152,9 @@ def started(machines: Sequence[Machine], keep: bool = False) -> Iterator[None]:
             machine.start()
         for machine in machines:
             machine.ready()
+        # A new bridge looks for its IPv6 address in the network first; until then this machine sends from another one.
+        own = _net6(net) + "1"
+        wait(lambda: not run("ip", "-6", "address", "show", "tentative", "to", own).strip(), what=own + " can be used")
         yield
     finally:
         if not keep:
